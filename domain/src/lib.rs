@@ -1,0 +1,21 @@
+//! The shared words of Tallygate: ids, quantities, money, usage records, latency targets, time.
+//! No I/O, no clock reading but through [`Clock`], and no floating point live here.
+//! Every other crate speaks in these types; this one depends on none of them.
+
+mod fault;
+mod ids;
+mod money;
+mod period;
+mod quantity;
+mod slo;
+mod time;
+mod usage;
+
+pub use fault::Fault;
+pub use ids::{IdError, JournalId, KeyId, ModelName, PlanVersionId, RequestId, TenantId};
+pub use money::{Currency, Money, MoneyError};
+pub use period::{Period, PeriodError};
+pub use quantity::{Micros, Millijoules, QuantityError, Tokens};
+pub use slo::{Slo, SloClass};
+pub use time::{Clock, ManualClock, SystemClock, Timestamp};
+pub use usage::{EndReason, EnergySource, JournaledRecord, RecordHash, UsageRecord};

@@ -1,0 +1,147 @@
+//! Money: integer billionths of one currency, and the currencies themselves.
+//! Never a float, never two currencies in one sum, and no rounding: that happens in `billing::rate`.
+//! Used for amounts that are held, owed or paid.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// Why an amount could not be computed or read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MoneyError {
+    /// Two currencies met in one sum.
+    #[error("amounts of different currencies cannot be added")]
+    MixedCurrency,
+    /// The result does not fit.
+    #[error("an amount of money overflowed")]
+    Overflow,
+    /// Not three capital letters.
+    #[error("a currency must be an ISO 4217 code of three capital letters")]
+    BadCurrency,
+}
+
+/// An ISO 4217 currency code.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// The euro.
+    pub const EUR: Self = Self(*b"EUR");
+    /// The US dollar.
+    pub const USD: Self = Self(*b"USD");
+
+    /// Digits after the decimal point of the smallest payable unit: 2 for most, 0 for yen, 3 for dinars.
+    ///
+    /// Source: ISO 4217, minor unit column.
+    pub fn exponent(self) -> u32 {
+        match &self.0 {
+            b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"ISK" | b"JPY" | b"KMF" | b"KRW" | b"PYG" | b"RWF"
+            | b"UGX" | b"UYI" | b"VND" | b"VUV" | b"XAF" | b"XOF" | b"XPF" => 0,
+            b"BHD" | b"IQD" | b"JOD" | b"KWD" | b"LYD" | b"OMR" | b"TND" => 3,
+            b"CLF" | b"UYW" => 4,
+            _ => 2,
+        }
+    }
+
+    /// The code as text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("XXX")
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Currency {
+    type Err = MoneyError;
+
+    fn from_str(text: &str) -> Result<Self, MoneyError> {
+        match text.as_bytes() {
+            &[a, b, c] if [a, b, c].iter().all(u8::is_ascii_uppercase) => Ok(Self([a, b, c])),
+            _ => Err(MoneyError::BadCurrency),
+        }
+    }
+}
+
+impl TryFrom<String> for Currency {
+    type Error = MoneyError;
+
+    fn try_from(text: String) -> Result<Self, MoneyError> {
+        text.parse()
+    }
+}
+
+impl From<Currency> for String {
+    fn from(currency: Currency) -> String {
+        currency.as_str().to_owned()
+    }
+}
+
+/// An amount in billionths of one currency unit; negative means credit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Money {
+    nanos: i128,
+    currency: Currency,
+}
+
+impl Money {
+    /// An amount of `nanos` billionths.
+    pub const fn from_nanos(nanos: i128, currency: Currency) -> Self {
+        Self { nanos, currency }
+    }
+
+    /// Billionths of one currency unit.
+    pub const fn nanos(self) -> i128 {
+        self.nanos
+    }
+
+    /// The currency.
+    pub const fn currency(self) -> Currency {
+        self.currency
+    }
+
+    /// The sum.
+    ///
+    /// Errors: different currencies, overflow.
+    pub fn checked_add(self, other: Self) -> Result<Self, MoneyError> {
+        if self.currency != other.currency {
+            return Err(MoneyError::MixedCurrency);
+        }
+        let nanos = self.nanos.checked_add(other.nanos).ok_or(MoneyError::Overflow)?;
+        Ok(Self { nanos, ..self })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_keep_their_currency() {
+        let one = Money::from_nanos(1, Currency::USD);
+        assert_eq!(one.checked_add(one), Ok(Money::from_nanos(2, Currency::USD)));
+        assert_eq!(one.checked_add(Money::from_nanos(1, Currency::EUR)), Err(MoneyError::MixedCurrency));
+        let most = Money::from_nanos(i128::MAX, Currency::USD);
+        assert_eq!(most.checked_add(one), Err(MoneyError::Overflow));
+    }
+
+    #[test]
+    fn currencies_are_three_capitals() {
+        let rows = [("USD", true), ("usd", false), ("US", false), ("USDX", false), ("ÄB", false)];
+        for (text, is_good) in rows {
+            assert_eq!(text.parse::<Currency>().is_ok(), is_good, "{text}");
+        }
+        assert_eq!("JPY".parse::<Currency>().map(Currency::exponent), Ok(0));
+        assert_eq!("KWD".parse::<Currency>().map(Currency::exponent), Ok(3));
+    }
+}
