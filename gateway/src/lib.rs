@@ -1,1 +1,14 @@
-//! placeholder
+//! The gateway: the folders below are the way of a request.
+//! `http` reads it, `authenticate` and `admit` decide, `dispatch` finds the engine, `stream` runs it,
+//! `meter` measures it, `settle` closes it. The binary `tallygate` is built from here; nothing else depends on it.
+
+pub mod admit;
+pub mod app;
+pub mod authenticate;
+pub mod cli;
+pub mod config;
+pub mod dispatch;
+pub mod http;
+pub mod meter;
+pub mod settle;
+pub mod stream;

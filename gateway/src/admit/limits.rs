@@ -1,0 +1,363 @@
+//! Requests per minute, tokens per minute and concurrency, for a tenant and for its key, all or nothing.
+//! Never touches a database; the state is this process's own.
+//! Called by `admit`, once per request, and by the guards it hands out.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use domain::{KeyId, TenantId};
+
+use super::bucket::{Bucket, LimitView};
+
+/// The three limits of one scope; `None` means unlimited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitSet {
+    /// Requests per minute.
+    pub requests_per_minute: Option<u64>,
+    /// Prompt and output tokens per minute; the output bound is reserved at admission.
+    pub tokens_per_minute: Option<u64>,
+    /// Requests running at the same time.
+    pub concurrency: Option<u64>,
+}
+
+/// Whose limit it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All keys of the tenant together.
+    Tenant,
+    /// One key.
+    Key,
+}
+
+/// Which limit it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limiter {
+    /// Requests per minute.
+    RequestsPerMinute,
+    /// Tokens per minute.
+    TokensPerMinute,
+    /// Requests at the same time.
+    Concurrency,
+}
+
+/// A limit that refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exceeded {
+    /// Which limit.
+    pub limiter: Limiter,
+    /// Whose.
+    pub scope: Scope,
+    /// Its size.
+    pub limit: u64,
+    /// What is left of it.
+    pub remaining: u64,
+    /// What was asked for.
+    pub cost: u64,
+    /// When to try again; `None`: the request can never fit.
+    pub retry_after: Option<Duration>,
+}
+
+/// The tightest per-minute limits, as response headers tell them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitViews {
+    /// Requests per minute.
+    pub requests: Option<LimitView>,
+    /// Tokens per minute.
+    pub tokens: Option<LimitView>,
+}
+
+/// Who asks, and under which limits.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// The key.
+    pub key_id: KeyId,
+    /// The tenant's limits.
+    pub tenant: LimitSet,
+    /// The key's own limits.
+    pub key: LimitSet,
+    /// Tokens to reserve: prompt and output bound.
+    pub tokens: u64,
+}
+
+/// How long a concurrency refusal asks the client to wait: about one short answer.
+const CONCURRENCY_RETRY: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+struct ScopeState {
+    requests: Bucket,
+    tokens: Bucket,
+    running: u64,
+}
+
+#[derive(Debug, Default)]
+struct TenantState {
+    tenant: ScopeState,
+    /// One entry for each key that asked; keys are made by operators, so their number is theirs to bound.
+    keys: HashMap<KeyId, ScopeState>,
+}
+
+/// The limits' state of this process.
+#[derive(Debug)]
+pub struct Limits {
+    origin: Instant,
+    tenants: Mutex<HashMap<TenantId, Arc<Mutex<TenantState>>>>,
+}
+
+impl Limits {
+    /// No limit used yet; `origin` is when the process started.
+    pub fn new(origin: Instant) -> Self {
+        Self { origin, tenants: Mutex::default() }
+    }
+
+    /// Takes one request and its tokens from every limit of the tenant and the key, or from none.
+    ///
+    /// Errors: the first limit that has no room; nothing was taken then.
+    pub fn admit(&self, ask: &Ask, now: Instant) -> Result<(Reservation, Permit, LimitViews), Exceeded> {
+        let now_us = self.micros(now);
+        let state = Arc::clone(locked(&self.tenants).entry(ask.tenant_id).or_default());
+        let views = {
+            let mut guard = locked(&state);
+            let tenant = &mut *guard;
+            let key = tenant.keys.entry(ask.key_id.clone()).or_default();
+            let mut scopes =
+                [(Scope::Tenant, &ask.tenant, &mut tenant.tenant), (Scope::Key, &ask.key, key)];
+            for (scope, limits, state) in &mut scopes {
+                state.check(*scope, limits, ask.tokens, now_us)?;
+            }
+            for (_, limits, state) in &mut scopes {
+                state.take(limits, ask.tokens);
+            }
+            views(&scopes)
+        };
+        let guard = Guard { state, ask: ask.clone() };
+        let permit = Permit { guard: guard.clone() };
+        Ok((Reservation { guard, tokens_used: None }, permit, views))
+    }
+
+    fn micros(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.origin).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Requests running now, over all tenants.
+    pub fn running(&self) -> u64 {
+        let tenants: Vec<_> = locked(&self.tenants).values().cloned().collect();
+        tenants.iter().map(|state| locked(state).tenant.running).sum()
+    }
+}
+
+impl ScopeState {
+    fn check(&mut self, scope: Scope, limits: &LimitSet, tokens: u64, now_us: u64) -> Result<(), Exceeded> {
+        let rows = [
+            (Limiter::RequestsPerMinute, limits.requests_per_minute, &mut self.requests, 1),
+            (Limiter::TokensPerMinute, limits.tokens_per_minute, &mut self.tokens, tokens),
+        ];
+        for (limiter, limit, bucket, cost) in rows {
+            let Some(limit) = limit else { continue };
+            bucket.drain(limit, now_us);
+            let wait = bucket.wait(limit, cost);
+            if wait != Some(Duration::ZERO) {
+                let remaining = bucket.view(limit).remaining;
+                return Err(Exceeded { limiter, scope, limit, remaining, cost, retry_after: wait });
+            }
+        }
+        match limits.concurrency {
+            Some(limit) if self.running >= limit => Err(Exceeded {
+                limiter: Limiter::Concurrency,
+                scope,
+                limit,
+                remaining: 0,
+                cost: 1,
+                retry_after: (limit > 0).then_some(CONCURRENCY_RETRY),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// An unlimited scope counts nothing but what runs: a bucket that never drains must not fill.
+    fn take(&mut self, limits: &LimitSet, tokens: u64) {
+        if limits.requests_per_minute.is_some() {
+            self.requests.take(1);
+        }
+        if limits.tokens_per_minute.is_some() {
+            self.tokens.take(tokens);
+        }
+        self.running += 1;
+    }
+}
+
+fn views(scopes: &[(Scope, &LimitSet, &mut ScopeState)]) -> LimitViews {
+    let tightest = |views: Vec<LimitView>| views.into_iter().min_by_key(|view| view.remaining);
+    let requests = scopes.iter().filter_map(|(_, limits, state)| {
+        limits.requests_per_minute.map(|limit| state.requests.view(limit))
+    });
+    let tokens = scopes
+        .iter()
+        .filter_map(|(_, limits, state)| limits.tokens_per_minute.map(|limit| state.tokens.view(limit)));
+    LimitViews { requests: tightest(requests.collect()), tokens: tightest(tokens.collect()) }
+}
+
+#[derive(Clone, Debug)]
+struct Guard {
+    state: Arc<Mutex<TenantState>>,
+    ask: Ask,
+}
+
+impl Guard {
+    fn each_scope(&self, mut act: impl FnMut(&LimitSet, &mut ScopeState)) {
+        let mut guard = locked(&self.state);
+        let tenant = &mut *guard;
+        act(&self.ask.tenant, &mut tenant.tenant);
+        if let Some(key) = tenant.keys.get_mut(&self.ask.key_id) {
+            act(&self.ask.key, key);
+        }
+    }
+}
+
+/// What one request took from the per-minute limits.
+///
+/// Dropped without `settle`, it gives everything back: the request never was.
+#[must_use = "settle it with the tokens used, or all of it is given back"]
+#[derive(Debug)]
+pub struct Reservation {
+    guard: Guard,
+    tokens_used: Option<u64>,
+}
+
+impl Reservation {
+    /// Keeps the request and the tokens it used; gives back the rest of what was reserved.
+    pub fn settle(mut self, tokens_used: u64) {
+        self.tokens_used = Some(tokens_used);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let reserved = self.guard.ask.tokens;
+        let unused = reserved.saturating_sub(self.tokens_used.unwrap_or(0));
+        let is_void = self.tokens_used.is_none();
+        self.guard.each_scope(|limits, state| {
+            if limits.tokens_per_minute.is_some() {
+                state.tokens.give_back(unused);
+            }
+            if is_void && limits.requests_per_minute.is_some() {
+                state.requests.give_back(1);
+            }
+        });
+    }
+}
+
+/// A place among the requests that run at the same time; freed when dropped.
+#[must_use = "hold it until the last byte is written or the client is gone"]
+#[derive(Debug)]
+pub struct Permit {
+    guard: Guard,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.guard.each_scope(|_, state| state.running = state.running.saturating_sub(1));
+    }
+}
+
+/// A panic elsewhere does not make counters wrong, so a poisoned lock is still good.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Table {
+        limits: Limits,
+        origin: Instant,
+        ask: Ask,
+    }
+
+    fn limits(requests: Option<u64>, tokens: Option<u64>, concurrency: Option<u64>) -> LimitSet {
+        LimitSet { requests_per_minute: requests, tokens_per_minute: tokens, concurrency }
+    }
+
+    fn table(tenant: LimitSet, key: LimitSet) -> Table {
+        let origin = Instant::now();
+        let tenant_id = TenantId::generate(domain::Timestamp::from_unix_micros(1));
+        let key_id = KeyId::new("k").expect("a key id");
+        Table { limits: Limits::new(origin), origin, ask: Ask { tenant_id, key_id, tenant, key, tokens: 10 } }
+    }
+
+    impl Table {
+        fn admit(&self, after_ms: u64) -> Result<(Reservation, Permit, LimitViews), Exceeded> {
+            self.limits.admit(&self.ask, self.origin + Duration::from_millis(after_ms))
+        }
+    }
+
+    #[test]
+    fn a_refusal_takes_nothing_from_any_scope() {
+        let table = table(limits(Some(10), Some(1_000), None), limits(Some(1), None, None));
+        let (reservation, permit, views) = table.admit(0).expect("room");
+        assert_eq!(views.requests.map(|view| view.remaining), Some(0));
+        assert_eq!(views.tokens.map(|view| view.remaining), Some(990));
+        reservation.settle(10);
+        drop(permit);
+        for _ in 0..50 {
+            let refused = table.admit(0).expect_err("the key's limit is used up");
+            assert_eq!((refused.scope, refused.limiter), (Scope::Key, Limiter::RequestsPerMinute));
+            assert_eq!(refused.retry_after, Some(Duration::from_secs(60)));
+        }
+        let (_, _, views) = table.admit(60_000).expect("a minute later");
+        assert_eq!(views.tokens.map(|view| view.remaining), Some(990), "refusals took no tokens");
+    }
+
+    #[test]
+    fn settlement_gives_back_what_was_not_used() {
+        let table = table(limits(None, Some(30), None), LimitSet::default());
+        let (first, _permit, _) = table.admit(0).expect("room");
+        first.settle(4);
+        let (second, _permit, views) = table.admit(0).expect("room");
+        assert_eq!(views.tokens.map(|view| view.remaining), Some(16));
+        drop(second);
+        let (_reservation, _permit, views) = table.admit(0).expect("a void request used nothing");
+        assert_eq!(views.tokens.map(|view| view.remaining), Some(16));
+    }
+
+    #[test]
+    fn more_tokens_than_the_limit_never_fit() {
+        let table = table(limits(None, Some(9), None), LimitSet::default());
+        let refused = table.admit(0).expect_err("too large");
+        assert_eq!((refused.retry_after, refused.cost, refused.limit), (None, 10, 9));
+    }
+
+    #[test]
+    fn concurrency_is_held_until_the_permit_is_dropped() {
+        let table = table(limits(None, None, Some(2)), LimitSet::default());
+        let (one, permit_one, _) = table.admit(0).expect("first");
+        let (two, permit_two, _) = table.admit(0).expect("second");
+        one.settle(1);
+        assert_eq!(table.admit(0).expect_err("full").limiter, Limiter::Concurrency);
+        drop(permit_one);
+        let _third = table.admit(0).expect("one left");
+        drop((two, permit_two));
+        assert_eq!(table.limits.running(), 1);
+    }
+
+    #[test]
+    fn many_threads_never_pass_the_limit() {
+        let table = Arc::new(table(limits(Some(100), None, None), limits(Some(60), None, None)));
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let table = Arc::clone(&table);
+                std::thread::spawn(move || {
+                    let admitted = (0..50).filter_map(|_| table.admit(0).ok());
+                    admitted.map(|(reservation, ..)| reservation.settle(10)).count()
+                })
+            })
+            .collect();
+        let admitted: usize = threads.into_iter().map(|thread| thread.join().expect("no panic")).sum();
+        assert_eq!(admitted, 60);
+    }
+}

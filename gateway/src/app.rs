@@ -1,0 +1,75 @@
+//! Everything a running gateway is made of, built once and handed to every route.
+//! Never changes its parts; what changes (snapshot, limits, journal) changes inside them.
+//! Built by `cli::serve`.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::Clock;
+
+use crate::{
+    admit::Admitter, authenticate::Authenticator, dispatch::Backends, stream::Streams,
+};
+
+/// The running gateway.
+pub struct App {
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Who is asking.
+    pub authenticator: Authenticator,
+    /// May it run.
+    pub admitter: Admitter,
+    /// What serves it.
+    pub backends: Backends,
+    /// Runs it to its record.
+    pub streams: Streams,
+    /// Largest request body. Unit: bytes.
+    pub body_bytes_max: u32,
+    /// Longest life of one request.
+    pub request_time_max: Duration,
+    /// Whether the ledger answered when it was last asked.
+    pub is_ledger_near: Arc<AtomicBool>,
+}
+
+/// Whether requests would be served now.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    /// The verdict.
+    pub is_ready: bool,
+    /// Each part and its state in words.
+    pub parts: Vec<(String, String)>,
+}
+
+impl App {
+    /// Looks at every part. A ledger that is away degrades and does not stop serving: the journal bridges it.
+    pub fn readiness(&self) -> Readiness {
+        let journal = self.streams.journal.is_writable();
+        let is_draining = self.admitter.is_draining();
+        let mut parts = vec![
+            ("journal".to_owned(), journal.as_ref().map_or_else(ToString::to_string, |()| "ok".to_owned())),
+            ("ledger".to_owned(), if self.is_ledger_near() { "ok" } else { "degraded" }.to_owned()),
+            ("requests".to_owned(), if is_draining { "draining" } else { "ok" }.to_owned()),
+        ];
+        let mut are_engines_ready = true;
+        for backend in self.backends.all() {
+            let status = backend.engine.status();
+            let state = match (status.is_ready, status.is_failed) {
+                (true, false) => format!("ok, {} running, {} queued", status.running, status.queued),
+                (_, true) => "failed".to_owned(),
+                (false, false) => "starting".to_owned(),
+            };
+            are_engines_ready &= status.is_ready && !status.is_failed;
+            parts.push((format!("model {}", backend.model), state));
+        }
+        Readiness { is_ready: journal.is_ok() && !is_draining && are_engines_ready, parts }
+    }
+
+    fn is_ledger_near(&self) -> bool {
+        self.is_ledger_near.load(Ordering::Relaxed)
+    }
+}

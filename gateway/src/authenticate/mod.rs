@@ -1,0 +1,187 @@
+//! Who is asking: an API key looked up by its public half and compared in constant time.
+//! Never a database on the request's way: a snapshot in memory answers, refreshed beside it.
+//! Called first for every authenticated route; admission takes the `Principal` it makes.
+
+pub mod key;
+mod snapshot;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use billing::{ledger::PlanSchedule, plan::Plan};
+use domain::{Fault, KeyId, ModelName, TenantId, Timestamp};
+use subtle::ConstantTimeEq as _;
+
+use crate::admit::LimitSet;
+
+pub use snapshot::{Refresher, Snapshot, SnapshotError};
+
+/// A tenant as requests see it.
+#[derive(Debug)]
+pub struct Tenant {
+    /// Who is billed.
+    pub id: TenantId,
+    /// The name operators gave it.
+    pub name: String,
+    /// Limits over all its keys.
+    pub limits: LimitSet,
+    /// What its requests cost and which targets they have, over time.
+    pub schedule: PlanSchedule,
+    /// False: every request is refused.
+    pub is_active: bool,
+}
+
+/// A key as requests see it.
+#[derive(Debug)]
+pub struct Key {
+    /// The public half.
+    pub id: KeyId,
+    /// SHA-256 of the secret half.
+    pub secret_hash: [u8; 32],
+    /// Whose it is.
+    pub tenant: Arc<Tenant>,
+    /// Its own limits, within the tenant's.
+    pub limits: LimitSet,
+    /// The only models it may use; `None`: all.
+    pub models: Option<Vec<ModelName>>,
+    /// False: revoked.
+    pub is_active: bool,
+}
+
+/// Why a request has no principal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthenticateError {
+    /// No credential came with the request.
+    #[error("no API key was given; send it as \"Authorization: Bearer tg-…\"")]
+    NoKey,
+    /// The credential is not known, not well formed, or revoked: the caller learns no more than that.
+    #[error("the API key is not valid")]
+    BadKey,
+    /// The tenant has been disabled.
+    #[error("this account is disabled; ask its operator")]
+    TenantDisabled,
+    /// No version of the tenant's plan applies yet.
+    #[error("no version of this account's plan applies yet; ask its operator")]
+    NoPlan,
+}
+
+impl AuthenticateError {
+    /// What kind of failure it is.
+    pub fn fault(self) -> Fault {
+        match self {
+            Self::NoKey | Self::BadKey => Fault::Unauthenticated,
+            Self::TenantDisabled | Self::NoPlan => Fault::Forbidden,
+        }
+    }
+
+    /// The stable code clients see.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NoKey => "missing_api_key",
+            Self::BadKey => "invalid_api_key",
+            Self::TenantDisabled => "account_disabled",
+            Self::NoPlan => "no_plan",
+        }
+    }
+}
+
+/// Proof that a request carries a good key. Made only here.
+#[must_use = "a request without a principal must be refused"]
+#[derive(Debug)]
+pub struct Principal {
+    key: Arc<Key>,
+    plan: Arc<Plan>,
+}
+
+impl Principal {
+    /// The key.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The tenant.
+    pub fn tenant(&self) -> &Tenant {
+        &self.key.tenant
+    }
+
+    /// The plan version that applies to this request.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Whether the key may use the model and the plan prices it.
+    pub fn may_use(&self, model: &ModelName) -> bool {
+        self.is_listed(model) && self.is_priced(model)
+    }
+
+    /// Whether the key's allow list has the model.
+    pub fn is_listed(&self, model: &ModelName) -> bool {
+        self.key.models.as_ref().is_none_or(|models| models.contains(model))
+    }
+
+    /// Whether the tenant's plan has a price for the model.
+    pub fn is_priced(&self, model: &ModelName) -> bool {
+        self.plan.price_of(model).is_some()
+    }
+}
+
+/// Answers from the snapshot.
+#[derive(Debug)]
+pub struct Authenticator {
+    snapshot: ArcSwap<Snapshot>,
+}
+
+impl Authenticator {
+    /// Starts from a first snapshot.
+    pub fn new(snapshot: Snapshot) -> Self {
+        Self { snapshot: ArcSwap::from_pointee(snapshot) }
+    }
+
+    /// Takes a newer snapshot; requests under way keep the one they began with.
+    pub fn replace(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// The ledger's revision the answers come from.
+    pub fn revision(&self) -> i64 {
+        self.snapshot.load().revision()
+    }
+
+    /// The principal behind an `Authorization` header.
+    ///
+    /// Errors: no key, a key that is unknown or revoked (not told apart), a disabled tenant, no plan at `now`.
+    pub fn authenticate(
+        &self,
+        authorization: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Principal, AuthenticateError> {
+        let header = authorization.map(str::trim).filter(|header| !header.is_empty());
+        let header = header.ok_or(AuthenticateError::NoKey)?;
+        let text = match header.split_once(' ') {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.trim(),
+            _ => return Err(AuthenticateError::BadKey),
+        };
+        let (key_id, secret) = key::parse(text).ok_or(AuthenticateError::BadKey)?;
+        let presented = key::hash_secret(secret);
+        let snapshot = self.snapshot.load();
+        let found = snapshot.key(&key_id);
+        // An unknown id is compared as well, so that it takes the time of a known one.
+        let stored = found.map_or([0; 32], |key| key.secret_hash);
+        let is_same = bool::from(stored.ct_eq(&presented));
+        match found {
+            Some(key) if is_same && key.is_active => principal(key, now),
+            _ => Err(AuthenticateError::BadKey),
+        }
+    }
+}
+
+fn principal(key: &Arc<Key>, now: Timestamp) -> Result<Principal, AuthenticateError> {
+    if !key.tenant.is_active {
+        return Err(AuthenticateError::TenantDisabled);
+    }
+    let plan = key.tenant.schedule.plan_at(now).ok_or(AuthenticateError::NoPlan)?;
+    Ok(Principal { key: Arc::clone(key), plan: Arc::clone(plan) })
+}
+
+#[cfg(test)]
+mod tests;

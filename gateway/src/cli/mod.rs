@@ -1,0 +1,135 @@
+//! The commands of the program, one module each.
+//! Never computes money or measures: commands call `billing` and the gateway's parts and print what they say.
+//! Called by `main`.
+
+mod check;
+mod invoice;
+mod key;
+mod open;
+mod out;
+mod plan;
+mod serve;
+mod start;
+mod tenant;
+mod usage;
+mod verify_journal;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Why a command did not do its work: one line for the person at the terminal.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// The ledger did not do what was asked.
+    #[error(transparent)]
+    Ledger(#[from] billing::ledger::LedgerError),
+    /// The journal did not open or close.
+    #[error("journal: {0}")]
+    Journal(#[from] billing::journal::JournalError),
+    /// The journal is not what it should be.
+    #[error("journal: {0}")]
+    Verify(#[from] billing::journal::VerifyError),
+    /// An engine did not start.
+    #[error("model {model}: {source}")]
+    Engine {
+        /// Which model.
+        model: domain::ModelName,
+        /// Why.
+        source: engine::EngineError,
+    },
+    /// A plan file is wrong.
+    #[error(transparent)]
+    Plan(#[from] billing::plan::PlanError),
+    /// A period is wrong.
+    #[error(transparent)]
+    Period(#[from] domain::PeriodError),
+    /// The keys and tenants could not be read.
+    #[error(transparent)]
+    Snapshot(#[from] crate::authenticate::SnapshotError),
+    /// No random numbers.
+    #[error(transparent)]
+    Random(#[from] crate::authenticate::key::RandomError),
+    /// A file or socket.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was attempted, with its place.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Something named on the command line does not exist or does not fit.
+    #[error("{0}")]
+    Usage(String),
+}
+
+/// A gateway that turns GPU time into revenue that can be proved.
+///
+/// Serves OpenAI-compatible chat completions from its own engine, meters the tokens and joules of every
+/// request, and turns goodput into invoices.
+#[derive(Debug, Parser)]
+#[command(name = "tallygate", version, max_term_width = 100)]
+pub struct Cli {
+    /// The configuration file (TOML). Variables TALLYGATE__SECTION__FIELD override it.
+    #[arg(long, short, global = true, value_name = "FILE", env = "TALLYGATE_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve requests until told to stop; Ctrl-C lets running streams end.
+    Serve,
+    /// Check the configuration, the models, the journal and the ledger, and say what is wrong.
+    Check,
+    /// Create, list and change tenants.
+    #[command(subcommand)]
+    Tenant(tenant::Command),
+    /// Create, list and revoke API keys.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Check, publish and show plans.
+    #[command(subcommand)]
+    Plan(plan::Command),
+    /// Show what a tenant has used.
+    Usage(usage::Arguments),
+    /// Show a tenant's invoice for a month: a draft, or issued for good with --issue.
+    Invoice(invoice::Arguments),
+    /// Prove that the journal's hash chain is whole. Works while a server runs.
+    VerifyJournal(verify_journal::Arguments),
+}
+
+impl Cli {
+    /// Runs the command and says how it went.
+    pub fn run(self) -> ExitCode {
+        let outcome = actix_web::rt::System::new().block_on(self.dispatch());
+        match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                out::complain(&format!("error: {error}"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    async fn dispatch(self) -> Result<(), CliError> {
+        let environment: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
+            .collect();
+        let config = crate::config::load(self.config.as_deref(), &environment)?;
+        match self.command {
+            Command::Serve => serve::run(config).await,
+            Command::Check => check::run(&config).await,
+            Command::Tenant(command) => tenant::run(&config, command).await,
+            Command::Key(command) => key::run(&config, command).await,
+            Command::Plan(command) => plan::run(&config, command).await,
+            Command::Usage(arguments) => usage::run(&config, arguments).await,
+            Command::Invoice(arguments) => invoice::run(&config, arguments).await,
+            Command::VerifyJournal(arguments) => verify_journal::run(&config, arguments),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Opens what several commands need: the data folder, the ledger, a tenant by name.
+//! Never creates tenants or keys; commands do that in their own words.
+//! Called by the other commands.
+
+use std::{fs, os::unix::fs::DirBuilderExt as _};
+
+use billing::ledger::{Ledger, Limits, Tenant};
+use clap::Args;
+
+use super::CliError;
+use crate::config::Config;
+
+/// Limits as the command line takes them.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct LimitArguments {
+    /// Requests per minute.
+    #[arg(long, value_name = "N")]
+    requests_per_minute: Option<u64>,
+    /// Prompt and output tokens per minute.
+    #[arg(long, value_name = "N")]
+    tokens_per_minute: Option<u64>,
+    /// Requests running at the same time.
+    #[arg(long, value_name = "N")]
+    concurrency: Option<u64>,
+}
+
+impl LimitArguments {
+    pub(super) fn to_limits(self) -> Limits {
+        Limits {
+            requests_per_minute: self.requests_per_minute,
+            tokens_per_minute: self.tokens_per_minute,
+            concurrency: self.concurrency,
+        }
+    }
+}
+
+/// Makes the data folder, for its owner alone, if it is not there.
+pub(super) fn data_folder(config: &Config) -> Result<(), CliError> {
+    let folder = &config.data.folder;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| CliError::Io {
+        what: format!("data folder {}", folder.display()),
+        source,
+    })
+}
+
+/// Opens the ledger and brings its tables up to date.
+pub(super) async fn ledger(config: &Config) -> Result<Ledger, CliError> {
+    data_folder(config)?;
+    Ok(Ledger::connect(&config.ledger_url()).await?)
+}
+
+/// The tenant with this name or id.
+///
+/// Errors: there is none; the message lists how to find the names.
+pub(super) async fn tenant(ledger: &Ledger, name: &str) -> Result<Tenant, CliError> {
+    let found = ledger.find_tenant(name).await?;
+    found.ok_or_else(|| {
+        CliError::Usage(format!("there is no tenant {name:?}; `tallygate tenant list` shows all"))
+    })
+}
+
+/// A limit in a listing.
+pub(super) fn limit_text(limit: Option<u64>) -> String {
+    limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string())
+}

@@ -1,0 +1,223 @@
+//! `tallygate serve`: builds the gateway in order, runs it, and takes it down in the opposite order.
+//! Never holds a rule of its own; the order is what matters here.
+//! The only place where all parts meet.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
+
+use actix_web::{App as Routes, HttpServer, dev::ServerHandle, middleware::from_fn};
+use billing::{journal::Journal, ledger::Ledger, ship::Shipper};
+use domain::{Clock, SystemClock};
+use engine::Engine;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{CliError, open, out, start};
+use crate::{
+    admit::Admitter,
+    app::App,
+    authenticate::{Authenticator, Refresher, Snapshot},
+    config::Config,
+    dispatch::{Backend, Backends},
+    http,
+    stream::Streams,
+};
+
+/// How long the last records may take to reach the ledger when stopping. What is left is shipped at the next start.
+const LAST_SHIPMENT_MAX: Duration = Duration::from_secs(10);
+/// After the drain time, cancelled requests may take this long to write their records.
+const CANCEL_MAX: Duration = Duration::from_secs(5);
+/// How often draining looks at what still runs.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+/// What stops after the last request.
+struct Background {
+    ledger: Ledger,
+    journal: Journal,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Serves until a signal comes.
+pub(super) async fn run(config: Config) -> Result<(), CliError> {
+    start_logging();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ledger = open::ledger(&config).await?;
+    let secrets = start::first_start(&ledger, clock.now()).await?;
+    let (journal, recovery) = Journal::open(journal_config(&config), Arc::clone(&clock))?;
+    tracing::info!(journal.id = %recovery.journal_id, records = recovery.records, crashed = recovery.crashed,
+        truncated_bytes = recovery.truncated_bytes, "journal opened");
+    let backends = start_engines(&config)?;
+    let app = Arc::new(build(&config, &clock, &journal, &ledger, backends).await?);
+    let background = start_background(&app, ledger, journal);
+    let (server, address) = bind(&config, &app)?;
+    let handle = server.handle();
+    let serving = actix_web::rt::spawn(server);
+    if let Some(backend) = app.backends.all().next() {
+        start::banner(address, &backend.model, secrets.as_ref());
+    }
+    drop(secrets);
+    wait_for_signal().await?;
+    drain(&app, &config).await;
+    stop(&app, handle, background).await;
+    // The server has stopped: its own end says nothing new.
+    serving.await.ok();
+    Ok(())
+}
+
+fn start_logging() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("TALLYGATE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,gateway=info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let outcome = match std::env::var("TALLYGATE_LOG_FORMAT").as_deref() {
+        Ok("json") => builder.json().try_init(),
+        _ => builder.try_init(),
+    };
+    if let Err(error) = outcome {
+        out::complain(&format!("logging: {error}"));
+    }
+}
+
+pub(super) fn journal_config(config: &Config) -> billing::journal::JournalConfig {
+    const MIB: u64 = 1_048_576;
+    billing::journal::JournalConfig {
+        folder: config.journal_folder(),
+        segment_bytes_max: u64::from(config.journal.segment_mib_max) * MIB,
+        bytes_max: u64::from(config.journal.unshipped_mib_max) * MIB,
+        retained_segments: usize::try_from(config.journal.retained_segments).unwrap_or(usize::MAX),
+    }
+}
+
+/// Starts every engine of the configuration, saying what is loaded.
+pub(super) fn start_engines(config: &Config) -> Result<Backends, CliError> {
+    let mut backends = Backends::default();
+    for model in &config.models {
+        let began = Instant::now();
+        let engine = Engine::start(config.engine(model))
+            .map_err(|source| CliError::Engine { model: model.name.clone(), source })?;
+        let info = engine.info();
+        tracing::info!(model = %model.name, architecture = %info.architecture, parameters = info.parameters,
+            context_tokens_max = info.context_tokens_max, energy_source = info.energy_source.as_str(),
+            duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), "model loaded");
+        backends.add(Backend {
+            model: model.name.clone(),
+            engine,
+            output_tokens_default: model.output_tokens_default.get(),
+        });
+    }
+    Ok(backends)
+}
+
+async fn build(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    journal: &Journal,
+    ledger: &Ledger,
+    backends: Backends,
+) -> Result<App, CliError> {
+    Ok(App {
+        clock: Arc::clone(clock),
+        authenticator: Authenticator::new(Snapshot::read(ledger).await?),
+        admitter: Admitter::new(journal.clone(), Instant::now()),
+        backends,
+        streams: Streams {
+            journal: journal.clone(),
+            clock: Arc::clone(clock),
+            tracker: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        },
+        body_bytes_max: config.server.body_bytes_max,
+        request_time_max: Duration::from_secs(u64::from(config.server.request_seconds_max)),
+        is_ledger_near: Arc::new(AtomicBool::new(true)),
+    })
+}
+
+/// Starts what runs beside requests: the snapshot's refresher and the shipper.
+fn start_background(app: &Arc<App>, ledger: Ledger, journal: Journal) -> Background {
+    let stopping = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let refresher = Refresher { ledger: ledger.clone(), app: Arc::clone(app), stopping: stopping.clone() };
+    tasks.spawn(refresher.run());
+    let shipper = Shipper::new(ledger.clone(), journal.clone());
+    tasks.spawn(shipper.run(stopping.clone()));
+    Background { ledger, journal, stopping, tasks }
+}
+
+fn bind(config: &Config, app: &Arc<App>) -> Result<(actix_web::dev::Server, SocketAddr), CliError> {
+    let listen = config.server.listen;
+    let fault = |source| CliError::Io { what: format!("listen on {listen}"), source };
+    let routes = Arc::clone(app);
+    let mut server = HttpServer::new(move || {
+        let app = Arc::clone(&routes);
+        Routes::new().wrap(from_fn(http::name_request)).configure(move |routes| http::configure(&app, routes))
+    })
+    .tcp_nodelay(true)
+    // A client that closes its half has left: its generation must end.
+    .h1_allow_half_closed(false)
+    .disable_signals()
+    .shutdown_timeout(u64::from(config.server.drain_seconds).max(1));
+    if config.server.workers > 0 {
+        server = server.workers(usize::try_from(config.server.workers).unwrap_or(1));
+    }
+    let server = server.bind(listen).map_err(fault)?;
+    let address = server.addrs().first().copied().unwrap_or(listen);
+    Ok((server.run(), address))
+}
+
+async fn wait_for_signal() -> Result<(), CliError> {
+    let fault = |source| CliError::Io { what: "signal handler".to_owned(), source };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Refuses what is new, lets streams end, and cancels what is left after the drain time or a second signal.
+async fn drain(app: &App, config: &Config) {
+    app.admitter.drain();
+    let running = app.admitter.running();
+    out::complain(&format!("draining: {running} requests running; Ctrl-C again cancels them"));
+    let time_is_up = tokio::time::sleep(Duration::from_secs(u64::from(config.server.drain_seconds)));
+    tokio::select! {
+        () = all_ended(app) => {}
+        () = time_is_up => tracing::warn!("drain time is over: cancelling what still runs"),
+        // Without a second handler the drain time bounds the wait.
+        Ok(()) = wait_for_signal() => tracing::warn!("second signal: cancelling what still runs"),
+    }
+    app.streams.stopping.cancel();
+    app.streams.tracker.close();
+    if tokio::time::timeout(CANCEL_MAX, app.streams.tracker.wait()).await.is_err() {
+        tracing::error!("some requests did not end; the journal recovers them at the next start");
+    }
+}
+
+/// Nothing runs and nobody is reading an answer.
+async fn all_ended(app: &App) {
+    while app.admitter.running() > 0 || !app.streams.tracker.is_empty() {
+        tokio::time::sleep(DRAIN_LOOK).await;
+    }
+}
+
+async fn stop(app: &App, handle: ServerHandle, background: Background) {
+    handle.stop(true).await;
+    for backend in app.backends.all() {
+        backend.engine.shutdown();
+    }
+    let Background { ledger, journal, stopping, tasks } = background;
+    if let Err(error) = journal.shutdown().await {
+        tracing::error!(error = %error, "journal not closed cleanly");
+    }
+    stopping.cancel();
+    tasks.close();
+    if tokio::time::timeout(LAST_SHIPMENT_MAX, tasks.wait()).await.is_err() {
+        tracing::warn!("records left in the journal are shipped at the next start");
+    }
+    ledger.close().await;
+    out::complain("stopped");
+}

@@ -1,0 +1,304 @@
+//! What an operator can set, as checked types with defaults.
+//! Never reads a file or the environment itself: `load` does, and names file, line and reason when it fails.
+//! Built once in `cli::serve` or `cli::check` and handed down.
+
+mod engine;
+mod load;
+
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
+
+use domain::ModelName;
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+pub use load::{ConfigError, load};
+
+/// Everything an operator can set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where and how to listen.
+    pub server: Server,
+    /// Where state lives on disk.
+    pub data: Data,
+    /// The ledger's database.
+    pub ledger: Ledger,
+    /// The usage journal.
+    pub journal: Journal,
+    /// The energy meter of the engine's device.
+    pub energy: Energy,
+    /// Models to serve.
+    #[serde(rename = "model")]
+    pub models: Vec<Model>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server: Server::default(),
+            data: Data::default(),
+            ledger: Ledger::default(),
+            journal: Journal::default(),
+            energy: Energy::default(),
+            models: vec![Model::demo()],
+        }
+    }
+}
+
+impl Config {
+    /// The ledger's address: the one set, or a SQLite file in the data folder.
+    pub fn ledger_url(&self) -> String {
+        match &self.ledger.url {
+            Some(url) => url.clone(),
+            None => format!("sqlite://{}", self.data.folder.join("ledger.sqlite").display()),
+        }
+    }
+
+    /// Where the journal lives.
+    pub fn journal_folder(&self) -> PathBuf {
+        self.data.folder.join("journal")
+    }
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Address and port to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Threads that serve connections; 0 means one per core.
+    #[serde(deserialize_with = "bounded::<0, 1024, _>")]
+    pub workers: u32,
+    /// Largest request body. Unit: bytes.
+    #[serde(deserialize_with = "bounded::<1_024, 67_108_864, _>")]
+    pub body_bytes_max: u32,
+    /// Longest wait for running streams when stopping. Unit: seconds.
+    #[serde(deserialize_with = "bounded::<0, 3_600, _>")]
+    pub drain_seconds: u32,
+    /// Longest life of one request; it ends with reason `deadline`. Unit: seconds.
+    #[serde(deserialize_with = "bounded::<1, 86_400, _>")]
+    pub request_seconds_max: u32,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            workers: 0,
+            // A context of 128k tokens is about half a megabyte of text; JSON escapes may double it.
+            body_bytes_max: 4 * 1_024 * 1_024,
+            drain_seconds: 30,
+            request_seconds_max: 600,
+        }
+    }
+}
+
+/// `[data]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Data {
+    /// Folder for the journal and, by default, the ledger.
+    pub folder: PathBuf,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self { folder: PathBuf::from("tallygate-data") }
+    }
+}
+
+/// `[ledger]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ledger {
+    /// `sqlite://PATH` or `postgres://…`; absent means a SQLite file in the data folder.
+    #[serde(deserialize_with = "ledger_url")]
+    pub url: Option<String>,
+}
+
+/// `[journal]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Journal {
+    /// A segment file is closed at this size. Unit: mebibytes.
+    #[serde(deserialize_with = "bounded::<1, 4_096, _>")]
+    pub segment_mib_max: u32,
+    /// Records not yet in the ledger may take this much; beyond it new requests are refused. Unit: mebibytes.
+    #[serde(deserialize_with = "bounded::<1, 1_048_576, _>")]
+    pub unshipped_mib_max: u32,
+    /// Shipped segments kept for audit.
+    #[serde(deserialize_with = "bounded::<0, 1_000_000, _>")]
+    pub retained_segments: u32,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        // 4 GiB is about five million records: a day of a database being away at 50 requests/s.
+        Self { segment_mib_max: 64, unshipped_mib_max: 4_096, retained_segments: 64 }
+    }
+}
+
+/// `[energy]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Energy {
+    /// `auto` takes RAPL where readable, else the model.
+    pub source: EnergyChoice,
+    /// Declared power of the busy device. Unit: milliwatts.
+    #[serde(deserialize_with = "bounded::<1, 100_000_000, _>")]
+    pub busy_milliwatts: u32,
+    /// Declared power of the idle device. Unit: milliwatts.
+    #[serde(deserialize_with = "bounded::<0, 100_000_000, _>")]
+    pub idle_milliwatts: u32,
+}
+
+impl Default for Energy {
+    fn default() -> Self {
+        // Two busy server cores with their share of package and memory, and the same at rest.
+        Self { source: EnergyChoice::Auto, busy_milliwatts: 20_000, idle_milliwatts: 5_000 }
+    }
+}
+
+/// Which energy meter to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnergyChoice {
+    /// RAPL where readable, else modelled.
+    Auto,
+    /// The CPU package counter; start is refused when it cannot be read.
+    Rapl,
+    /// The declared power model.
+    Modelled,
+}
+
+/// `[[model]]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// The name clients ask for.
+    pub name: ModelName,
+    /// Where it comes from.
+    pub source: ModelSource,
+    /// The model's folder, for `source = "folder"`.
+    #[serde(default)]
+    pub path: Option<PathBuf>,
+    /// The simulated engine, for `source = "sim"`.
+    #[serde(default)]
+    pub sim: Option<Sim>,
+    /// Requests decoded together.
+    #[serde(default)]
+    pub sequences_max: Option<NonZeroU32>,
+    /// Requests waiting for a place among them; beyond it requests are refused.
+    #[serde(default)]
+    pub queue_jobs_max: Option<NonZeroU32>,
+    /// Tokens computed in one step.
+    #[serde(default)]
+    pub step_tokens_max: Option<NonZeroU32>,
+    /// Threads of the CPU runner; 0 means all cores but one.
+    #[serde(default)]
+    pub threads: u32,
+    /// Output bound of requests that name none; the context left bounds it as well. Unit: tokens.
+    #[serde(default = "output_tokens_default")]
+    pub output_tokens_default: NonZeroU32,
+}
+
+impl Model {
+    /// The demo model that ships inside the binary.
+    pub fn demo() -> Self {
+        Self {
+            name: demo_name(),
+            source: ModelSource::Demo,
+            path: None,
+            sim: None,
+            sequences_max: None,
+            queue_jobs_max: None,
+            step_tokens_max: None,
+            threads: 0,
+            output_tokens_default: output_tokens_default(),
+        }
+    }
+}
+
+/// Where a model comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelSource {
+    /// The demo model inside the binary.
+    Demo,
+    /// A folder with config.json, tokenizer.json and safetensors.
+    Folder,
+    /// The simulated engine, for tests and load generation.
+    Sim,
+}
+
+/// `[model.sim]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sim {
+    /// Same seed, same answers.
+    pub seed: u64,
+    /// Prompt tokens computed per second.
+    #[serde(deserialize_with = "bounded::<1, 1_000_000_000, _>")]
+    pub prefill_tokens_per_second: u32,
+    /// Time of one decode step. Unit: microseconds.
+    #[serde(deserialize_with = "bounded::<0, 60_000_000, _>")]
+    pub decode_step_us: u32,
+    /// Prompt and output together. Unit: tokens.
+    #[serde(deserialize_with = "bounded::<2, 16_777_216, _>")]
+    pub context_tokens_max: u32,
+    /// Every sequence fails after this many tokens; for fault tests.
+    pub fail_after_tokens: Option<u32>,
+    /// What it answers.
+    pub answer: SimAnswer,
+}
+
+/// What a simulated engine answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SimAnswer {
+    /// Words drawn by chance.
+    Words,
+    /// The last user message.
+    Echo,
+}
+
+impl Default for Sim {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            prefill_tokens_per_second: 100_000,
+            decode_step_us: 1_000,
+            context_tokens_max: 8_192,
+            fail_after_tokens: None,
+            answer: SimAnswer::Words,
+        }
+    }
+}
+
+fn output_tokens_default() -> NonZeroU32 {
+    // Long enough for an answer, short enough that a forgotten bound does not reserve a whole context.
+    const OUTPUT_TOKENS_DEFAULT: NonZeroU32 = NonZeroU32::new(512).unwrap();
+    OUTPUT_TOKENS_DEFAULT
+}
+
+#[expect(clippy::expect_used, reason = "a constant that a test below checks")]
+fn demo_name() -> ModelName {
+    ModelName::new("demo").expect("the demo model's name is good")
+}
+
+/// A whole number between two bounds, refused with both named.
+fn bounded<'de, const MIN: u32, const MAX: u32, D: Deserializer<'de>>(input: D) -> Result<u32, D::Error> {
+    let number = i64::deserialize(input)?;
+    match u32::try_from(number) {
+        Ok(number) if (MIN..=MAX).contains(&number) => Ok(number),
+        _ => Err(D::Error::custom(format!("{number} is not between {MIN} and {MAX}"))),
+    }
+}
+
+fn ledger_url<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    let url = String::deserialize(input)?;
+    let schemes = ["sqlite://", "postgres://", "postgresql://"];
+    match schemes.iter().any(|scheme| url.starts_with(scheme)) {
+        true => Ok(Some(url)),
+        false => Err(D::Error::custom("a ledger url must start with sqlite:// or postgres://")),
+    }
+}

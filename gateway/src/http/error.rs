@@ -1,0 +1,259 @@
+//! The one table from a failure's kind to an HTTP status, and the error body clients get.
+//! Never shows an internal text: the client reads what to do, the log what broke.
+//! Used by every route; dialects write the same error in their own form.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, http::StatusCode};
+use billing::journal::JournalError;
+use domain::Fault;
+use engine::EngineError;
+use serde_json::json;
+
+use super::headers;
+use crate::{
+    admit::{LimitViews, Refusal},
+    authenticate::AuthenticateError,
+    stream::Failure,
+};
+
+/// How long an overloaded service asks clients to wait: a queue moves on within it.
+const OVERLOADED_RETRY: Duration = Duration::from_secs(1);
+
+/// The HTTP status for each kind of failure.
+pub fn status_of(fault: Fault) -> StatusCode {
+    match fault {
+        Fault::Invalid => StatusCode::BAD_REQUEST,
+        Fault::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Fault::Forbidden => StatusCode::FORBIDDEN,
+        Fault::Missing => StatusCode::NOT_FOUND,
+        Fault::Conflict => StatusCode::CONFLICT,
+        Fault::Limited => StatusCode::TOO_MANY_REQUESTS,
+        Fault::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        Fault::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// A failure as a client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    fault: Fault,
+    /// Where HTTP has a more precise status than the table.
+    status: Option<StatusCode>,
+    code: &'static str,
+    message: String,
+    param: Option<String>,
+    retry_after: Option<Duration>,
+    is_retry_useless: bool,
+}
+
+impl ApiError {
+    fn new(fault: Fault, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            fault,
+            status: None,
+            code,
+            message: message.into(),
+            param: None,
+            retry_after: None,
+            is_retry_useless: false,
+        }
+    }
+
+    /// The request's content is wrong; `param` is the path of the field.
+    pub fn invalid(code: &'static str, param: impl Into<String>, message: impl Into<String>) -> Self {
+        let param = Some(param.into()).filter(|param: &String| !param.is_empty());
+        Self { param, ..Self::new(Fault::Invalid, code, message) }
+    }
+
+    /// The body is larger than the server takes.
+    pub fn too_large(bytes_max: u32) -> Self {
+        let message = format!("the request body is larger than {bytes_max} bytes");
+        let error = Self::new(Fault::Invalid, "request_too_large", message);
+        Self { status: Some(StatusCode::PAYLOAD_TOO_LARGE), ..error }
+    }
+
+    /// The body did not arrive in time, or broke off.
+    pub fn unread() -> Self {
+        let error = Self::new(Fault::Invalid, "request_incomplete", "the request body did not arrive in full");
+        Self { status: Some(StatusCode::REQUEST_TIMEOUT), ..error }
+    }
+
+    /// No such path.
+    pub fn no_route(method: &str, path: &str) -> Self {
+        Self::new(Fault::Missing, "unknown_url", format!("unknown request URL: {method} {path}"))
+    }
+
+    /// The path exists, not for this method.
+    pub fn bad_method(method: &str, path: &str) -> Self {
+        let error =
+            Self::new(Fault::Invalid, "method_not_allowed", format!("{method} is not allowed for {path}"));
+        Self { status: Some(StatusCode::METHOD_NOT_ALLOWED), ..error }
+    }
+
+    /// No such model, or none the key may know of.
+    pub fn no_model(model: &str) -> Self {
+        let message = format!("the model {model:?} does not exist or you do not have access to it");
+        Self { param: Some("model".to_owned()), ..Self::new(Fault::Missing, "model_not_found", message) }
+    }
+
+    /// An answer that broke off.
+    pub fn from_failure(failure: Failure) -> Self {
+        match failure {
+            Failure::Engine => Self::new(Fault::Broken, "engine_error", "the model failed; nothing was billed"),
+            Failure::Deadline => {
+                let message = "the request took longer than the server allows; nothing was billed";
+                let error = Self::new(Fault::Broken, "deadline_exceeded", message);
+                Self { status: Some(StatusCode::GATEWAY_TIMEOUT), ..error }
+            }
+            Failure::Draining => {
+                Self::new(Fault::Overloaded, "shutting_down", "the server is shutting down; nothing was billed")
+            }
+            Failure::Journal => {
+                let message = "the request's usage could not be recorded; nothing was billed";
+                Self::new(Fault::Overloaded, "usage_unrecordable", message)
+            }
+        }
+    }
+
+    /// The status this error is sent with.
+    pub fn status(&self) -> StatusCode {
+        self.status.unwrap_or_else(|| status_of(self.fault))
+    }
+
+    /// The journal took no entry for an admitted request; nothing was consumed.
+    pub fn from_journal(error: &JournalError) -> Self {
+        tracing::error!(error = %error, "request not opened in the journal");
+        let base = Self::new(Fault::Overloaded, "usage_unrecordable", "usage cannot be recorded at the moment");
+        Self { retry_after: Some(OVERLOADED_RETRY), ..base }
+    }
+
+    /// The `error` object in OpenAI's form.
+    pub fn to_openai(&self) -> serde_json::Value {
+        let kind = match self.fault {
+            Fault::Invalid | Fault::Missing | Fault::Conflict => "invalid_request_error",
+            Fault::Unauthenticated => "authentication_error",
+            Fault::Forbidden => "permission_error",
+            Fault::Limited => "rate_limit_error",
+            Fault::Overloaded => "overloaded_error",
+            Fault::Broken => "server_error",
+        };
+        json!({"error": {
+            "message": self.message, "type": kind, "param": self.param, "code": self.code, "origin": "gateway",
+        }})
+    }
+
+    /// The whole answer.
+    pub fn to_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status()).json(self.to_openai());
+        let headers = response.headers_mut();
+        if let Some(wait) = self.retry_after {
+            headers::set_retry_after(headers, wait);
+        }
+        if self.is_retry_useless {
+            headers::set(headers, "x-should-retry", "false");
+        }
+        if self.fault == Fault::Unauthenticated {
+            headers::set(headers, "www-authenticate", "Bearer");
+        }
+        response
+    }
+
+    /// The whole answer, with the limits as they stand.
+    pub fn to_response_with_limits(&self, views: &LimitViews) -> HttpResponse {
+        let mut response = self.to_response();
+        headers::set_limits(response.headers_mut(), views);
+        response
+    }
+}
+
+impl From<AuthenticateError> for ApiError {
+    fn from(error: AuthenticateError) -> Self {
+        Self::new(error.fault(), error.code(), error.to_string())
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let base = Self::new(refusal.fault(), refusal.code(), refusal.to_string());
+        match refusal {
+            Refusal::Limit(exceeded) => Self {
+                retry_after: exceeded.retry_after,
+                is_retry_useless: exceeded.retry_after.is_none(),
+                ..base
+            },
+            Refusal::PromptTooLong { .. } => Self { param: Some("messages".to_owned()), ..base },
+            Refusal::Journal(error) => {
+                tracing::error!(error = %error, "admission refused: journal");
+                Self { retry_after: Some(OVERLOADED_RETRY), ..base }
+            }
+            Refusal::Draining => Self { retry_after: Some(OVERLOADED_RETRY), ..base },
+            Refusal::ModelNotAllowed(_) | Refusal::ModelNotPriced(_) => {
+                Self { param: Some("model".to_owned()), ..base }
+            }
+        }
+    }
+}
+
+impl From<EngineError> for ApiError {
+    fn from(error: EngineError) -> Self {
+        match error.fault() {
+            Fault::Invalid => {
+                let is_long = matches!(error, EngineError::PromptTooLong { .. });
+                let code = if is_long { "context_length_exceeded" } else { "invalid_value" };
+                Self::invalid(code, "messages", error.to_string())
+            }
+            Fault::Overloaded => Self {
+                retry_after: Some(OVERLOADED_RETRY),
+                ..Self::new(Fault::Overloaded, "engine_overloaded", "the model's queue is full; try again")
+            },
+            fault @ (Fault::Unauthenticated
+            | Fault::Forbidden
+            | Fault::Missing
+            | Fault::Conflict
+            | Fault::Limited
+            | Fault::Broken) => {
+                tracing::error!(error = %error, "engine refused a job");
+                Self::new(fault, "engine_error", "the model is not available")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admit::{Exceeded, Limiter, Scope};
+
+    #[test]
+    fn a_limit_says_who_what_and_when() {
+        let exceeded = |retry_after| {
+            ApiError::from(Refusal::Limit(Exceeded {
+                limiter: Limiter::TokensPerMinute,
+                scope: Scope::Key,
+                limit: 100,
+                remaining: 40,
+                cost: 70,
+                retry_after,
+            }))
+        };
+        let soon = exceeded(Some(Duration::from_millis(1_500)));
+        let response = soon.to_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers().get("retry-after").map(|value| value.as_bytes()), Some(&b"2"[..]));
+        assert!(response.headers().get("x-should-retry").is_none());
+        let text = "limit of 100 tokens per minute for this API key: 40 remaining, 70 asked for; try again in 1.500 s";
+        assert_eq!(soon.to_openai()["error"]["message"], text);
+        let never = exceeded(None).to_response();
+        assert_eq!(never.headers().get("x-should-retry").map(|value| value.as_bytes()), Some(&b"false"[..]));
+    }
+
+    #[test]
+    fn bodies_have_the_openai_form() {
+        let body = ApiError::invalid("invalid_value", "messages[0].role", "no").to_openai();
+        assert_eq!(body["error"]["param"], "messages[0].role");
+        assert_eq!(body["error"]["type"], "invalid_request_error");
+        assert_eq!(ApiError::no_model("x").status(), StatusCode::NOT_FOUND);
+        assert_eq!(ApiError::too_large(1).status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+}

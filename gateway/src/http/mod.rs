@@ -1,0 +1,82 @@
+//! Everything that speaks HTTP: routes, headers, errors, and one folder for each dialect.
+//! Never decides about limits or money; it parses, asks, and writes answers.
+//! Built by `cli::serve`, once for each worker thread.
+
+mod error;
+mod headers;
+mod health;
+mod openai;
+
+use std::sync::Arc;
+
+use actix_web::{
+    Error, HttpMessage as _, HttpRequest, HttpResponse,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    middleware::Next,
+    web,
+};
+use domain::RequestId;
+
+use crate::app::App;
+
+pub use error::{ApiError, status_of};
+
+/// Registers every route.
+///
+/// Routes without a key: `/`, `/healthz`, `/readyz`. All others authenticate first.
+pub fn configure(app: &Arc<App>, routes: &mut web::ServiceConfig) {
+    routes
+        .app_data(web::Data::from(Arc::clone(app)))
+        .service(
+            web::resource("/v1/chat/completions")
+                .route(web::post().to(openai::chat::create))
+                .default_service(web::route().to(method_not_allowed)),
+        )
+        .service(
+            web::resource("/v1/models")
+                .route(web::get().to(openai::models::list))
+                .default_service(web::route().to(method_not_allowed)),
+        )
+        .service(
+            web::resource("/v1/models/{model:.*}")
+                .route(web::get().to(openai::models::show))
+                .default_service(web::route().to(method_not_allowed)),
+        )
+        .service(web::resource("/healthz").route(web::get().to(health::healthz)))
+        .service(web::resource("/readyz").route(web::get().to(health::readyz)))
+        .service(web::resource("/").route(web::get().to(health::home)))
+        .default_service(web::route().to(not_found));
+}
+
+/// Gives every request an id and every answer the header that names it.
+///
+/// # Errors
+/// Whatever the inner service fails with.
+pub async fn name_request(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let request_id = match request.app_data::<web::Data<App>>() {
+        Some(app) => RequestId::generate(app.clock.now()),
+        None => return Err(actix_web::error::ErrorInternalServerError("no application state")),
+    };
+    request.extensions_mut().insert(request_id);
+    let mut response = next.call(request).await?;
+    headers::set(response.headers_mut(), "x-request-id", &request_id.to_string());
+    Ok(response)
+}
+
+/// The id the middleware gave a request.
+pub(crate) fn request_id(request: &HttpRequest, app: &App) -> RequestId {
+    let named = request.extensions().get::<RequestId>().copied();
+    named.unwrap_or_else(|| RequestId::generate(app.clock.now()))
+}
+
+async fn not_found(request: HttpRequest) -> HttpResponse {
+    ApiError::no_route(request.method().as_str(), request.path()).to_response()
+}
+
+async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
+    ApiError::bad_method(request.method().as_str(), request.path()).to_response()
+}

@@ -1,0 +1,266 @@
+//! Measures one request as it streams: first token, gaps, tokens in time, stalls; closes it into a usage record.
+//! Never reads a clock, a price or a database; instants are arguments.
+//! Called by `stream`, which owns one meter for each admission.
+
+use std::time::Instant;
+
+use billing::journal::CheckpointEntry;
+use domain::{
+    EndReason, EnergySource, KeyId, Micros, Millijoules, ModelName, PlanVersionId, RequestId, Slo, TenantId,
+    Timestamp, Tokens, UsageRecord,
+};
+
+/// What is known of a request when it is admitted.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The request.
+    pub request_id: RequestId,
+    /// Who is billed.
+    pub tenant_id: TenantId,
+    /// The key it came with.
+    pub key_id: KeyId,
+    /// The model asked for.
+    pub model: ModelName,
+    /// Which backend serves it.
+    pub backend: String,
+    /// The class and targets that apply.
+    pub slo: Slo,
+    /// The plan version that prices it.
+    pub price_version: PlanVersionId,
+    /// Tokens of the prompt.
+    pub prompt_tokens: Tokens,
+    /// When the last byte of the request had been read, by the time of day.
+    pub started_at: Timestamp,
+    /// The same moment on the monotonic clock.
+    pub started: Instant,
+}
+
+/// What the engine counted, at the end.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineCount {
+    /// Prompt tokens, frozen at first schedule.
+    pub prompt_tokens: Tokens,
+    /// Prompt tokens that were not computed again.
+    pub cached_prompt_tokens: Tokens,
+    /// Tokens produced.
+    pub output_tokens: Tokens,
+    /// The request's share of the device's energy.
+    pub energy: Millijoules,
+    /// Where the energy figure comes from.
+    pub energy_source: EnergySource,
+    /// Wait before the first step.
+    pub queue: Micros,
+}
+
+/// The running measurement of one request.
+#[derive(Debug)]
+pub struct Meter {
+    subject: Subject,
+    first: Option<Micros>,
+    last: Micros,
+    tokens: u64,
+    tokens_in_slo: u64,
+    stall: Micros,
+}
+
+impl Meter {
+    /// Starts with nothing delivered.
+    pub fn new(subject: Subject) -> Self {
+        Self { subject, first: None, last: Micros::ZERO, tokens: 0, tokens_in_slo: 0, stall: Micros::ZERO }
+    }
+
+    /// What is measured.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// One more token is handed to the connection at `now`.
+    pub fn token(&mut self, now: Instant) {
+        let at = self.elapsed(now);
+        if self.first.is_none() {
+            self.first = Some(at);
+        }
+        self.last = at;
+        let due = self.subject.slo.due(self.subject.prompt_tokens, self.tokens);
+        if due.is_none_or(|due| at <= due) {
+            self.tokens_in_slo += 1;
+        }
+        self.tokens += 1;
+    }
+
+    /// The client did not read for this long.
+    pub fn stalled(&mut self, span: Micros) {
+        self.stall = Micros::new(self.stall.get().saturating_add(span.get()));
+    }
+
+    /// Tokens handed over so far.
+    pub fn tokens(&self) -> Tokens {
+        Tokens::new(self.tokens)
+    }
+
+    /// Time since the request was read, without the client's stalls.
+    fn elapsed(&self, now: Instant) -> Micros {
+        let whole = Micros::from_duration(now.saturating_duration_since(self.subject.started));
+        whole.checked_sub(self.stall).unwrap_or(Micros::ZERO)
+    }
+
+    /// The measurement so far, for the journal.
+    pub fn checkpoint(&self, at: Timestamp, energy_source: EnergySource) -> CheckpointEntry {
+        CheckpointEntry {
+            request_id: self.subject.request_id,
+            at,
+            output_tokens: self.tokens(),
+            tokens_in_slo: Tokens::new(self.tokens_in_slo),
+            cached_prompt_tokens: Tokens::ZERO,
+            ttft: self.first,
+            energy: Millijoules::ZERO,
+            energy_source,
+            client_stall: self.stall,
+            queue: Micros::ZERO,
+        }
+    }
+
+    /// Closes the measurement at `now`.
+    ///
+    /// The counts are the engine's; the times are those of the connection.
+    pub fn finish(self, count: EngineCount, reason: EndReason, now: Instant, at: Timestamp) -> UsageRecord {
+        let slo_met = self.is_slo_met(now, reason);
+        let subject = self.subject;
+        let gaps = count.output_tokens.get().saturating_sub(1).min(self.tokens.saturating_sub(1));
+        let span = self.last.get().saturating_sub(self.first.unwrap_or(Micros::ZERO).get());
+        UsageRecord {
+            request_id: subject.request_id,
+            tenant_id: subject.tenant_id,
+            key_id: subject.key_id,
+            model: subject.model,
+            backend: subject.backend,
+            slo: subject.slo,
+            reason,
+            prompt_tokens: count.prompt_tokens,
+            cached_prompt_tokens: count.cached_prompt_tokens,
+            output_tokens: count.output_tokens,
+            reasoning_tokens: Tokens::ZERO,
+            ttft: self.first,
+            tpot: span.checked_div(gaps).map(Micros::new),
+            slo_met,
+            tokens_in_slo: Tokens::new(self.tokens_in_slo.min(count.output_tokens.get())),
+            energy: count.energy,
+            energy_source: count.energy_source,
+            client_stall: self.stall,
+            queue: count.queue,
+            started_at: subject.started_at,
+            finished_at: at,
+            price_version: subject.price_version,
+        }
+    }
+
+    /// Request goodput. Without a token, what counts is how long the client waited in vain.
+    fn is_slo_met(&self, now: Instant, reason: EndReason) -> bool {
+        let slo = &self.subject.slo;
+        let waited = self.first.unwrap_or_else(|| self.elapsed(now));
+        let span = Micros::new(self.last.get().saturating_sub(waited.get()));
+        let is_served = matches!(reason, EndReason::Completed | EndReason::ClientGone);
+        is_served
+            && slo.is_ttft_met(self.subject.prompt_tokens, waited)
+            && (self.first.is_none() || slo.is_tpot_met(span, self.tokens()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use domain::SloClass;
+
+    use super::*;
+
+    fn meter(origin: Instant) -> Meter {
+        let at = Timestamp::from_unix_micros(1);
+        Meter::new(Subject {
+            request_id: RequestId::generate(at),
+            tenant_id: TenantId::generate(at),
+            key_id: KeyId::new("k").expect("a key id"),
+            model: ModelName::new("m").expect("a model name"),
+            backend: "sim".to_owned(),
+            slo: Slo::of_class(SloClass::Interactive),
+            price_version: PlanVersionId::new("demo@1").expect("a plan version"),
+            prompt_tokens: Tokens::new(5),
+            started_at: at,
+            started: origin,
+        })
+    }
+
+    fn count(output: u64) -> EngineCount {
+        EngineCount {
+            prompt_tokens: Tokens::new(5),
+            cached_prompt_tokens: Tokens::ZERO,
+            output_tokens: Tokens::new(output),
+            energy: Millijoules::new(7),
+            energy_source: EnergySource::Modelled,
+            queue: Micros::ZERO,
+        }
+    }
+
+    /// Tokens handed over at these milliseconds; expected: TTFT µs, TPOT µs, request met, tokens in SLO.
+    fn check(at_ms: &[u64], expected: (Option<u64>, Option<u64>, bool, u64)) {
+        let origin = Instant::now();
+        let mut meter = meter(origin);
+        for ms in at_ms {
+            meter.token(origin + Duration::from_millis(*ms));
+        }
+        let end = origin + Duration::from_millis(at_ms.last().copied().unwrap_or(0));
+        let tokens = u64::try_from(at_ms.len()).expect("few");
+        let record = meter.finish(count(tokens), EndReason::Completed, end, Timestamp::from_unix_micros(2));
+        let found = (
+            record.ttft.map(Micros::get),
+            record.tpot.map(Micros::get),
+            record.slo_met,
+            record.tokens_in_slo.get(),
+        );
+        assert_eq!(found, expected, "{at_ms:?}");
+    }
+
+    #[test]
+    fn verdicts_follow_the_targets() {
+        check(&[], (None, None, true, 0));
+        check(&[500], (Some(500_000), None, true, 1));
+        check(&[501], (Some(501_000), None, false, 0));
+        check(&[100, 130, 160], (Some(100_000), Some(30_000), true, 3));
+        check(&[100, 131, 161], (Some(100_000), Some(30_500), false, 3));
+        // Late first token, fast rest: the request missed, later tokens caught up with their due times.
+        check(&[520, 521, 522], (Some(520_000), Some(1_000), false, 2));
+        // On time on average, one token late on its own.
+        check(&[490, 491, 600, 601, 602], (Some(490_000), Some(28_000), true, 4));
+    }
+
+    #[test]
+    fn a_stalled_client_counts_against_nobody() {
+        let origin = Instant::now();
+        let mut meter = meter(origin);
+        meter.token(origin + Duration::from_millis(10));
+        meter.stalled(Micros::from_millis(60_000));
+        meter.token(origin + Duration::from_millis(60_020));
+        let end = origin + Duration::from_millis(60_020);
+        let record = meter.finish(count(2), EndReason::Completed, end, Timestamp::from_unix_micros(2));
+        assert!(record.slo_met);
+        assert_eq!(record.tpot, Some(Micros::new(10_000)));
+        assert_eq!((record.tokens_in_slo.get(), record.client_stall.get()), (2, 60_000_000));
+    }
+
+    #[test]
+    fn failures_never_meet_a_target() {
+        let origin = Instant::now();
+        for (reason, is_met) in [
+            (EndReason::ClientGone, true),
+            (EndReason::EngineError, false),
+            (EndReason::Deadline, false),
+            (EndReason::Crashed, false),
+        ] {
+            let record = meter(origin).finish(count(0), reason, origin, Timestamp::from_unix_micros(2));
+            assert_eq!(record.slo_met, is_met, "{reason:?}");
+        }
+        let late = origin + Duration::from_millis(501);
+        let record = meter(origin).finish(count(0), EndReason::ClientGone, late, Timestamp::from_unix_micros(2));
+        assert!(!record.slo_met, "the client left after the target had passed");
+    }
+}

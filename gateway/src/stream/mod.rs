@@ -1,0 +1,143 @@
+//! Runs one admitted request to its end: tokens out, measurement, journal, settlement.
+//! Never knows HTTP or a dialect: it hands pieces to whoever holds the other end, and their leaving is the client's.
+//! Started by the HTTP routes; owns the generation, the meter and the reservation until the record is durable.
+
+mod task;
+
+use std::{sync::Arc, time::Duration};
+
+use billing::journal::{Journal, JournalError, OpenEntry};
+use domain::{Clock, EnergySource};
+use engine::Generation;
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    admit::{Admission, Permit},
+    meter::{Meter, Subject},
+    settle::Settled,
+};
+
+/// Pieces that may wait for the client. A client that reads is never this far behind;
+/// one that does not is counted as stalled from here on.
+const PIECES_MAX: usize = 64;
+/// A running request writes what it has used so far this often.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a client gets, in order: texts, then one end.
+#[derive(Debug)]
+pub enum Piece {
+    /// The next part of the answer; never empty.
+    Text(String),
+    /// The end; nothing follows.
+    End(Ending),
+}
+
+/// How a request ended for the client.
+#[derive(Debug)]
+pub enum Ending {
+    /// The whole answer was delivered and its record is durable.
+    Complete {
+        /// Why the model stopped.
+        stop: Stop,
+        /// The proof, with the record.
+        settled: Box<Settled>,
+    },
+    /// The answer broke off.
+    Failed(Failure),
+}
+
+/// Why the model stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It was done, or a stop string came.
+    Done,
+    /// The output bound was reached.
+    Length,
+}
+
+/// Why an answer broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The engine failed.
+    Engine,
+    /// The request's time was up.
+    Deadline,
+    /// The process stops and the drain time is over.
+    Draining,
+    /// The record could not be made durable.
+    Journal,
+}
+
+/// What every streaming task shares.
+#[derive(Clone, Debug)]
+pub struct Streams {
+    /// Where records become durable.
+    pub journal: Journal,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Knows every running task, so that shutdown can wait for them.
+    pub tracker: TaskTracker,
+    /// Cancelled when the drain time is over.
+    pub stopping: CancellationToken,
+}
+
+/// The client's end of a running request. Dropping it is leaving.
+#[derive(Debug)]
+pub struct Pieces {
+    receiver: mpsc::Receiver<Piece>,
+    /// Held until the last piece is taken or the client is gone.
+    _permit: Permit,
+}
+
+impl Pieces {
+    /// The next piece; `None` after the end.
+    pub async fn next(&mut self) -> Option<Piece> {
+        self.receiver.recv().await
+    }
+
+    /// The next piece, for hand-written streams.
+    pub fn poll_next(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Option<Piece>> {
+        self.receiver.poll_recv(context)
+    }
+}
+
+impl Streams {
+    /// Opens the request in the journal and runs it in a task of its own.
+    ///
+    /// Errors: the journal takes no entry; the generation is cancelled and nothing was consumed.
+    pub fn start(
+        &self,
+        admission: Admission,
+        generation: Generation,
+        energy_source: EnergySource,
+    ) -> Result<Pieces, JournalError> {
+        let Admission { subject, reservation, permit, .. } = admission;
+        self.journal.open_request(open_entry(&subject))?;
+        let (sender, receiver) = mpsc::channel(PIECES_MAX);
+        let task = task::Task {
+            streams: self.clone(),
+            generation,
+            meter: Meter::new(subject),
+            reservation,
+            sender,
+            energy_source,
+        };
+        self.tracker.spawn(task.run());
+        Ok(Pieces { receiver, _permit: permit })
+    }
+}
+
+fn open_entry(subject: &Subject) -> OpenEntry {
+    OpenEntry {
+        request_id: subject.request_id,
+        tenant_id: subject.tenant_id,
+        key_id: subject.key_id.clone(),
+        model: subject.model.clone(),
+        backend: subject.backend.clone(),
+        slo: subject.slo,
+        prompt_tokens: subject.prompt_tokens,
+        started_at: subject.started_at,
+        price_version: subject.price_version.clone(),
+    }
+}
