@@ -1,1 +1,8 @@
-//! placeholder
+//! From usage record to paid invoice: journal, ledger, plans, rating, invoices.
+//! Never HTTP, never a device, never a float where money or tokens are counted.
+//! Called by the gateway, its command line and the web pages.
+
+pub mod journal;
+pub mod ledger;
+pub mod plan;
+pub mod rate;

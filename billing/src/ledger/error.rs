@@ -1,0 +1,264 @@
+//! What can go wrong with the ledger, and which kind of failure each is.
+//! Never a secret, a prompt or a connection URL in any message.
+//! Returned by every function of the ledger and by issuing invoices.
+
+use std::{fmt::Display, path::PathBuf, str::FromStr};
+
+use domain::{
+    Currency, Fault, IdError, JournalId, MoneyError, PeriodError, PlanVersionId, QuantityError, RecordHash,
+    RequestId, TenantId, Timestamp,
+};
+
+use crate::{plan::PlanError, rate::RateError};
+
+/// Why the ledger did not do what was asked. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The URL names no database we know.
+    #[error("a ledger URL must be sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE")]
+    BadUrl,
+    /// The SQLite file could not be created or opened.
+    #[error("cannot open the ledger file {}: {source}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// No connection.
+    #[error("cannot reach the ledger at {place}: {source}")]
+    Unreachable {
+        /// The SQLite file, or "PostgreSQL".
+        place: String,
+        /// What the database driver said.
+        source: sqlx::Error,
+    },
+    /// The schema could not be brought up to date.
+    #[error("cannot bring the ledger's tables up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A statement failed.
+    #[error("the ledger's database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Stored text that does not read back.
+    #[error("the ledger holds a {what} that does not read back: {detail}")]
+    Corrupt {
+        /// Which value.
+        what: &'static str,
+        /// Why it does not read.
+        detail: String,
+    },
+    /// A name outside the allowed set.
+    #[error("a {what} name must be {allowed}, not {name:?}")]
+    BadName {
+        /// What was to be named.
+        what: &'static str,
+        /// The name given.
+        name: String,
+        /// The rule, in words.
+        allowed: &'static str,
+    },
+    /// A limit of zero.
+    #[error("a limit must be at least 1 and at most {max}; leave it out for no limit", max = i64::MAX)]
+    BadLimit,
+    /// An empty list of models.
+    #[error("a list of allowed models must name 1 to {0} models; leave it out to allow every priced model")]
+    BadModelList(usize),
+    /// A name or id that is taken.
+    #[error("there already is a {what} called {name:?}")]
+    Taken {
+        /// A tenant, a key, an operator.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A name or id that names nothing.
+    #[error("there is no {what} called {name:?}")]
+    Missing {
+        /// A tenant, a key, a plan.
+        what: &'static str,
+        /// What was looked for.
+        name: String,
+    },
+    /// A disabled tenant or a revoked key cannot be changed.
+    #[error("the {what} {name:?} is disabled")]
+    Disabled {
+        /// A tenant or a key.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A published plan version never changes.
+    #[error("plan version {0} is already published with other terms; raise `version` to publish new ones")]
+    PlanChanged(PlanVersionId),
+    /// Every version of a plan has one currency, and so has a tenant.
+    #[error("{what} {name:?} is in {current}, not {wanted}; a currency never changes")]
+    CurrencyChange {
+        /// A plan or a tenant.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The currency it has.
+        current: Currency,
+        /// The currency that was asked for.
+        wanted: Currency,
+    },
+    /// A batch does not continue its journal's chain.
+    #[error(
+        "journal {journal_id}: record {sequence} does not continue the chain: {detail}; \
+         nothing of this batch was taken"
+    )]
+    ChainBroken {
+        /// Which journal.
+        journal_id: JournalId,
+        /// The first record that does not fit.
+        sequence: u64,
+        /// What does not fit.
+        detail: ChainBreak,
+    },
+    /// One request, two different records.
+    #[error("request {request_id} is already in the ledger with another usage record; nothing was taken")]
+    RequestConflict {
+        /// The request.
+        request_id: RequestId,
+    },
+    /// A record whose quantities contradict each other.
+    #[error("the usage record of request {request_id} is impossible: {why}; nothing was taken")]
+    ImpossibleRecord {
+        /// The request.
+        request_id: RequestId,
+        /// Which rule it breaks.
+        why: &'static str,
+    },
+    /// A batch beyond the bound.
+    #[error("a batch holds {records} records; at most {records_max} are taken at once")]
+    BatchTooLarge {
+        /// How many were given.
+        records: usize,
+        /// The bound.
+        records_max: usize,
+    },
+    /// The period has not ended.
+    #[error("the period runs until {end}; it can be previewed now and issued from then on")]
+    PeriodRunning {
+        /// Its end.
+        end: Timestamp,
+    },
+    /// Another invoice covers part of the period.
+    #[error("invoice {number} already covers part of this period ({start} to {end})")]
+    PeriodOverlaps {
+        /// The other invoice.
+        number: String,
+        /// Its first instant.
+        start: Timestamp,
+        /// The first instant after it.
+        end: Timestamp,
+    },
+    /// A usage record names a plan version the ledger does not have.
+    #[error("usage of tenant {tenant_id} was priced by {price_version}, which is not in the ledger")]
+    UnknownPriceVersion {
+        /// Whose usage.
+        tenant_id: TenantId,
+        /// The version named in the records.
+        price_version: PlanVersionId,
+    },
+    /// The usage could not be rated.
+    #[error(transparent)]
+    Rate(#[from] RateError),
+    /// A plan that does not read.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A period that is none, or an unknown zone.
+    #[error(transparent)]
+    Period(#[from] PeriodError),
+    /// A quantity that does not fit.
+    #[error(transparent)]
+    Quantity(#[from] QuantityError),
+}
+
+/// How a batch fails to continue a chain.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChainBreak {
+    /// A record of another journal.
+    #[error("it belongs to journal {0}")]
+    OtherJournal(JournalId),
+    /// A gap or a step back.
+    #[error("record {expected} was expected here")]
+    Gap {
+        /// The sequence that should have come.
+        expected: u64,
+    },
+    /// The hash of the record before does not match.
+    #[error("it follows a record with hash {found}, but the record before has {expected}")]
+    Hash {
+        /// The hash of the record before.
+        expected: RecordHash,
+        /// The hash that the record names.
+        found: RecordHash,
+    },
+    /// A record that was shipped before, with other contents.
+    #[error("it was taken before with another hash")]
+    Rewritten,
+}
+
+impl LedgerError {
+    /// Which kind of failure this is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::BadUrl
+            | Self::BadName { .. }
+            | Self::BadLimit
+            | Self::BadModelList(_)
+            | Self::BatchTooLarge { .. }
+            | Self::ImpossibleRecord { .. }
+            | Self::Period(_)
+            | Self::Quantity(_) => Fault::Invalid,
+            Self::Missing { .. } => Fault::Missing,
+            Self::Taken { .. }
+            | Self::Disabled { .. }
+            | Self::PlanChanged(_)
+            | Self::CurrencyChange { .. }
+            | Self::ChainBroken { .. }
+            | Self::RequestConflict { .. }
+            | Self::PeriodRunning { .. }
+            | Self::PeriodOverlaps { .. } => Fault::Conflict,
+            Self::File { .. }
+            | Self::Unreachable { .. }
+            | Self::Migrate(_)
+            | Self::Database(_)
+            | Self::Corrupt { .. }
+            | Self::UnknownPriceVersion { .. } => Fault::Broken,
+            Self::Rate(error) => error.fault(),
+            Self::Plan(error) => error.fault(),
+        }
+    }
+
+    /// A stored value that does not read back.
+    pub(crate) fn corrupt(what: &'static str, detail: impl ToString) -> Self {
+        Self::Corrupt { what, detail: detail.to_string() }
+    }
+
+    /// Whether the database refused a row because its name or id exists already.
+    pub(crate) fn is_taken(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => error.is_unique_violation(),
+            _ => false,
+        }
+    }
+}
+
+impl From<IdError> for LedgerError {
+    fn from(error: IdError) -> Self {
+        Self::corrupt("id", error)
+    }
+}
+
+impl From<MoneyError> for LedgerError {
+    fn from(error: MoneyError) -> Self {
+        Self::corrupt("currency", error)
+    }
+}
+
+/// Reads a name that we stored ourselves.
+pub(crate) fn read_back<T: FromStr<Err: Display>>(what: &'static str, text: &str) -> Result<T, LedgerError> {
+    text.parse().map_err(|error| LedgerError::corrupt(what, error))
+}

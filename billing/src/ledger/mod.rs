@@ -1,0 +1,68 @@
+//! The ledger: tenants, keys, plans, usage, tallies and issued invoices, in SQLite or PostgreSQL.
+//! Never on the request path: gateways work from a snapshot and the shipper writes behind them.
+//! Called by the gateway's start, the shipper, the command line and invoices.
+
+mod access;
+mod error;
+mod invoices;
+mod keys;
+mod operators;
+mod plans;
+mod pool;
+mod records;
+mod sql;
+mod tallies;
+mod tenants;
+mod usage;
+
+pub use access::{AccessSnapshot, KeyAccess, PlanSchedule, TenantAccess};
+pub use error::{ChainBreak, LedgerError};
+pub use invoices::IssuedInvoice;
+pub use keys::{Key, NewKey, SecretHash};
+pub use operators::{FirstStart, Operator};
+pub use plans::Published;
+pub use records::{RecordPosition, RecordsPage, StoredRecord};
+pub use tallies::{UsageGroup, UsageSum, UsageTotals};
+pub use tenants::{Limits, NewTenant, Tenant};
+pub use usage::{JournalCursor, SHIP_RECORDS_MAX, Shipped};
+
+use pool::{Pool, Transaction, Value};
+
+/// The open ledger. Cheap to clone; clones share connections.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    pool: Pool,
+}
+
+impl Ledger {
+    /// Opens the ledger and brings its tables up to date.
+    ///
+    /// `sqlite://PATH` opens a file (created for its owner alone when missing), `postgres://…` a server.
+    /// Errors: a URL that is neither, a database that cannot be reached, migrations that fail.
+    pub async fn connect(url: &str) -> Result<Self, LedgerError> {
+        let pool = Pool::connect(url).await?;
+        pool.migrate().await?;
+        Ok(Self { pool })
+    }
+
+    /// A number that grows with every change of tenants, keys and plans.
+    pub async fn revision(&self) -> Result<i64, LedgerError> {
+        let mut transaction = self.pool.read().await?;
+        read_revision(&mut transaction).await
+    }
+
+    /// Waits for what is running and closes the connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+async fn read_revision(transaction: &mut Transaction) -> Result<i64, LedgerError> {
+    let (revision,): (i64,) = transaction.row(sql::REVISION, &[]).await?;
+    Ok(revision)
+}
+
+/// Tells gateways to take a new snapshot. Its row lock also puts changes of access in one order.
+async fn raise_revision(transaction: &mut Transaction) -> Result<(), LedgerError> {
+    transaction.execute(sql::RAISE_REVISION, &[]).await.map(|_| ())
+}

@@ -1,0 +1,95 @@
+//! Published plan versions: stored as the text they were read from, and never changed.
+//! Never an edit: new terms are a new version.
+//! Called by the command line, the first start, the access snapshot and invoices.
+
+use domain::{Currency, PlanVersionId, Timestamp};
+
+use super::{Ledger, LedgerError, Transaction, Value, raise_revision, sql};
+use crate::plan::Plan;
+
+/// What publishing did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// The version is new.
+    New,
+    /// The same terms were published before; nothing changed.
+    Already,
+}
+
+impl Ledger {
+    /// Publishes a plan version.
+    ///
+    /// The same terms again are a no-op, also with other spaces or comments.
+    /// Errors: other terms under a published `name@version`, a currency other than the plan's earlier versions'.
+    pub async fn publish_plan(&self, plan: &Plan, now: Timestamp) -> Result<Published, LedgerError> {
+        let mut transaction = self.pool.write().await?;
+        let published = publish(&mut transaction, plan, now).await?;
+        transaction.commit().await?;
+        Ok(published)
+    }
+
+    /// Every published version, by plan name and version.
+    pub async fn plans(&self) -> Result<Vec<Plan>, LedgerError> {
+        let mut transaction = self.pool.read().await?;
+        all(&mut transaction).await
+    }
+
+    /// One published version.
+    pub async fn find_plan(&self, id: &PlanVersionId) -> Result<Option<Plan>, LedgerError> {
+        let mut transaction = self.pool.read().await?;
+        find(&mut transaction, id).await
+    }
+}
+
+pub(super) async fn publish(
+    transaction: &mut Transaction,
+    plan: &Plan,
+    now: Timestamp,
+) -> Result<Published, LedgerError> {
+    // Its row lock puts publishers in one order, so the checks below hold until the commit.
+    raise_revision(transaction).await?;
+    if let Some(stored) = find(transaction, plan.id()).await? {
+        return match stored.has_same_terms(plan) {
+            true => Ok(Published::Already),
+            false => Err(LedgerError::PlanChanged(plan.id().clone())),
+        };
+    }
+    let currency = plan.currency();
+    let named = [Value::Text(plan.name()), Value::Text(currency.as_str())];
+    transaction.execute(sql::INSERT_PLAN_NAME, &named).await?;
+    let current = currency_of(transaction, plan.name()).await?;
+    if current != plan.currency() {
+        let (name, wanted) = (plan.name().to_owned(), plan.currency());
+        return Err(LedgerError::CurrencyChange { what: "plan", name, current, wanted });
+    }
+    let values = [
+        Value::Text(plan.id().as_str()),
+        Value::Text(plan.name()),
+        Value::Int(i64::from(plan.version())),
+        Value::Text(plan.source()),
+        Value::Int(now.unix_micros()),
+    ];
+    transaction.execute(sql::INSERT_PLAN_VERSION, &values).await?;
+    Ok(Published::New)
+}
+
+pub(super) async fn all(transaction: &mut Transaction) -> Result<Vec<Plan>, LedgerError> {
+    let rows: Vec<(String, String)> = transaction.rows(sql::PLAN_VERSIONS, &[]).await?;
+    rows.iter().map(|(id, body)| Ok(Plan::from_toml(id, body)?)).collect()
+}
+
+pub(super) async fn find(
+    transaction: &mut Transaction,
+    id: &PlanVersionId,
+) -> Result<Option<Plan>, LedgerError> {
+    let row: Option<(String,)> = transaction.find(sql::PLAN_VERSION, &[Value::Text(id.as_str())]).await?;
+    row.map(|(body,)| Ok(Plan::from_toml(id.as_str(), &body)?)).transpose()
+}
+
+pub(super) async fn currency_of(transaction: &mut Transaction, name: &str) -> Result<Currency, LedgerError> {
+    let row: Option<(String,)> = transaction.find(sql::PLAN_CURRENCY, &[Value::Text(name)]).await?;
+    match row {
+        Some((code,)) => Ok(code.parse()?),
+        None => Err(LedgerError::Missing { what: "plan", name: name.chars().take(80).collect() }),
+    }
+}

@@ -1,0 +1,280 @@
+//! The one place that knows two databases: native SQLite and PostgreSQL pools behind one small door.
+//! Never a statement and never a rule of the ledger: those are in `sql` and its callers.
+//! Called by every other part of the ledger, always through a transaction.
+
+use std::{
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use sqlx::{
+    FromRow, PgPool, Postgres, Sqlite, SqlitePool,
+    migrate::{Migration, MigrationType, Migrator},
+    postgres::{PgPoolOptions, PgRow},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+};
+use uuid::Uuid;
+
+use super::LedgerError;
+
+/// Connections to PostgreSQL. The request path uses none: shipping, snapshots and the command line share these.
+const POSTGRES_CONNECTIONS_MAX: u32 = 8;
+/// Connections that read SQLite. Writers have one of their own, as SQLite admits one writer at a time.
+const SQLITE_READERS_MAX: u32 = 4;
+/// How long a statement waits for another process's write lock on the SQLite file.
+const SQLITE_BUSY: Duration = Duration::from_secs(30);
+/// How long to wait for a connection before the database counts as away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One statement's text, where the two databases need different words.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Statement {
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+impl Statement {
+    /// The usual case: the same text for both.
+    pub(crate) const fn both(text: &'static str) -> Self {
+        Self { sqlite: text, postgres: text }
+    }
+
+    /// Where they differ.
+    pub(crate) const fn each(sqlite: &'static str, postgres: &'static str) -> Self {
+        Self { sqlite, postgres }
+    }
+}
+
+/// What a statement's `$1`, `$2`, … stand for.
+#[derive(Clone, Copy)]
+pub(crate) enum Value<'a> {
+    /// A count, an instant or an amount in minor units.
+    Int(i64),
+    /// A count that may be absent.
+    MaybeInt(Option<i64>),
+    /// A text.
+    Text(&'a str),
+    /// A text that may be absent.
+    MaybeText(Option<&'a str>),
+    /// A hash.
+    Bytes(&'a [u8]),
+    /// An id.
+    Id(Uuid),
+}
+
+/// A row type that both databases can fill.
+pub(crate) trait Row:
+    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+}
+
+impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+/// The open database.
+#[derive(Clone, Debug)]
+pub(crate) enum Pool {
+    /// A SQLite file: one writing connection, several reading ones.
+    Sqlite { reads: SqlitePool, writes: SqlitePool },
+    /// A PostgreSQL server.
+    Postgres(PgPool),
+}
+
+/// A transaction. Dropped without [`Transaction::commit`], it changes nothing.
+pub(crate) enum Transaction {
+    Sqlite(sqlx::Transaction<'static, Sqlite>),
+    Postgres(sqlx::Transaction<'static, Postgres>),
+}
+
+/// Binds values to a query of either database.
+macro_rules! bound {
+    ($query:expr, $values:expr) => {
+        $values.iter().fold($query, |query, value| match *value {
+            Value::Int(value) => query.bind(value),
+            Value::MaybeInt(value) => query.bind(value),
+            Value::Text(value) => query.bind(value),
+            Value::MaybeText(value) => query.bind(value),
+            Value::Bytes(value) => query.bind(value),
+            Value::Id(value) => query.bind(value),
+        })
+    };
+}
+
+impl Pool {
+    /// Opens the database a URL names, creating a SQLite file that does not exist yet.
+    pub(crate) async fn connect(url: &str) -> Result<Self, LedgerError> {
+        if let Some(path) = url.strip_prefix("sqlite://") {
+            return Self::connect_sqlite(Path::new(path)).await;
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Self::connect_postgres(url).await;
+        }
+        Err(LedgerError::BadUrl)
+    }
+
+    async fn connect_sqlite(path: &Path) -> Result<Self, LedgerError> {
+        if path.as_os_str().is_empty() {
+            return Err(LedgerError::BadUrl);
+        }
+        create_private(path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(false)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(SQLITE_BUSY)
+            .foreign_keys(true);
+        let pool = |connections| {
+            SqlitePoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT)
+        };
+        let open = |source| LedgerError::Unreachable { place: path.display().to_string(), source };
+        let writes = pool(1).connect_with(options.clone()).await.map_err(open)?;
+        let reads = pool(SQLITE_READERS_MAX).connect_with(options.read_only(true)).await.map_err(open)?;
+        Ok(Self::Sqlite { reads, writes })
+    }
+
+    async fn connect_postgres(url: &str) -> Result<Self, LedgerError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(POSTGRES_CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect(url)
+            .await
+            // The URL may hold a password: it is not repeated.
+            .map_err(|source| LedgerError::Unreachable { place: "PostgreSQL".to_owned(), source })?;
+        Ok(Self::Postgres(pool))
+    }
+
+    /// Brings the schema up to date. Two processes may do this at once: one waits for the other.
+    pub(crate) async fn migrate(&self) -> Result<(), LedgerError> {
+        match self {
+            // SQLite has no migration lock of its own: the write lock is taken first, and each
+            // migration becomes a savepoint inside.
+            Self::Sqlite { writes, .. } => {
+                let mut transaction = writes.begin_with("BEGIN IMMEDIATE").await?;
+                migrator(SQLITE_MIGRATIONS).run(&mut *transaction).await?;
+                transaction.commit().await?;
+            }
+            Self::Postgres(pool) => migrator(POSTGRES_MIGRATIONS).run(pool).await?,
+        }
+        Ok(())
+    }
+
+    /// A transaction that reads one consistent state and can change nothing.
+    pub(crate) async fn read(&self) -> Result<Transaction, LedgerError> {
+        Ok(match self {
+            Self::Sqlite { reads, .. } => Transaction::Sqlite(reads.begin().await?),
+            Self::Postgres(pool) => Transaction::Postgres(
+                pool.begin_with("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?,
+            ),
+        })
+    }
+
+    /// A transaction that may write. SQLite: holds the write lock from the start, so it never has to retry.
+    pub(crate) async fn write(&self) -> Result<Transaction, LedgerError> {
+        Ok(match self {
+            Self::Sqlite { writes, .. } => Transaction::Sqlite(writes.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// Waits for running transactions and closes the connections.
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite { reads, writes } => {
+                reads.close().await;
+                writes.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Transaction {
+    /// Makes the changes last.
+    pub(crate) async fn commit(self) -> Result<(), LedgerError> {
+        match self {
+            Self::Sqlite(transaction) => transaction.commit().await?,
+            Self::Postgres(transaction) => transaction.commit().await?,
+        }
+        Ok(())
+    }
+
+    /// Runs a statement and says how many rows it touched.
+    pub(crate) async fn execute(
+        &mut self,
+        statement: Statement,
+        values: &[Value<'_>],
+    ) -> Result<u64, LedgerError> {
+        Ok(match self {
+            Self::Sqlite(connection) => {
+                let query = bound!(sqlx::query(statement.sqlite), values);
+                query.execute(&mut **connection).await?.rows_affected()
+            }
+            Self::Postgres(connection) => {
+                let query = bound!(sqlx::query(statement.postgres), values);
+                query.execute(&mut **connection).await?.rows_affected()
+            }
+        })
+    }
+
+    /// Runs a statement and takes every row. Statements without a natural bound carry a LIMIT.
+    pub(crate) async fn rows<T: Row>(
+        &mut self,
+        statement: Statement,
+        values: &[Value<'_>],
+    ) -> Result<Vec<T>, LedgerError> {
+        Ok(match self {
+            Self::Sqlite(connection) => {
+                let query = bound!(sqlx::query_as(statement.sqlite), values);
+                query.fetch_all(&mut **connection).await?
+            }
+            Self::Postgres(connection) => {
+                let query = bound!(sqlx::query_as(statement.postgres), values);
+                query.fetch_all(&mut **connection).await?
+            }
+        })
+    }
+
+    /// The first row, if there is one.
+    pub(crate) async fn find<T: Row>(
+        &mut self,
+        statement: Statement,
+        values: &[Value<'_>],
+    ) -> Result<Option<T>, LedgerError> {
+        Ok(self.rows(statement, values).await?.into_iter().next())
+    }
+
+    /// The row of a statement that always gives one.
+    pub(crate) async fn row<T: Row>(
+        &mut self,
+        statement: Statement,
+        values: &[Value<'_>],
+    ) -> Result<T, LedgerError> {
+        self.find(statement, values).await?.ok_or(LedgerError::Database(sqlx::Error::RowNotFound))
+    }
+}
+
+/// A migration as embedded: number, name, text.
+type Embedded = (i64, &'static str, &'static str);
+
+const SQLITE_MIGRATIONS: &[Embedded] =
+    &[(1, "ledger", include_str!("../../../migrations/sqlite/0001_ledger.sql"))];
+const POSTGRES_MIGRATIONS: &[Embedded] =
+    &[(1, "ledger", include_str!("../../../migrations/postgres/0001_ledger.sql"))];
+
+fn migrator(embedded: &'static [Embedded]) -> Migrator {
+    use sqlx::SqlSafeStr as _;
+    let migration = |&(version, name, text): &Embedded| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    Migrator::with_migrations(embedded.iter().map(migration).collect())
+}
+
+/// Creates the file for its owner alone. SQLite gives its WAL the same permissions.
+fn create_private(path: &Path) -> Result<(), LedgerError> {
+    let opened = std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+    match opened {
+        Ok(_) => Ok(()),
+        Err(source) => Err(LedgerError::File { path: PathBuf::from(path), source }),
+    }
+}

@@ -1,0 +1,284 @@
+//! Every statement of the ledger, written once where both databases agree.
+//! Never a value: those are bound as `$1`, `$2`, …
+//! Called by the parts of the ledger, through `pool::Transaction`.
+//!
+//! Bulk statements take one JSON text instead of thousands of placeholders: SQLite is quadratic in
+//! numbered placeholders, and one text serves both databases (docs/adr/0002-ledger-store.md).
+
+use super::pool::Statement;
+
+pub(super) const REVISION: Statement =
+    Statement::both("SELECT value FROM ledger_counters WHERE name = 'revision'");
+pub(super) const RAISE_REVISION: Statement =
+    Statement::both("UPDATE ledger_counters SET value = value + 1 WHERE name = 'revision'");
+
+pub(super) const COUNT_OPERATORS: Statement = Statement::both("SELECT COUNT(*) FROM operators");
+pub(super) const OPERATORS: Statement =
+    Statement::both("SELECT name, secret_hash, created_unix_us FROM operators ORDER BY name");
+pub(super) const INSERT_OPERATOR: Statement =
+    Statement::both("INSERT INTO operators (name, secret_hash, created_unix_us) VALUES ($1, $2, $3)");
+
+pub(super) const INSERT_PLAN_NAME: Statement =
+    Statement::both("INSERT INTO plans (name, currency) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING");
+pub(super) const PLAN_CURRENCY: Statement = Statement::both("SELECT currency FROM plans WHERE name = $1");
+pub(super) const INSERT_PLAN_VERSION: Statement = Statement::both(
+    "INSERT INTO plan_versions (plan_version, plan_name, version, body, published_unix_us)
+     VALUES ($1, $2, $3, $4, $5)",
+);
+pub(super) const PLAN_VERSIONS: Statement =
+    Statement::both("SELECT plan_version, body FROM plan_versions ORDER BY plan_name, version");
+pub(super) const PLAN_VERSION: Statement =
+    Statement::both("SELECT body FROM plan_versions WHERE plan_version = $1");
+
+macro_rules! tenants {
+    ($rest:literal) => {
+        Statement::both(concat!(
+            "SELECT tenant_id, name, plan_name, currency, zone, requests_per_minute, tokens_per_minute,
+                    concurrency, created_unix_us, disabled_unix_us
+             FROM tenants ",
+            $rest
+        ))
+    };
+}
+pub(super) const TENANTS: Statement = tenants!("ORDER BY name");
+pub(super) const TENANT_BY_ID: Statement = tenants!("WHERE tenant_id = $1");
+pub(super) const TENANT_BY_NAME: Statement = tenants!("WHERE name = $1");
+pub(super) const INSERT_TENANT: Statement = Statement::both(
+    "INSERT INTO tenants (tenant_id, name, plan_name, currency, zone, requests_per_minute,
+                          tokens_per_minute, concurrency, created_unix_us)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+);
+pub(super) const SET_TENANT_LIMITS: Statement = Statement::both(
+    "UPDATE tenants SET requests_per_minute = $2, tokens_per_minute = $3, concurrency = $4
+     WHERE tenant_id = $1",
+);
+pub(super) const SET_TENANT_PLAN: Statement =
+    Statement::both("UPDATE tenants SET plan_name = $2 WHERE tenant_id = $1");
+pub(super) const DISABLE_TENANT: Statement = Statement::both(
+    "UPDATE tenants SET disabled_unix_us = COALESCE(disabled_unix_us, $2) WHERE tenant_id = $1",
+);
+
+macro_rules! keys {
+    ($rest:literal) => {
+        Statement::both(concat!(
+            "SELECT key_id, tenant_id, name, secret_hash, requests_per_minute, tokens_per_minute,
+                    concurrency, models_allowed, created_unix_us, disabled_unix_us
+             FROM api_keys ",
+            $rest
+        ))
+    };
+}
+pub(super) const KEYS: Statement = keys!("ORDER BY created_unix_us, key_id");
+pub(super) const KEYS_OF_TENANT: Statement = keys!("WHERE tenant_id = $1 ORDER BY created_unix_us, key_id");
+pub(super) const INSERT_KEY: Statement = Statement::both(
+    "INSERT INTO api_keys (key_id, tenant_id, name, secret_hash, requests_per_minute, tokens_per_minute,
+                           concurrency, models_allowed, created_unix_us)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+);
+pub(super) const REVOKE_KEY: Statement = Statement::both(
+    "UPDATE api_keys SET disabled_unix_us = COALESCE(disabled_unix_us, $2) WHERE key_id = $1",
+);
+
+pub(super) const CURSOR: Statement =
+    Statement::both("SELECT sequence, record_hash FROM journal_cursors WHERE journal_id = $1");
+/// Creates the cursor where there is none, and locks its row until the end of the transaction.
+pub(super) const LOCK_CURSOR: Statement = Statement::both(
+    "INSERT INTO journal_cursors (journal_id, sequence, record_hash) VALUES ($1, 0, $2)
+     ON CONFLICT (journal_id) DO UPDATE SET sequence = journal_cursors.sequence
+     RETURNING sequence, record_hash",
+);
+pub(super) const ADVANCE_CURSOR: Statement = Statement::both(
+    "UPDATE journal_cursors SET sequence = $2, record_hash = $3 WHERE journal_id = $1",
+);
+
+/// The columns of a usage record, in the order of the table.
+macro_rules! record_columns {
+    () => {
+        "request_id, journal_id, sequence, previous_hash, record_hash, tenant_id, key_id, model, backend,
+         slo_class, ttft_target_us, ttft_target_us_per_1k_prompt, tpot_target_us, reason, prompt_tokens,
+         cached_prompt_tokens, output_tokens, reasoning_tokens, ttft_us, tpot_us, slo_met, tokens_in_slo,
+         energy_mj, energy_source, client_stall_us, queue_us, started_unix_us, finished_unix_us,
+         price_version"
+    };
+}
+
+/// Inserts the records of `$1` (a JSON list) whose requests are new, and names those requests.
+pub(super) const INSERT_RECORDS: Statement = Statement::each(
+    concat!(
+        "INSERT INTO usage_records (",
+        record_columns!(),
+        ") SELECT
+            unhex(value ->> 'request_id'), unhex(value ->> 'journal_id'), value ->> 'sequence',
+            unhex(value ->> 'previous_hash'), unhex(value ->> 'record_hash'), unhex(value ->> 'tenant_id'),
+            value ->> 'key_id', value ->> 'model', value ->> 'backend', value ->> 'slo_class',
+            value ->> 'ttft_target_us', value ->> 'ttft_target_us_per_1k_prompt', value ->> 'tpot_target_us',
+            value ->> 'reason', value ->> 'prompt_tokens', value ->> 'cached_prompt_tokens',
+            value ->> 'output_tokens', value ->> 'reasoning_tokens', value ->> 'ttft_us', value ->> 'tpot_us',
+            value ->> 'slo_met', value ->> 'tokens_in_slo', value ->> 'energy_mj', value ->> 'energy_source',
+            value ->> 'client_stall_us', value ->> 'queue_us', value ->> 'started_unix_us',
+            value ->> 'finished_unix_us', value ->> 'price_version'
+         FROM json_each($1) WHERE true
+         ON CONFLICT (request_id) DO NOTHING RETURNING request_id"
+    ),
+    concat!(
+        "INSERT INTO usage_records (",
+        record_columns!(),
+        ") SELECT
+            request_id, journal_id, sequence, decode(previous_hash, 'hex'), decode(record_hash, 'hex'),
+            tenant_id, key_id, model, backend, slo_class, ttft_target_us, ttft_target_us_per_1k_prompt,
+            tpot_target_us, reason, prompt_tokens, cached_prompt_tokens, output_tokens, reasoning_tokens,
+            ttft_us, tpot_us, slo_met, tokens_in_slo, energy_mj, energy_source, client_stall_us, queue_us,
+            started_unix_us, finished_unix_us, price_version
+         FROM json_to_recordset($1::json) AS record (
+            request_id uuid, journal_id uuid, sequence bigint, previous_hash text, record_hash text,
+            tenant_id uuid, key_id text, model text, backend text, slo_class text, ttft_target_us bigint,
+            ttft_target_us_per_1k_prompt bigint, tpot_target_us bigint, reason text, prompt_tokens bigint,
+            cached_prompt_tokens bigint, output_tokens bigint, reasoning_tokens bigint, ttft_us bigint,
+            tpot_us bigint, slo_met boolean, tokens_in_slo bigint, energy_mj bigint, energy_source text,
+            client_stall_us bigint, queue_us bigint, started_unix_us bigint, finished_unix_us bigint,
+            price_version text)
+         ON CONFLICT (request_id) DO NOTHING RETURNING request_id"
+    ),
+);
+
+/// The stored hashes of the requests in `$1` (a JSON list of ids).
+pub(super) const STORED_HASHES: Statement = Statement::each(
+    "SELECT request_id, record_hash FROM usage_records
+     WHERE request_id IN (SELECT unhex(value) FROM json_each($1))",
+    "SELECT request_id, record_hash FROM usage_records
+     WHERE request_id IN (SELECT CAST(value AS uuid) FROM json_array_elements_text($1::json))",
+);
+
+macro_rules! add_tallies {
+    ($source:literal) => {
+        concat!(
+            "INSERT INTO tallies_hourly (tenant_id, unix_hour, key_id, model, slo_class, reason,
+                price_version, energy_source, requests, requests_slo_met, prompt_tokens,
+                cached_prompt_tokens, output_tokens, reasoning_tokens, tokens_in_slo, late_tokens, energy_mj) ",
+            $source,
+            " ON CONFLICT (tenant_id, unix_hour, key_id, model, slo_class, reason, price_version, energy_source)
+              DO UPDATE SET
+                requests = tallies_hourly.requests + excluded.requests,
+                requests_slo_met = tallies_hourly.requests_slo_met + excluded.requests_slo_met,
+                prompt_tokens = tallies_hourly.prompt_tokens + excluded.prompt_tokens,
+                cached_prompt_tokens = tallies_hourly.cached_prompt_tokens + excluded.cached_prompt_tokens,
+                output_tokens = tallies_hourly.output_tokens + excluded.output_tokens,
+                reasoning_tokens = tallies_hourly.reasoning_tokens + excluded.reasoning_tokens,
+                tokens_in_slo = tallies_hourly.tokens_in_slo + excluded.tokens_in_slo,
+                late_tokens = tallies_hourly.late_tokens + excluded.late_tokens,
+                energy_mj = tallies_hourly.energy_mj + excluded.energy_mj"
+        )
+    };
+}
+
+/// Adds the tallies of `$1` (a JSON list, sorted by key so that two shippers lock rows in one order).
+pub(super) const ADD_TALLIES: Statement = Statement::each(
+    add_tallies!(
+        "SELECT unhex(value ->> 'tenant_id'), value ->> 'unix_hour', value ->> 'key_id', value ->> 'model',
+            value ->> 'slo_class', value ->> 'reason', value ->> 'price_version', value ->> 'energy_source',
+            value ->> 'requests', value ->> 'requests_slo_met', value ->> 'prompt_tokens',
+            value ->> 'cached_prompt_tokens', value ->> 'output_tokens', value ->> 'reasoning_tokens',
+            value ->> 'tokens_in_slo', value ->> 'late_tokens', value ->> 'energy_mj'
+         FROM json_each($1) WHERE true"
+    ),
+    add_tallies!(
+        "SELECT tenant_id, unix_hour, key_id, model, slo_class, reason, price_version, energy_source,
+            requests, requests_slo_met, prompt_tokens, cached_prompt_tokens, output_tokens,
+            reasoning_tokens, tokens_in_slo, late_tokens, energy_mj
+         FROM json_to_recordset($1::json) AS tally (
+            tenant_id uuid, unix_hour bigint, key_id text, model text, slo_class text, reason text,
+            price_version text, energy_source text, requests bigint, requests_slo_met bigint,
+            prompt_tokens bigint, cached_prompt_tokens bigint, output_tokens bigint,
+            reasoning_tokens bigint, tokens_in_slo bigint, late_tokens bigint, energy_mj bigint)"
+    ),
+);
+
+/// Sums of a tenant's usage: whole hours from the tallies, the parts of hours at the edges from the records.
+///
+/// `$1` tenant; `$2`, `$3` first and last hour (excluded); `$4`–`$5` and `$6`–`$7` the edges, half-open.
+macro_rules! usage_sums {
+    ($columns:literal) => {
+        Statement::both(concat!(
+            "SELECT ",
+            $columns,
+            ", CAST(SUM(requests) AS BIGINT) AS requests,
+               CAST(SUM(requests_slo_met) AS BIGINT) AS requests_slo_met,
+               CAST(SUM(prompt_tokens) AS BIGINT) AS prompt_tokens,
+               CAST(SUM(cached_prompt_tokens) AS BIGINT) AS cached_prompt_tokens,
+               CAST(SUM(output_tokens) AS BIGINT) AS output_tokens,
+               CAST(SUM(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
+               CAST(SUM(tokens_in_slo) AS BIGINT) AS tokens_in_slo,
+               CAST(SUM(late_tokens) AS BIGINT) AS late_tokens,
+               CAST(SUM(energy_mj) AS BIGINT) AS energy_mj
+             FROM (
+               SELECT ",
+            $columns,
+            ", requests, requests_slo_met, prompt_tokens, cached_prompt_tokens, output_tokens,
+                 reasoning_tokens, tokens_in_slo, late_tokens, energy_mj
+               FROM tallies_hourly WHERE tenant_id = $1 AND unix_hour >= $2 AND unix_hour < $3
+               UNION ALL SELECT ",
+            $columns,
+            ", 1, CASE WHEN slo_met THEN 1 ELSE 0 END, prompt_tokens, cached_prompt_tokens, output_tokens,
+                 reasoning_tokens, tokens_in_slo, output_tokens - tokens_in_slo, energy_mj
+               FROM usage_records WHERE tenant_id = $1 AND finished_unix_us >= $4 AND finished_unix_us < $5
+               UNION ALL SELECT ",
+            $columns,
+            ", 1, CASE WHEN slo_met THEN 1 ELSE 0 END, prompt_tokens, cached_prompt_tokens, output_tokens,
+                 reasoning_tokens, tokens_in_slo, output_tokens - tokens_in_slo, energy_mj
+               FROM usage_records WHERE tenant_id = $1 AND finished_unix_us >= $6 AND finished_unix_us < $7
+             ) AS used GROUP BY ",
+            $columns,
+            " ORDER BY ",
+            $columns
+        ))
+    };
+}
+pub(super) const USAGE_SUMS: Statement = usage_sums!("price_version, model, slo_class, reason, energy_source");
+pub(super) const USAGE_BY_KEY: Statement = usage_sums!("key_id");
+
+macro_rules! records {
+    ($rest:literal) => {
+        Statement::both(concat!("SELECT ", record_columns!(), " FROM usage_records ", $rest))
+    };
+}
+pub(super) const RECORDS_PAGE: Statement = records!(
+    "WHERE tenant_id = $1 AND finished_unix_us >= $2 AND finished_unix_us < $3
+       AND (finished_unix_us, request_id) > ($4, $5)
+     ORDER BY finished_unix_us, request_id LIMIT $6"
+);
+pub(super) const LATEST_RECORDS: Statement =
+    records!("WHERE tenant_id = $1 ORDER BY finished_unix_us DESC, request_id DESC LIMIT $2");
+pub(super) const RECORD: Statement = records!("WHERE request_id = $1");
+
+pub(super) const LOCK_ISSUER: Statement = Statement::both(
+    "UPDATE invoice_issuers SET next_serial = next_serial WHERE issuer = $1 RETURNING next_serial",
+);
+pub(super) const TAKE_SERIAL: Statement =
+    Statement::both("UPDATE invoice_issuers SET next_serial = next_serial + 1 WHERE issuer = $1");
+macro_rules! invoices {
+    ($rest:literal) => {
+        Statement::both(concat!(
+            "SELECT number, tenant_id, period_start_unix_us, period_end_unix_us, zone, currency, total_minor,
+                    records, issued_unix_us, body
+             FROM invoices ",
+            $rest
+        ))
+    };
+}
+pub(super) const INVOICES_OVERLAPPING: Statement = invoices!(
+    "WHERE tenant_id = $1 AND period_start_unix_us < $3 AND period_end_unix_us > $2
+     ORDER BY period_start_unix_us LIMIT 2"
+);
+pub(super) const INVOICES_OF_TENANT: Statement =
+    invoices!("WHERE tenant_id = $1 ORDER BY period_start_unix_us, number");
+pub(super) const INVOICE_BY_NUMBER: Statement = invoices!("WHERE number = $1");
+pub(super) const INSERT_INVOICE: Statement = Statement::both(
+    "INSERT INTO invoices (number, issuer, serial, tenant_id, period_start_unix_us, period_end_unix_us, zone,
+                           currency, subtotal_exact, subtotal_minor, total_minor, records, issued_unix_us, body)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+);
+pub(super) const INSERT_INVOICE_LINE: Statement = Statement::both(
+    "INSERT INTO invoice_lines (number, position, kind, item, model, price_version, quantity, unit, unit_price,
+                                exact, displayed_minor)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+);

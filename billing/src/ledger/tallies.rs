@@ -1,0 +1,287 @@
+//! Sums of usage over any period: whole hours from the tallies, partial hours at its edges from the records.
+//! Never a sum that depends on the zone's offset: a month that begins at half past is exact too.
+//! Called by invoices and by `tallygate usage`.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    EndReason, EnergySource, Millijoules, ModelName, Period, PlanVersionId, SloClass, TenantId, Timestamp,
+    Tokens,
+};
+use jiff::{ToSpan, tz::TimeZone};
+
+use super::{Ledger, LedgerError, Transaction, Value, error::read_back, sql};
+
+const HOUR_US: i64 = 3_600_000_000;
+/// Hours or days in one answer: a month of hours is 745. A longer period is asked for by day.
+const SPANS_MAX: usize = 1_000;
+
+/// What was used, summed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsageTotals {
+    /// Requests.
+    pub requests: u64,
+    /// Requests that met every target of their class.
+    pub requests_slo_met: u64,
+    /// Prompt tokens, cached ones included.
+    pub prompt_tokens: Tokens,
+    /// Prompt tokens taken from the cache.
+    pub cached_prompt_tokens: Tokens,
+    /// Produced tokens, reasoning included.
+    pub output_tokens: Tokens,
+    /// Produced tokens that were reasoning.
+    pub reasoning_tokens: Tokens,
+    /// Produced tokens that were in time.
+    pub tokens_in_slo: Tokens,
+    /// Produced tokens that were late.
+    pub late_tokens: Tokens,
+    /// Energy.
+    pub energy: Millijoules,
+}
+
+/// What was used of one model, under one plan version, for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageSum {
+    /// The plan version that priced it.
+    pub price_version: PlanVersionId,
+    /// The model.
+    pub model: ModelName,
+    /// The latency class.
+    pub slo_class: SloClass,
+    /// Why the requests ended.
+    pub reason: EndReason,
+    /// Where the energy figures come from.
+    pub energy_source: EnergySource,
+    /// The sums.
+    pub totals: UsageTotals,
+}
+
+/// What a usage summary is grouped by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsageGroup {
+    /// Hours of the period, from its start.
+    Hour,
+    /// Days of the period's zone.
+    Day,
+    /// Models.
+    Model,
+    /// Latency classes.
+    SloClass,
+    /// Reasons.
+    Reason,
+    /// Keys.
+    Key,
+}
+
+#[derive(sqlx::FromRow)]
+struct TotalsRow {
+    requests: i64,
+    requests_slo_met: i64,
+    prompt_tokens: i64,
+    cached_prompt_tokens: i64,
+    output_tokens: i64,
+    reasoning_tokens: i64,
+    tokens_in_slo: i64,
+    late_tokens: i64,
+    energy_mj: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct SumRow {
+    price_version: String,
+    model: String,
+    slo_class: String,
+    reason: String,
+    energy_source: String,
+    #[sqlx(flatten)]
+    totals: TotalsRow,
+}
+
+#[derive(sqlx::FromRow)]
+struct KeyRow {
+    key_id: String,
+    #[sqlx(flatten)]
+    totals: TotalsRow,
+}
+
+impl UsageTotals {
+    fn from_row(row: &TotalsRow) -> Result<Self, LedgerError> {
+        let count = |count: i64| u64::try_from(count).map_err(|error| LedgerError::corrupt("tally", error));
+        Ok(Self {
+            requests: count(row.requests)?,
+            requests_slo_met: count(row.requests_slo_met)?,
+            prompt_tokens: Tokens::from_i64(row.prompt_tokens)?,
+            cached_prompt_tokens: Tokens::from_i64(row.cached_prompt_tokens)?,
+            output_tokens: Tokens::from_i64(row.output_tokens)?,
+            reasoning_tokens: Tokens::from_i64(row.reasoning_tokens)?,
+            tokens_in_slo: Tokens::from_i64(row.tokens_in_slo)?,
+            late_tokens: Tokens::from_i64(row.late_tokens)?,
+            energy: Millijoules::from_i64(row.energy_mj)?,
+        })
+    }
+
+    /// The sum.
+    ///
+    /// Errors: overflow.
+    pub fn checked_add(&self, other: &Self) -> Result<Self, domain::QuantityError> {
+        let requests = |left: u64, right: u64| {
+            left.checked_add(right).ok_or(domain::QuantityError::Overflow { unit: "requests" })
+        };
+        Ok(Self {
+            requests: requests(self.requests, other.requests)?,
+            requests_slo_met: requests(self.requests_slo_met, other.requests_slo_met)?,
+            prompt_tokens: self.prompt_tokens.checked_add(other.prompt_tokens)?,
+            cached_prompt_tokens: self.cached_prompt_tokens.checked_add(other.cached_prompt_tokens)?,
+            output_tokens: self.output_tokens.checked_add(other.output_tokens)?,
+            reasoning_tokens: self.reasoning_tokens.checked_add(other.reasoning_tokens)?,
+            tokens_in_slo: self.tokens_in_slo.checked_add(other.tokens_in_slo)?,
+            late_tokens: self.late_tokens.checked_add(other.late_tokens)?,
+            energy: self.energy.checked_add(other.energy)?,
+        })
+    }
+}
+
+impl UsageSum {
+    fn from_row(row: SumRow) -> Result<Self, LedgerError> {
+        Ok(Self {
+            price_version: PlanVersionId::new(row.price_version)?,
+            model: ModelName::new(row.model)?,
+            slo_class: read_back("SLO class", &row.slo_class)?,
+            reason: read_back("end reason", &row.reason)?,
+            energy_source: read_back("energy source", &row.energy_source)?,
+            totals: UsageTotals::from_row(&row.totals)?,
+        })
+    }
+}
+
+impl Ledger {
+    /// What a tenant used in a period, per plan version, model, class, reason and energy source.
+    pub async fn usage_sums(&self, tenant: TenantId, period: &Period) -> Result<Vec<UsageSum>, LedgerError> {
+        let mut transaction = self.pool.read().await?;
+        sums(&mut transaction, tenant, period.start(), period.end()).await
+    }
+
+    /// What a tenant used in a period, grouped; with each group's name. Groups without usage are left out.
+    ///
+    /// Errors: more than 1,000 hours or days.
+    pub async fn usage_by(
+        &self,
+        tenant: TenantId,
+        period: &Period,
+        group: UsageGroup,
+    ) -> Result<Vec<(String, UsageTotals)>, LedgerError> {
+        let mut transaction = self.pool.read().await?;
+        let (start, end) = (period.start(), period.end());
+        let name: fn(&UsageSum) -> String = match group {
+            UsageGroup::Key => return by_key(&mut transaction, tenant, start, end).await,
+            UsageGroup::Hour => return by_span(&mut transaction, tenant, hours(period)?).await,
+            UsageGroup::Day => return by_span(&mut transaction, tenant, days(period)?).await,
+            UsageGroup::Model => |sum| sum.model.to_string(),
+            UsageGroup::SloClass => |sum| sum.slo_class.to_string(),
+            UsageGroup::Reason => |sum| sum.reason.as_str().to_owned(),
+        };
+        let mut groups: BTreeMap<String, UsageTotals> = BTreeMap::new();
+        for sum in sums(&mut transaction, tenant, start, end).await? {
+            let totals = groups.entry(name(&sum)).or_default();
+            *totals = totals.checked_add(&sum.totals)?;
+        }
+        Ok(groups.into_iter().collect())
+    }
+}
+
+/// One statement, so the sums are of one moment.
+pub(super) async fn sums(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    start: Timestamp,
+    end: Timestamp,
+) -> Result<Vec<UsageSum>, LedgerError> {
+    let rows: Vec<SumRow> = transaction.rows(sql::USAGE_SUMS, &span_values(tenant, start, end)).await?;
+    rows.into_iter().map(UsageSum::from_row).collect()
+}
+
+async fn by_key(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    start: Timestamp,
+    end: Timestamp,
+) -> Result<Vec<(String, UsageTotals)>, LedgerError> {
+    let rows: Vec<KeyRow> = transaction.rows(sql::USAGE_BY_KEY, &span_values(tenant, start, end)).await?;
+    rows.into_iter().map(|row| Ok((row.key_id, UsageTotals::from_row(&row.totals)?))).collect()
+}
+
+/// A named span of time.
+type Span = (String, Timestamp, Timestamp);
+
+async fn by_span(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    spans: Vec<Span>,
+) -> Result<Vec<(String, UsageTotals)>, LedgerError> {
+    let mut groups = Vec::new();
+    for (name, start, end) in spans {
+        let sums = sums(transaction, tenant, start, end).await?;
+        let add = |totals: UsageTotals, sum: &UsageSum| totals.checked_add(&sum.totals);
+        let totals = sums.iter().try_fold(UsageTotals::default(), add)?;
+        if totals.requests > 0 {
+            groups.push((name, totals));
+        }
+    }
+    Ok(groups)
+}
+
+/// Where whole hours end and edges begin: values for the usage statements.
+fn span_values(tenant: TenantId, start: Timestamp, end: Timestamp) -> [Value<'static>; 7] {
+    let (start, end) = (start.unix_micros(), end.unix_micros());
+    let first_hour = start.div_euclid(HOUR_US) + i64::from(start.rem_euclid(HOUR_US) > 0);
+    let last_hour = end.div_euclid(HOUR_US);
+    // A period within one hour has no whole hour: its first edge is all of it.
+    let (head_end, tail_start) = match first_hour <= last_hour {
+        true => (first_hour * HOUR_US, last_hour * HOUR_US),
+        false => (end, end),
+    };
+    [
+        Value::Id(tenant.as_uuid()),
+        Value::Int(first_hour),
+        Value::Int(last_hour),
+        Value::Int(start),
+        Value::Int(head_end),
+        Value::Int(tail_start),
+        Value::Int(end),
+    ]
+}
+
+fn hours(period: &Period) -> Result<Vec<Span>, LedgerError> {
+    spans(period, |at| at.checked_add(1.hour()).ok(), |at| at.strftime("%Y-%m-%d %H:%M %:z").to_string())
+}
+
+fn days(period: &Period) -> Result<Vec<Span>, LedgerError> {
+    let next_day = |at: &jiff::ZonedDateTime| at.start_of_day().ok()?.tomorrow().ok()?.start_of_day().ok();
+    spans(period, next_day, |at| at.date().to_string())
+}
+
+fn spans(
+    period: &Period,
+    next: impl Fn(&jiff::ZonedDateTime) -> Option<jiff::ZonedDateTime>,
+    name: impl Fn(&jiff::ZonedDateTime) -> String,
+) -> Result<Vec<Span>, LedgerError> {
+    let out_of_range = || LedgerError::Period(domain::PeriodError::OutOfRange);
+    let zone = TimeZone::get(period.zone()).map_err(|error| LedgerError::corrupt("time zone", error))?;
+    let start = jiff::Timestamp::from_microsecond(period.start().unix_micros()).map_err(|_| out_of_range())?;
+    let mut at = start.to_zoned_datetime(zone);
+    let mut spans = Vec::new();
+    let mut from = period.start();
+    while from < period.end() {
+        if spans.len() == SPANS_MAX {
+            return Err(out_of_range());
+        }
+        let following = next(&at).ok_or_else(out_of_range)?;
+        let to = Timestamp::from_unix_micros(following.timestamp().as_microsecond()).min(period.end());
+        if to <= from {
+            return Err(out_of_range());
+        }
+        spans.push((name(&at), from, to));
+        (at, from) = (following, to);
+    }
+    Ok(spans)
+}

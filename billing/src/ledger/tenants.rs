@@ -1,0 +1,256 @@
+//! Tenants: who is billed, under which plan, within which limits.
+//! Never a key and never usage.
+//! Called by the command line and, later, the operator console.
+
+use std::str::FromStr;
+
+use domain::{Currency, TenantId, Timestamp};
+use jiff::tz::TimeZone;
+use uuid::Uuid;
+
+use super::{Ledger, LedgerError, Transaction, Value, plans, raise_revision, sql};
+
+const NAME_LENGTH_MAX: usize = 63;
+const NAME_ALLOWED: &str = "1 to 63 lower-case letters, digits and -, starting with a letter or digit, and no UUID";
+
+/// What admission enforces. `None`: no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests admitted per minute.
+    pub requests_per_minute: Option<u64>,
+    /// Tokens reserved per minute: prompt and `max_tokens`.
+    pub tokens_per_minute: Option<u64>,
+    /// Requests running at once.
+    pub concurrency: Option<u64>,
+}
+
+/// Who is billed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// The id in usage records.
+    pub id: TenantId,
+    /// A unique short name.
+    pub name: String,
+    /// The plan; which version applies depends on the day.
+    pub plan_name: String,
+    /// The plan's currency; it never changes.
+    pub currency: Currency,
+    /// The IANA zone whose months are billed.
+    pub zone: String,
+    /// Limits over all keys.
+    pub limits: Limits,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was shut out; its keys are refused from then on.
+    pub disabled_at: Option<Timestamp>,
+}
+
+/// A tenant to create.
+#[derive(Clone, Debug)]
+pub struct NewTenant<'a> {
+    /// A short name that no other tenant has.
+    pub name: &'a str,
+    /// The name of a published plan.
+    pub plan_name: &'a str,
+    /// The IANA zone whose months are billed.
+    pub zone: &'a str,
+    /// Limits over all keys.
+    pub limits: Limits,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct TenantRow {
+    tenant_id: Uuid,
+    name: String,
+    plan_name: String,
+    currency: String,
+    zone: String,
+    requests_per_minute: Option<i64>,
+    tokens_per_minute: Option<i64>,
+    concurrency: Option<i64>,
+    created_unix_us: i64,
+    disabled_unix_us: Option<i64>,
+}
+
+impl Tenant {
+    pub(super) fn from_row(row: TenantRow) -> Result<Self, LedgerError> {
+        Ok(Self {
+            id: TenantId::from_uuid(row.tenant_id),
+            name: row.name,
+            plan_name: row.plan_name,
+            currency: row.currency.parse()?,
+            zone: row.zone,
+            limits: Limits::from_columns([row.requests_per_minute, row.tokens_per_minute, row.concurrency])?,
+            created_at: Timestamp::from_unix_micros(row.created_unix_us),
+            disabled_at: row.disabled_unix_us.map(Timestamp::from_unix_micros),
+        })
+    }
+}
+
+impl Limits {
+    pub(super) fn from_columns(columns: [Option<i64>; 3]) -> Result<Self, LedgerError> {
+        let limit = |column: Option<i64>| {
+            column.map(u64::try_from).transpose().map_err(|error| LedgerError::corrupt("limit", error))
+        };
+        Ok(Self {
+            requests_per_minute: limit(columns[0])?,
+            tokens_per_minute: limit(columns[1])?,
+            concurrency: limit(columns[2])?,
+        })
+    }
+
+    pub(super) fn to_values(self) -> Result<[Value<'static>; 3], LedgerError> {
+        let value = |limit: Option<u64>| match limit.map(i64::try_from) {
+            None => Ok(Value::MaybeInt(None)),
+            Some(Ok(limit @ 1..)) => Ok(Value::MaybeInt(Some(limit))),
+            Some(_) => Err(LedgerError::BadLimit),
+        };
+        Ok([value(self.requests_per_minute)?, value(self.tokens_per_minute)?, value(self.concurrency)?])
+    }
+}
+
+impl Ledger {
+    /// Creates a tenant. Its currency is its plan's.
+    ///
+    /// Errors: a name that is taken or not allowed, an unknown plan or zone, a limit of zero.
+    pub async fn create_tenant(&self, new: &NewTenant<'_>, now: Timestamp) -> Result<Tenant, LedgerError> {
+        let mut transaction = self.pool.write().await?;
+        let tenant = create(&mut transaction, new, now).await?;
+        transaction.commit().await?;
+        Ok(tenant)
+    }
+
+    /// Every tenant, by name.
+    pub async fn tenants(&self) -> Result<Vec<Tenant>, LedgerError> {
+        let mut transaction = self.pool.read().await?;
+        all(&mut transaction).await
+    }
+
+    /// The tenant with this name or this id.
+    pub async fn find_tenant(&self, name_or_id: &str) -> Result<Option<Tenant>, LedgerError> {
+        let mut transaction = self.pool.read().await?;
+        let row = match TenantId::from_str(name_or_id) {
+            Ok(id) => transaction.find(sql::TENANT_BY_ID, &[Value::Id(id.as_uuid())]).await?,
+            Err(_) => transaction.find(sql::TENANT_BY_NAME, &[Value::Text(name_or_id)]).await?,
+        };
+        row.map(Tenant::from_row).transpose()
+    }
+
+    /// Sets all three limits of a tenant.
+    ///
+    /// Errors: no such tenant, a limit of zero.
+    pub async fn set_tenant_limits(&self, tenant: TenantId, limits: Limits) -> Result<(), LedgerError> {
+        let [requests, tokens, concurrency] = limits.to_values()?;
+        let mut transaction = self.pool.write().await?;
+        raise_revision(&mut transaction).await?;
+        let values = [Value::Id(tenant.as_uuid()), requests, tokens, concurrency];
+        let changed = transaction.execute(sql::SET_TENANT_LIMITS, &values).await?;
+        expect_tenant(changed, tenant)?;
+        transaction.commit().await
+    }
+
+    /// Puts a tenant under another plan of the same currency, for requests from now on.
+    ///
+    /// Errors: no such tenant or plan, another currency.
+    pub async fn set_tenant_plan(&self, tenant: TenantId, plan_name: &str) -> Result<(), LedgerError> {
+        let mut transaction = self.pool.write().await?;
+        raise_revision(&mut transaction).await?;
+        let found = find_by_id(&mut transaction, tenant).await?;
+        let wanted = plans::currency_of(&mut transaction, plan_name).await?;
+        if found.currency != wanted {
+            let (name, current) = (found.name, found.currency);
+            return Err(LedgerError::CurrencyChange { what: "tenant", name, current, wanted });
+        }
+        let values = [Value::Id(tenant.as_uuid()), Value::Text(plan_name)];
+        transaction.execute(sql::SET_TENANT_PLAN, &values).await?;
+        transaction.commit().await
+    }
+
+    /// Shuts a tenant out. Its usage and invoices stay. Doing it twice keeps the first time.
+    ///
+    /// Errors: no such tenant.
+    pub async fn disable_tenant(&self, tenant: TenantId, now: Timestamp) -> Result<(), LedgerError> {
+        let mut transaction = self.pool.write().await?;
+        raise_revision(&mut transaction).await?;
+        let values = [Value::Id(tenant.as_uuid()), Value::Int(now.unix_micros())];
+        let changed = transaction.execute(sql::DISABLE_TENANT, &values).await?;
+        expect_tenant(changed, tenant)?;
+        transaction.commit().await
+    }
+}
+
+pub(super) async fn create(
+    transaction: &mut Transaction,
+    new: &NewTenant<'_>,
+    now: Timestamp,
+) -> Result<Tenant, LedgerError> {
+    check_name(new.name)?;
+    let zone = zone_name(new.zone)?;
+    let [requests, tokens, concurrency] = new.limits.to_values()?;
+    raise_revision(transaction).await?;
+    let currency = plans::currency_of(transaction, new.plan_name).await?;
+    let tenant = Tenant {
+        id: TenantId::generate(now),
+        name: new.name.to_owned(),
+        plan_name: new.plan_name.to_owned(),
+        currency,
+        zone,
+        limits: new.limits,
+        created_at: now,
+        disabled_at: None,
+    };
+    let values = [
+        Value::Id(tenant.id.as_uuid()),
+        Value::Text(&tenant.name),
+        Value::Text(&tenant.plan_name),
+        Value::Text(tenant.currency.as_str()),
+        Value::Text(&tenant.zone),
+        requests,
+        tokens,
+        concurrency,
+        Value::Int(now.unix_micros()),
+    ];
+    match transaction.execute(sql::INSERT_TENANT, &values).await {
+        Ok(_) => Ok(tenant),
+        Err(error) if error.is_taken() => Err(LedgerError::Taken { what: "tenant", name: tenant.name }),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) async fn all(transaction: &mut Transaction) -> Result<Vec<Tenant>, LedgerError> {
+    let rows = transaction.rows(sql::TENANTS, &[]).await?;
+    rows.into_iter().map(Tenant::from_row).collect()
+}
+
+pub(super) async fn find_by_id(transaction: &mut Transaction, id: TenantId) -> Result<Tenant, LedgerError> {
+    let row = transaction.find(sql::TENANT_BY_ID, &[Value::Id(id.as_uuid())]).await?;
+    let missing = || LedgerError::Missing { what: "tenant", name: id.to_string() };
+    Tenant::from_row(row.ok_or_else(missing)?)
+}
+
+fn expect_tenant(changed: u64, tenant: TenantId) -> Result<(), LedgerError> {
+    match changed {
+        0 => Err(LedgerError::Missing { what: "tenant", name: tenant.to_string() }),
+        _ => Ok(()),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), LedgerError> {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_good = !name.is_empty()
+        && name.len() <= NAME_LENGTH_MAX
+        && !name.starts_with('-')
+        && name.bytes().all(is_allowed)
+        && TenantId::from_str(name).is_err();
+    if is_good {
+        return Ok(());
+    }
+    Err(LedgerError::BadName { what: "tenant", name: name.chars().take(80).collect(), allowed: NAME_ALLOWED })
+}
+
+/// The zone as the IANA database spells it.
+fn zone_name(zone: &str) -> Result<String, LedgerError> {
+    let found = TimeZone::get(zone).ok();
+    let name = found.as_ref().and_then(|found| found.iana_name()).map(str::to_owned);
+    name.ok_or_else(|| domain::PeriodError::BadZone(zone.to_owned()).into())
+}

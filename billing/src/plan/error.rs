@@ -1,0 +1,153 @@
+//! What can be wrong with a plan file, told with file, line, column and reason.
+//! Never a guess at what was meant: a plan that does not read is refused whole.
+//! Returned by reading plans; shown by the command line.
+
+use domain::Fault;
+
+/// A plan that was refused, and where in its text the reason stands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}:{column}: {problem}")]
+pub struct PlanError {
+    /// The file's name as given.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub problem: PlanProblem,
+}
+
+impl PlanError {
+    /// Which kind of failure this is.
+    pub fn fault(&self) -> Fault {
+        Fault::Invalid
+    }
+}
+
+/// What is wrong with a plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanProblem {
+    /// Not TOML.
+    #[error("not TOML: {0}")]
+    Syntax(String),
+    /// More text than any plan needs.
+    #[error("a plan file has at most {0} bytes")]
+    TooLong(usize),
+    /// A field that means nothing here.
+    #[error("unknown field `{field}` in {table}; it may have: {allowed}")]
+    UnknownField {
+        /// The field.
+        field: String,
+        /// Where it stands.
+        table: &'static str,
+        /// What may stand there.
+        allowed: String,
+    },
+    /// A field that must be there.
+    #[error("{table} needs the field `{field}`")]
+    MissingField {
+        /// The field.
+        field: &'static str,
+        /// Where it is missing.
+        table: &'static str,
+    },
+    /// Another type of value.
+    #[error("`{field}` must be {wanted}, not {found}")]
+    WrongType {
+        /// The field.
+        field: String,
+        /// What it must be.
+        wanted: &'static str,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A number where an exact decimal in quotes belongs.
+    #[error("`{field}` must be a decimal in quotes, such as \"0.15\", not {found}: prices are exact")]
+    UnquotedAmount {
+        /// The field.
+        field: String,
+        /// What it is.
+        found: &'static str,
+    },
+    /// Not a plain decimal.
+    #[error("`{field}` must be a plain decimal such as \"0.15\", not {text:?}")]
+    NotDecimal {
+        /// The field.
+        field: String,
+        /// What stands there.
+        text: String,
+    },
+    /// Below zero.
+    #[error("`{field}` cannot be negative")]
+    Negative {
+        /// The field.
+        field: String,
+    },
+    /// More digits than we promise to show.
+    #[error("`{field}` has {decimals} decimals; at most {decimals_max} are allowed")]
+    TooManyDecimals {
+        /// The field.
+        field: String,
+        /// Digits after the point.
+        decimals: usize,
+        /// The bound.
+        decimals_max: usize,
+    },
+    /// A number beyond its bound.
+    #[error("`{field}` must be at most {max}")]
+    TooLarge {
+        /// The field.
+        field: String,
+        /// The bound.
+        max: u64,
+    },
+    /// A number below its bound.
+    #[error("`{field}` must be at least {min}")]
+    TooSmall {
+        /// The field.
+        field: String,
+        /// The bound.
+        min: u64,
+    },
+    /// A plan's name.
+    #[error("`name` must be 1 to {0} lower-case letters, digits, - or _, not {1:?}")]
+    BadName(usize, String),
+    /// A currency.
+    #[error("`currency` must be an ISO 4217 code of three capital letters, not {0:?}")]
+    BadCurrency(String),
+    /// A date.
+    #[error("`effective_from` must be a date such as \"2026-01-31\", not {0:?}")]
+    BadDate(String),
+    /// A reason requests can end with.
+    #[error("{found:?} is no end reason; they are: {allowed}")]
+    BadReason {
+        /// What stands there.
+        found: String,
+        /// The reasons.
+        allowed: String,
+    },
+    /// A reason that may never be billed.
+    #[error("requests that end with {0:?} are never billed")]
+    UnbillableReason(&'static str),
+    /// The same entry twice.
+    #[error("{what} {name:?} stands here twice")]
+    Duplicate {
+        /// A model, a reason.
+        what: &'static str,
+        /// Which one.
+        name: String,
+    },
+    /// An SLO class.
+    #[error("`class` must be interactive, standard or batch, not {0:?}")]
+    BadClass(String),
+    /// A model name.
+    #[error("`model` must be \"*\" or 1 to 128 letters, digits and . _ : / -, not {0:?}")]
+    BadModel(String),
+    /// A plan that prices nothing.
+    #[error("a plan needs at least one [[price]]")]
+    NoPrices,
+    /// Too many entries.
+    #[error("a plan has at most {0} prices")]
+    TooManyPrices(usize),
+}

@@ -1,0 +1,195 @@
+//! Plans: what a tenant pays per token, which latency is promised, what lateness costs us.
+//! Never a float and never a default price: a model without a price is not served.
+//! Read from TOML by the command line, stored by the ledger, asked by admission and rating.
+
+mod error;
+mod read;
+
+use std::collections::BTreeSet;
+
+use bigdecimal::BigDecimal;
+use domain::{Currency, EndReason, ModelName, PlanVersionId, Slo, Timestamp};
+use jiff::{civil::Date, tz::TimeZone};
+
+pub use error::{PlanError, PlanProblem};
+
+/// The plan of the embedded default: what `tallygate` starts with.
+pub const DEMO_PLAN_TOML: &str = include_str!("../../plans/demo.toml");
+
+/// Text of a plan file. Some hundred prices fit many times; beyond it the file is something else.
+pub const PLAN_BYTES_MAX: usize = 256 * 1024;
+/// Prices in a plan: far more models than one operator serves, few enough to look through.
+pub const PRICES_MAX: usize = 1_000;
+/// Decimals of a price or percentage: billionths, the finest that money is held in.
+pub const DECIMALS_MAX: usize = 9;
+/// Highest price per million tokens. Ten times the dearest model there is, in any currency's units.
+pub const PRICE_MAX: u64 = 1_000_000_000;
+/// Longest plan name, so that `name@version` stays a readable id.
+pub const PLAN_NAME_LENGTH_MAX: usize = 63;
+/// Latest latency target: one day. Beyond it a target promises nothing.
+pub const TARGET_MS_MAX: u64 = 86_400_000;
+
+/// One version of a plan. It never changes once published.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    terms: Terms,
+    source: String,
+}
+
+/// What two texts of the same plan have in common, whatever their spaces and comments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Terms {
+    name: String,
+    version: u32,
+    id: PlanVersionId,
+    currency: Currency,
+    effective_from: Option<Date>,
+    billed_reasons: BTreeSet<EndReason>,
+    slo: Slo,
+    late_tokens_percent: Percent,
+    prices: Vec<Price>,
+}
+
+/// What tokens of one model cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Price {
+    model: PricedModel,
+    /// Prompt tokens that were computed.
+    pub input: UnitPrice,
+    /// Prompt tokens taken from the cache.
+    pub cached_input: UnitPrice,
+    /// Produced tokens, reasoning included.
+    pub output: UnitPrice,
+}
+
+/// Which models a price is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum PricedModel {
+    Named(ModelName),
+    Any,
+}
+
+/// An exact price. Unit: the plan's currency per 1,000,000 tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitPrice(BigDecimal);
+
+/// An exact share of a hundred, from 0 to 100.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Percent(BigDecimal);
+
+impl Plan {
+    /// Reads a plan from TOML. `file` is only named in errors.
+    ///
+    /// Errors: the first thing that is wrong, with its line and column.
+    pub fn from_toml(file: &str, text: &str) -> Result<Self, PlanError> {
+        let terms = read::terms(file, text)?;
+        Ok(Self { terms, source: text.to_owned() })
+    }
+
+    /// The embedded demo plan.
+    ///
+    /// Errors: none in practice; a test reads it.
+    pub fn demo() -> Result<Self, PlanError> {
+        Self::from_toml("demo.toml", DEMO_PLAN_TOML)
+    }
+
+    /// The plan's name, shared by its versions.
+    pub fn name(&self) -> &str {
+        &self.terms.name
+    }
+
+    /// Which version this is: 1, 2, 3, …
+    pub fn version(&self) -> u32 {
+        self.terms.version
+    }
+
+    /// `name@version`, as usage records carry it.
+    pub fn id(&self) -> &PlanVersionId {
+        &self.terms.id
+    }
+
+    /// What it is priced in.
+    pub fn currency(&self) -> Currency {
+        self.terms.currency
+    }
+
+    /// The first day on which it applies, by the tenant's own calendar. `None`: from its publication.
+    pub fn effective_from(&self) -> Option<Date> {
+        self.terms.effective_from
+    }
+
+    /// The first instant at which it applies to a tenant in this zone. `None`: always.
+    pub fn effective_at(&self, zone: &TimeZone) -> Option<Timestamp> {
+        let zoned = self.terms.effective_from?.to_zoned_datetime(zone.clone()).ok()?;
+        Some(Timestamp::from_unix_micros(zoned.timestamp().as_microsecond()))
+    }
+
+    /// Whether requests that ended like this are charged.
+    pub fn is_billed(&self, reason: EndReason) -> bool {
+        self.terms.billed_reasons.contains(&reason)
+    }
+
+    /// The reasons that are charged, in their own order.
+    pub fn billed_reasons(&self) -> impl Iterator<Item = EndReason> + '_ {
+        self.terms.billed_reasons.iter().copied()
+    }
+
+    /// The latency class and targets that tenants of this plan get.
+    pub fn slo(&self) -> Slo {
+        self.terms.slo
+    }
+
+    /// The share of the output price given back for each late output token.
+    pub fn late_tokens_percent(&self) -> &Percent {
+        &self.terms.late_tokens_percent
+    }
+
+    /// What a model costs: its own price, else the price of `"*"`. `None`: the model is not for sale.
+    pub fn price_of(&self, model: &ModelName) -> Option<&Price> {
+        let prices = &self.terms.prices;
+        let named = prices.iter().find(|price| matches!(&price.model, PricedModel::Named(name) if name == model));
+        named.or_else(|| prices.iter().find(|price| price.model == PricedModel::Any))
+    }
+
+    /// Every price, in the order of the file.
+    pub fn prices(&self) -> &[Price] {
+        &self.terms.prices
+    }
+
+    /// The text it was read from, as stored.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether another text says the same, whatever its spaces, comments and order of fields.
+    pub fn has_same_terms(&self, other: &Self) -> bool {
+        self.terms == other.terms
+    }
+}
+
+impl Price {
+    /// The model's name, or `*` for every model without a price of its own.
+    pub fn model(&self) -> &str {
+        match &self.model {
+            PricedModel::Named(name) => name.as_str(),
+            PricedModel::Any => "*",
+        }
+    }
+}
+
+impl UnitPrice {
+    /// The currency amount for 1,000,000 tokens.
+    pub fn per_million_tokens(&self) -> &BigDecimal {
+        &self.0
+    }
+}
+
+impl Percent {
+    /// The share, from 0 to 100.
+    pub fn value(&self) -> &BigDecimal {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests;

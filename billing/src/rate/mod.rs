@@ -1,0 +1,170 @@
+//! Rating: quantity × price as exact decimals, and the one function that rounds money.
+//! Never a float and never a rounding outside `round_half_away_from_zero`; dividing by powers of ten is exact.
+//! Called by invoices; the rules are told in docs/billing.md.
+
+mod display;
+
+use std::fmt;
+
+use bigdecimal::{BigDecimal, Signed, ToPrimitive, Zero, num_bigint::BigInt};
+use domain::{Currency, Fault, Tokens};
+
+pub use display::allocate_by_largest_remainder;
+
+use crate::plan::{Percent, UnitPrice};
+
+/// Prices are per this many tokens: ten to the power of six.
+const PRICE_UNIT_EXPONENT: i64 = 6;
+/// A percentage is per this many: ten to the power of two.
+const PERCENT_EXPONENT: i64 = 2;
+
+/// Why usage could not be rated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RateError {
+    /// A model that the plan version in the usage record does not price.
+    #[error("model {model:?} was used under plan version {price_version}, which has no price for it")]
+    Unpriced {
+        /// The model.
+        model: String,
+        /// The plan version in the records.
+        price_version: String,
+    },
+    /// Usage priced in two currencies cannot stand on one invoice.
+    #[error("usage of this period is priced in {first} and in {second}; one invoice has one currency")]
+    MixedCurrencies {
+        /// One currency.
+        first: Currency,
+        /// Another.
+        second: Currency,
+    },
+    /// An amount beyond what an invoice can hold.
+    #[error("an amount of {0} minor units does not fit an invoice")]
+    TooLarge(String),
+    /// A sum of quantities beyond what an invoice can hold.
+    #[error("a sum of {0} does not fit an invoice")]
+    QuantityTooLarge(&'static str),
+}
+
+impl RateError {
+    /// Which kind of failure this is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Unpriced { .. } | Self::MixedCurrencies { .. } => Fault::Conflict,
+            Self::TooLarge(_) | Self::QuantityTooLarge(_) => Fault::Broken,
+        }
+    }
+}
+
+/// An exact amount of money in currency units: no digit is ever dropped.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExactAmount(BigDecimal);
+
+impl ExactAmount {
+    /// Nothing.
+    pub fn zero() -> Self {
+        Self(BigDecimal::zero())
+    }
+
+    /// `tokens × price / 1,000,000`.
+    pub fn of_tokens(tokens: Tokens, price: &UnitPrice) -> Self {
+        let product = BigDecimal::from(tokens.get()) * price.per_million_tokens();
+        Self(product * BigDecimal::new(BigInt::from(1), PRICE_UNIT_EXPONENT))
+    }
+
+    /// `percent / 100` of it.
+    pub fn share(&self, percent: &Percent) -> Self {
+        Self(&self.0 * percent.value() * BigDecimal::new(BigInt::from(1), PERCENT_EXPONENT))
+    }
+
+    /// The same amount in the other direction.
+    pub fn negated(&self) -> Self {
+        Self(-self.0.clone())
+    }
+
+    /// The sum.
+    pub fn plus(&self, other: &Self) -> Self {
+        Self(&self.0 + &other.0)
+    }
+
+    /// The sum of all.
+    pub fn sum<'a>(amounts: impl IntoIterator<Item = &'a Self>) -> Self {
+        amounts.into_iter().fold(Self::zero(), |sum, amount| sum.plus(amount))
+    }
+
+    /// Whether it is below zero: a credit.
+    pub fn is_negative(&self) -> bool {
+        self.0.is_negative()
+    }
+
+    /// Rounds to whole minor units (cents, yen, fils) of a currency. A half goes away from zero:
+    /// 0.005 becomes 0.01 and −0.005 becomes −0.01.
+    ///
+    /// This is the only place where money is rounded.
+    /// Errors: an amount beyond 92 thousand million million minor units.
+    pub fn round_half_away_from_zero(&self, currency: Currency) -> Result<MinorUnits, RateError> {
+        let minor = &self.0 * ten_to(currency.exponent());
+        let (digits, scale) = minor.into_bigint_and_scale();
+        // `digits / 10^scale`; with a scale of zero or below the amount is whole already.
+        let Ok(decimals @ 1..) = u32::try_from(scale) else {
+            let whole = BigDecimal::new(digits, scale);
+            return whole.to_i64().map(MinorUnits).ok_or_else(|| RateError::TooLarge(whole.to_plain_string()));
+        };
+        let divisor = BigInt::from(10).pow(decimals);
+        let twice: BigInt = digits.abs() * 2 + &divisor;
+        let rounded: BigInt = (twice / (divisor * 2)) * digits.signum();
+        rounded.to_i64().map(MinorUnits).ok_or_else(|| RateError::TooLarge(rounded.to_string()))
+    }
+
+    /// The largest whole number of minor units that is not above it, and what is left over.
+    fn split_down(&self, currency: Currency) -> Result<(i64, BigDecimal), RateError> {
+        let minor = &self.0 * ten_to(currency.exponent());
+        let truncated = minor.with_scale(0);
+        let floor = if truncated > minor { truncated - BigDecimal::from(1) } else { truncated };
+        let rest = &minor - &floor;
+        floor.to_i64().map(|floor| (floor, rest)).ok_or_else(|| RateError::TooLarge(floor.to_plain_string()))
+    }
+
+    /// All digits, at least as many decimals as the currency has, no exponent, no minus before zero.
+    pub fn to_text(&self, currency: Currency) -> String {
+        let normal = self.0.normalized();
+        let decimals = normal.fractional_digit_count().max(i64::from(currency.exponent()));
+        normal.with_scale(decimals).to_plain_string()
+    }
+}
+
+impl fmt::Display for ExactAmount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.normalized().to_plain_string())
+    }
+}
+
+/// A rounded amount. Unit: the smallest payable unit of its currency.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MinorUnits(i64);
+
+impl MinorUnits {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// This many.
+    pub const fn new(minor: i64) -> Self {
+        Self(minor)
+    }
+
+    /// The count.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+
+    /// In currency units with the currency's decimals: `-0.05`, `12.00`, `7` for yen.
+    pub fn to_text(self, currency: Currency) -> String {
+        BigDecimal::new(BigInt::from(self.0), i64::from(currency.exponent())).to_plain_string()
+    }
+}
+
+fn ten_to(exponent: u32) -> BigDecimal {
+    BigDecimal::from(BigInt::from(10).pow(exponent))
+}
+
+#[cfg(test)]
+mod tests;
