@@ -1,0 +1,406 @@
+//! The durable usage journal: every admitted request leaves exactly one record here before its answer ends.
+//! Never prices anything, never talks to the ledger's database, and never changes a line once it is synced.
+//! Written by `gateway::meter`, read by `ship` and by the command line (`verify-journal`, rebuild, exports).
+//!
+//! On disk: `journal.toml` (identity), `journal.lock`, and segments `0000000001.journal`, … of UTF-8 lines
+//! `<crc32c> <kind> <json>`. Kinds: `header` (first line of a segment), `synced` (first line of a batch), `open`,
+//! `checkpoint`, `close`. `docs/adr/0001-journal-store.md` says why.
+
+mod disk;
+mod entry;
+mod error;
+mod intake;
+mod line;
+mod recover;
+mod scan;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod writer;
+
+use std::{
+    fmt,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    thread::JoinHandle,
+};
+
+use domain::{Clock, JournalId, JournaledRecord, RecordHash, RequestId, UsageRecord};
+use serde::Serialize;
+use tokio::sync::{oneshot, watch};
+
+pub use entry::{CheckpointEntry, OpenEntry};
+pub use error::{Damage, IdentityProblem, JournalError, Place, VerifyError};
+pub use scan::{ClosedRecords, TornTail};
+pub use tail::READ_RECORDS_MAX;
+pub use verify::{VerifyProgress, VerifyReport};
+
+use disk::{Disk, LocalDisk};
+use intake::{Health, Shared};
+use line::{CloseEncoder, Kind};
+use tail::Tail;
+
+/// The format that this program writes and reads.
+const FORMAT: u32 = 1;
+
+/// The longest line, newline included. An entry's texts are bounded to some 600 bytes but for the backend's
+/// name; with this bound a reader never holds more than a page.
+pub const LINE_BYTES_MAX: usize = 4_096;
+
+/// Requests without a record. Ten times what one gateway serves at once; it also bounds the closes that may
+/// come after the journal is full: 256 MiB at most, in practice a quarter of that.
+pub const OPEN_REQUESTS_MAX: usize = 65_536;
+
+/// `open` and `checkpoint` lines that wait for the disk. Half a second of work for a slow disk; beyond it a
+/// refusal now is kinder than a timeout later.
+pub const QUEUE_ENTRIES_MAX: usize = 65_536;
+
+/// 64 MiB: read in a fraction of a second, and small enough that pruning frees space steadily.
+const SEGMENT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+
+/// 4 GiB: some four million requests, hours of a database outage at a thousand requests a second.
+const BYTES_DEFAULT: u64 = 4 * 1024 * 1024 * 1024;
+
+/// 256 MiB of shipped records stay, so that a ledger restored from last night's copy can be filled up again.
+const RETAINED_SEGMENTS_DEFAULT: usize = 4;
+
+/// Where a journal lives and how large it may grow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalConfig {
+    /// The journal's own folder; made if it is not there.
+    pub folder: PathBuf,
+    /// A segment is closed before it grows beyond this. Unit: bytes.
+    pub segment_bytes_max: u64,
+    /// Bytes that may wait for the ledger; beyond it new requests are refused.
+    pub bytes_max: u64,
+    /// Shipped segments that are kept.
+    pub retained_segments: usize,
+}
+
+impl JournalConfig {
+    /// The usual limits.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            segment_bytes_max: SEGMENT_BYTES_DEFAULT,
+            bytes_max: BYTES_DEFAULT,
+            retained_segments: RETAINED_SEGMENTS_DEFAULT,
+        }
+    }
+}
+
+/// What opening a journal found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// Which journal.
+    pub journal_id: JournalId,
+    /// Records it has, counted from its beginning: the last record's sequence.
+    pub records: u64,
+    /// Requests that were open and have a `crashed` record now.
+    pub crashed: usize,
+    /// Bytes of a torn tail that were cut off; none of them was ever acknowledged.
+    pub truncated_bytes: u64,
+}
+
+/// Proof that a record is durable. Only the journal makes one.
+#[derive(Debug)]
+#[must_use = "a durable record allows the last byte of the answer to leave"]
+pub struct Journaled {
+    record: UsageRecord,
+    sequence: u64,
+    hash: RecordHash,
+}
+
+impl Journaled {
+    /// The record.
+    pub fn record(&self) -> &UsageRecord {
+        &self.record
+    }
+
+    /// Its place in the journal.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Its hash in the journal's chain.
+    pub fn hash(&self) -> RecordHash {
+        self.hash
+    }
+}
+
+/// Whether a journal accepts requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalState {
+    /// It does.
+    Open,
+    /// Too much waits for the ledger.
+    Full,
+    /// The disk has no room; tried again every second.
+    DiskFull,
+    /// A write or sync failed; only a restart helps.
+    Failed,
+    /// It was shut down.
+    Stopped,
+}
+
+/// The journal in numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalStatus {
+    /// Whether it accepts requests.
+    pub state: JournalState,
+    /// Bytes that are not in the ledger, to within 1 MiB above.
+    pub unshipped_bytes: u64,
+    /// Records, counted from the journal's beginning.
+    pub records: u64,
+    /// Records that were released.
+    pub released_records: u64,
+    /// Syncs since the start.
+    pub commits: u64,
+    /// Requests without a record.
+    pub open_requests: usize,
+    /// Segment files.
+    pub segments: usize,
+    /// What made it fail.
+    pub last_error: Option<io::ErrorKind>,
+}
+
+/// A usage journal that is open for writing; cheap to clone.
+///
+/// When the last clone goes, what was queued is written first: dropping it waits for one sync.
+#[derive(Clone)]
+pub struct Journal(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
+    tail: Mutex<Tail>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    lock: Mutex<Option<File>>,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("id", &self.id()).field("status", &self.status()).finish()
+    }
+}
+
+impl Journal {
+    /// Opens the journal in `config.folder`, or makes it. Blocks while it reads what is there.
+    ///
+    /// A torn tail is cut; each open request without a record gets one with reason `crashed` and what its last
+    /// checkpoint had counted. All of it is durable when this returns.
+    ///
+    /// Errors: another process has the folder; damage that no crash can leave; the disk.
+    pub fn open(config: JournalConfig, clock: Arc<dyn Clock>) -> Result<(Self, Recovery), JournalError> {
+        Self::open_on(config, clock.as_ref(), Arc::new(LocalDisk))
+    }
+
+    fn open_on(
+        config: JournalConfig,
+        clock: &dyn Clock,
+        disk: Arc<dyn Disk>,
+    ) -> Result<(Self, Recovery), JournalError> {
+        let folder = config.folder.clone();
+        let opened = recover::open(config, clock, Arc::clone(&disk))?;
+        let writer = opened.writer;
+        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.run());
+        let thread = thread.map_err(JournalError::io("start the writer", folder))?;
+        let handle = Handle {
+            shared: opened.shared,
+            disk,
+            tail: Mutex::new(Tail::default()),
+            thread: Mutex::new(Some(thread)),
+            lock: Mutex::new(Some(opened.lock)),
+        };
+        Ok((Self(Arc::new(handle)), opened.recovery))
+    }
+
+    /// Which journal this is.
+    pub fn id(&self) -> JournalId {
+        self.0.shared.journal_id
+    }
+
+    /// Whether a new request may be admitted.
+    ///
+    /// Errors: [`JournalError::Full`], [`JournalError::DiskFull`], [`JournalError::Failed`],
+    /// [`JournalError::Stopped`].
+    pub fn is_writable(&self) -> Result<(), JournalError> {
+        self.check_bound()?;
+        self.0.shared.intake().health.admits()
+    }
+
+    /// Notes an admitted request. Queued, not waited for.
+    ///
+    /// Errors: those of `is_writable`; the request is open already; the entry is too long; no room in the queue.
+    /// In each case the request is not open and nothing is written.
+    pub fn open_request(&self, entry: OpenEntry) -> Result<(), JournalError> {
+        self.check_bound()?;
+        let line = encode_line(Kind::Open, entry.request_id, &entry)?;
+        self.0.shared.queue_open(entry.request_id, line)
+    }
+
+    /// Notes how far a request is. Queued, not waited for.
+    ///
+    /// Errors: as `open_request`, and the request is not open. A lost checkpoint costs precision after a crash and
+    /// nothing else, so the caller goes on.
+    pub fn checkpoint(&self, entry: CheckpointEntry) -> Result<(), JournalError> {
+        self.check_bound()?;
+        let line = encode_line(Kind::Checkpoint, entry.request_id, &entry)?;
+        self.0.shared.queue_checkpoint(entry.request_id, line)
+    }
+
+    /// Writes the request's one record; resolves when it is durable.
+    ///
+    /// The record is queued before the first await, so it becomes durable even if the future is dropped after
+    /// its first poll. A close finds room even when the journal is full: it is bounded by the open requests.
+    ///
+    /// Errors: [`JournalError::NotOpen`] and [`JournalError::Closing`] for a second close: it is refused, the
+    /// first stands. After [`JournalError::DiskFull`] and [`JournalError::TooLong`] the request is still open and
+    /// may be closed again; after [`JournalError::Failed`] the next start decides (its record, or `crashed`).
+    pub async fn close(&self, record: UsageRecord) -> Result<Journaled, JournalError> {
+        let request_id = record.request_id;
+        let json = serde_json::to_vec(&record)
+            .map_err(|source| JournalError::Encode { request_id, source: Arc::new(source) })?;
+        check_length(request_id, json.len() + CloseEncoder::OVERHEAD_BYTES)?;
+        let (waiter, answer) = oneshot::channel();
+        self.0.shared.queue_close(request_id, json, waiter)?;
+        match answer.await {
+            Ok(Ok((sequence, hash))) => Ok(Journaled { record, sequence, hash }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(self.end_error()),
+        }
+    }
+
+    /// The last durable record's sequence; changes wake the shipper.
+    pub fn tail(&self) -> watch::Receiver<u64> {
+        self.0.shared.tail.subscribe()
+    }
+
+    /// Durable records after `sequence`, in order, at most `records_max` and never more than
+    /// [`READ_RECORDS_MAX`]. Reads files: call it where blocking is allowed. Reading on where the last read ended,
+    /// or once more where it began, needs no search.
+    ///
+    /// Errors: `sequence` was never reached, or its successor is removed already; damage; the disk.
+    pub fn read_after(
+        &self,
+        sequence: u64,
+        records_max: usize,
+    ) -> Result<Vec<(JournaledRecord, RecordHash)>, JournalError> {
+        self.tail_state().read(&self.0.shared, sequence, records_max)
+    }
+
+    /// Takes note that the ledger has all records up to `sequence`: frees the bound and removes segments beyond
+    /// the retained ones, but none with an unshipped record or an open request. Removes files: call it where
+    /// blocking is allowed. A lower sequence than before changes nothing.
+    ///
+    /// Call it after opening with the ledger's cursor, too: until then every record counts as unshipped.
+    ///
+    /// Errors: [`JournalError::Ahead`] when the journal does not have that record: it lost its tail.
+    pub fn release_through(&self, sequence: u64) -> Result<(), JournalError> {
+        self.tail_state().release(&self.0.shared, self.0.disk.as_ref(), sequence)
+    }
+
+    /// Writes what is queued, syncs, stops the writer and gives the folder free.
+    ///
+    /// Errors: the journal had failed, or fails now.
+    pub async fn shutdown(&self) -> Result<(), JournalError> {
+        let handle = Arc::clone(&self.0);
+        let joined = tokio::task::spawn_blocking(move || handle.end()).await;
+        joined.map_err(|_| JournalError::Stopped)?;
+        match self.0.shared.intake().health.accepts() {
+            Err(JournalError::Stopped) => Ok(()),
+            ended => ended,
+        }
+    }
+
+    /// The journal in numbers, as of now.
+    pub fn status(&self) -> JournalStatus {
+        let (health, open_requests) = {
+            let intake = self.0.shared.intake();
+            (intake.health, intake.open_requests())
+        };
+        let (state, last_error) = match health {
+            Health::Good if self.check_bound().is_err() => (JournalState::Full, None),
+            Health::Good => (JournalState::Open, None),
+            Health::DiskFull => (JournalState::DiskFull, Some(io::ErrorKind::StorageFull)),
+            Health::Failed { kind, .. } => (JournalState::Failed, Some(kind)),
+            Health::Stopped => (JournalState::Stopped, None),
+        };
+        let index = self.0.shared.index();
+        JournalStatus {
+            state,
+            unshipped_bytes: index.unshipped_bytes(),
+            records: index.chain.last_sequence(),
+            released_records: index.released_sequence,
+            commits: self.0.shared.commits.load(Ordering::Relaxed),
+            open_requests,
+            segments: index.segments.len(),
+            last_error,
+        }
+    }
+
+    fn check_bound(&self) -> Result<(), JournalError> {
+        let unshipped_bytes = self.0.shared.unshipped_bytes.load(Ordering::Acquire);
+        let bytes_max = self.0.shared.config.bytes_max;
+        if unshipped_bytes > bytes_max {
+            return Err(JournalError::Full { unshipped_bytes, bytes_max });
+        }
+        Ok(())
+    }
+
+    fn tail_state(&self) -> MutexGuard<'_, Tail> {
+        self.0.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why nobody answered.
+    fn end_error(&self) -> JournalError {
+        self.0.shared.intake().health.accepts().err().unwrap_or(JournalError::Stopped)
+    }
+}
+
+impl Handle {
+    fn end(&self) {
+        self.shared.stop();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            // A writer that panicked has marked the journal as failed on its way out.
+            let _ = thread.join();
+        }
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn encode_line<T: Serialize>(kind: Kind, request_id: RequestId, entry: &T) -> Result<Vec<u8>, JournalError> {
+    let mut line = Vec::with_capacity(512);
+    let pushed = line::push_value(&mut line, kind, entry);
+    pushed.map_err(|source| JournalError::Encode { request_id, source: Arc::new(source) })?;
+    check_length(request_id, line.len())?;
+    Ok(line)
+}
+
+fn check_length(request_id: RequestId, bytes: usize) -> Result<(), JournalError> {
+    if bytes > LINE_BYTES_MAX { Err(JournalError::TooLong { request_id, bytes }) } else { Ok(()) }
+}
+
+/// Checks a journal folder from end to end. Changes nothing, takes no lock, and works while a server runs.
+///
+/// Errors: the first difference, with file, line and byte offset.
+pub fn verify(folder: &Path, progress: impl FnMut(VerifyProgress)) -> Result<VerifyReport, VerifyError> {
+    verify::verify(folder, progress)
+}
+
+/// All closed records of a journal folder, in order, in constant memory: for rebuilding a ledger and for exports.
+///
+/// Errors: the folder is not a journal. Damage comes as the iterator's last item.
+pub fn read_all(folder: &Path) -> Result<ClosedRecords, VerifyError> {
+    ClosedRecords::open(folder)
+}
