@@ -3,3 +3,6 @@
 //! Called by the gateway, its command line and the web pages.
 
 pub mod journal;
+pub mod ledger;
+pub mod plan;
+pub mod rate;
