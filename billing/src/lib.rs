@@ -2,7 +2,9 @@
 //! Never HTTP, never a device, never a float where money or tokens are counted.
 //! Called by the gateway, its command line and the web pages.
 
+pub mod invoice;
 pub mod journal;
 pub mod ledger;
 pub mod plan;
 pub mod rate;
+pub mod ship;

@@ -6,7 +6,7 @@ use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 use domain::{
     Currency, Fault, IdError, JournalId, MoneyError, PeriodError, PlanVersionId, QuantityError, RecordHash,
-    RequestId, TenantId, Timestamp,
+    RequestId, Timestamp,
 };
 
 use crate::{plan::PlanError, rate::RateError};
@@ -153,14 +153,6 @@ pub enum LedgerError {
         /// The first instant after it.
         end: Timestamp,
     },
-    /// A usage record names a plan version the ledger does not have.
-    #[error("usage of tenant {tenant_id} was priced by {price_version}, which is not in the ledger")]
-    UnknownPriceVersion {
-        /// Whose usage.
-        tenant_id: TenantId,
-        /// The version named in the records.
-        price_version: PlanVersionId,
-    },
     /// The usage could not be rated.
     #[error(transparent)]
     Rate(#[from] RateError),
@@ -225,8 +217,7 @@ impl LedgerError {
             | Self::Unreachable { .. }
             | Self::Migrate(_)
             | Self::Database(_)
-            | Self::Corrupt { .. }
-            | Self::UnknownPriceVersion { .. } => Fault::Broken,
+            | Self::Corrupt { .. } => Fault::Broken,
             Self::Rate(error) => error.fault(),
             Self::Plan(error) => error.fault(),
         }

@@ -9,7 +9,7 @@ use super::{Ledger, LedgerError, Transaction, Value, sql};
 use crate::rate::MinorUnits;
 
 /// The issuer whose numbers are used. Several issuers come with several legal entities.
-pub(crate) const ISSUER: &str = "TG";
+const ISSUER: &str = "TG";
 
 /// An invoice that was issued, byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +41,8 @@ pub(crate) struct LineColumns<'a> {
     pub(crate) price_version: Option<&'a str>,
     pub(crate) quantity: i64,
     pub(crate) unit: &'a str,
-    pub(crate) unit_price: Option<String>,
-    pub(crate) exact: String,
+    pub(crate) unit_price: Option<&'a str>,
+    pub(crate) exact: &'a str,
     pub(crate) displayed_minor: i64,
 }
 
@@ -91,6 +91,11 @@ impl Ledger {
         let row = transaction.find(sql::INVOICE_BY_NUMBER, &[Value::Text(number)]).await?;
         row.map(IssuedInvoice::from_row).transpose()
     }
+}
+
+/// The number with this place among the issuer's numbers.
+pub(crate) fn number(serial: i64) -> String {
+    format!("{ISSUER}-{serial:06}")
 }
 
 /// Waits for other issuers and says which number is next. Nobody else issues until this transaction ends.
@@ -164,8 +169,8 @@ pub(crate) async fn insert(
             Value::MaybeText(line.price_version),
             Value::Int(line.quantity),
             Value::Text(line.unit),
-            Value::MaybeText(line.unit_price.as_deref()),
-            Value::Text(&line.exact),
+            Value::MaybeText(line.unit_price),
+            Value::Text(line.exact),
             Value::Int(line.displayed_minor),
         ];
         transaction.execute(sql::INSERT_INVOICE_LINE, &values).await?;

@@ -26,7 +26,15 @@ pub use tallies::{UsageGroup, UsageSum, UsageTotals};
 pub use tenants::{Limits, NewTenant, Tenant};
 pub use usage::{JournalCursor, SHIP_RECORDS_MAX, Shipped};
 
-use pool::{Pool, Transaction, Value};
+pub(crate) use invoices::{
+    LineColumns, find_for_period as find_issued, insert as store_invoice,
+    lock_numbers as lock_invoice_numbers, number as invoice_number,
+};
+pub(crate) use plans::find as find_plan;
+pub(crate) use pool::Transaction;
+pub(crate) use tallies::sums as usage_sums;
+
+use pool::{Pool, Value};
 
 /// The open ledger. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
@@ -49,6 +57,16 @@ impl Ledger {
     pub async fn revision(&self) -> Result<i64, LedgerError> {
         let mut transaction = self.pool.read().await?;
         read_revision(&mut transaction).await
+    }
+
+    /// A transaction for parts of billing outside the ledger that only read.
+    pub(crate) async fn read(&self) -> Result<Transaction, LedgerError> {
+        self.pool.read().await
+    }
+
+    /// A transaction for parts of billing outside the ledger that write.
+    pub(crate) async fn write(&self) -> Result<Transaction, LedgerError> {
+        self.pool.write().await
     }
 
     /// Waits for what is running and closes the connections.

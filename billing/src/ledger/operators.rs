@@ -2,7 +2,7 @@
 //! Never a password: callers hash secrets before they come here.
 //! Called by `tallygate serve` at start and by the operator console later.
 
-use domain::{Timestamp};
+use domain::Timestamp;
 
 use super::{
     Key, Ledger, LedgerError, NewKey, NewTenant, SecretHash, Tenant, Transaction, Value, keys, plans,
@@ -110,7 +110,11 @@ async fn create(
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'@');
     if name.is_empty() || name.len() > 63 || !name.bytes().all(is_allowed) {
         let allowed = "1 to 63 letters, digits and . _ - @";
-        return Err(LedgerError::BadName { what: "operator", name: name.chars().take(80).collect(), allowed });
+        return Err(LedgerError::BadName {
+            what: "operator",
+            name: name.chars().take(80).collect(),
+            allowed,
+        });
     }
     let values = [Value::Text(name), Value::Bytes(secret_hash.as_bytes()), Value::Int(now.unix_micros())];
     match transaction.execute(sql::INSERT_OPERATOR, &values).await {

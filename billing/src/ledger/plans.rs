@@ -78,7 +78,7 @@ pub(super) async fn all(transaction: &mut Transaction) -> Result<Vec<Plan>, Ledg
     rows.iter().map(|(id, body)| Ok(Plan::from_toml(id, body)?)).collect()
 }
 
-pub(super) async fn find(
+pub(crate) async fn find(
     transaction: &mut Transaction,
     id: &PlanVersionId,
 ) -> Result<Option<Plan>, LedgerError> {

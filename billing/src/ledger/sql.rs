@@ -87,9 +87,8 @@ pub(super) const LOCK_CURSOR: Statement = Statement::both(
      ON CONFLICT (journal_id) DO UPDATE SET sequence = journal_cursors.sequence
      RETURNING sequence, record_hash",
 );
-pub(super) const ADVANCE_CURSOR: Statement = Statement::both(
-    "UPDATE journal_cursors SET sequence = $2, record_hash = $3 WHERE journal_id = $1",
-);
+pub(super) const ADVANCE_CURSOR: Statement =
+    Statement::both("UPDATE journal_cursors SET sequence = $2, record_hash = $3 WHERE journal_id = $1");
 
 /// The columns of a usage record, in the order of the table.
 macro_rules! record_columns {
@@ -233,7 +232,8 @@ macro_rules! usage_sums {
         ))
     };
 }
-pub(super) const USAGE_SUMS: Statement = usage_sums!("price_version, model, slo_class, reason, energy_source");
+pub(super) const USAGE_SUMS: Statement =
+    usage_sums!("price_version, model, slo_class, reason, energy_source");
 pub(super) const USAGE_BY_KEY: Statement = usage_sums!("key_id");
 
 macro_rules! records {

@@ -190,7 +190,7 @@ impl Ledger {
 }
 
 /// One statement, so the sums are of one moment.
-pub(super) async fn sums(
+pub(crate) async fn sums(
     transaction: &mut Transaction,
     tenant: TenantId,
     start: Timestamp,
@@ -267,7 +267,8 @@ fn spans(
 ) -> Result<Vec<Span>, LedgerError> {
     let out_of_range = || LedgerError::Period(domain::PeriodError::OutOfRange);
     let zone = TimeZone::get(period.zone()).map_err(|error| LedgerError::corrupt("time zone", error))?;
-    let start = jiff::Timestamp::from_microsecond(period.start().unix_micros()).map_err(|_| out_of_range())?;
+    let start =
+        jiff::Timestamp::from_microsecond(period.start().unix_micros()).map_err(|_| out_of_range())?;
     let mut at = start.to_zoned_datetime(zone);
     let mut spans = Vec::new();
     let mut from = period.start();

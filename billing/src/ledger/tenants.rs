@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::{Ledger, LedgerError, Transaction, Value, plans, raise_revision, sql};
 
 const NAME_LENGTH_MAX: usize = 63;
-const NAME_ALLOWED: &str = "1 to 63 lower-case letters, digits and -, starting with a letter or digit, and no UUID";
+const NAME_ALLOWED: &str =
+    "1 to 63 lower-case letters, digits and -, starting with a letter or digit, and no UUID";
 
 /// What admission enforces. `None`: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

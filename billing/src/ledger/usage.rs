@@ -177,9 +177,10 @@ async fn check_taken(transaction: &mut Transaction, taken: &Batch) -> Result<(),
         None => Ok(()),
         Some(request_id) => {
             let found = taken.iter().find(|(journaled, _)| journaled.record.request_id == request_id);
-            let (journal_id, sequence) = found.map_or((JournalId::from_uuid(Uuid::nil()), 0), |(journaled, _)| {
-                (journaled.journal_id, journaled.sequence)
-            });
+            let (journal_id, sequence) = found
+                .map_or((JournalId::from_uuid(Uuid::nil()), 0), |(journaled, _)| {
+                    (journaled.journal_id, journaled.sequence)
+                });
             Err(LedgerError::ChainBroken { journal_id, sequence, detail: ChainBreak::Rewritten })
         }
     }

@@ -147,7 +147,8 @@ impl Plan {
     /// What a model costs: its own price, else the price of `"*"`. `None`: the model is not for sale.
     pub fn price_of(&self, model: &ModelName) -> Option<&Price> {
         let prices = &self.terms.prices;
-        let named = prices.iter().find(|price| matches!(&price.model, PricedModel::Named(name) if name == model));
+        let named =
+            prices.iter().find(|price| matches!(&price.model, PricedModel::Named(name) if name == model));
         named.or_else(|| prices.iter().find(|price| price.model == PricedModel::Any))
     }
 

@@ -46,7 +46,16 @@ pub(super) fn terms(file: &str, text: &str) -> Result<Terms, PlanError> {
 }
 
 fn root_terms(root: &Table<'_>) -> Found<Terms> {
-    root.allow(&["name", "version", "currency", "effective_from", "billed_reasons", "slo", "slo_credit", "price"])?;
+    root.allow(&[
+        "name",
+        "version",
+        "currency",
+        "effective_from",
+        "billed_reasons",
+        "slo",
+        "slo_credit",
+        "price",
+    ])?;
     let name = plan_name(root)?;
     let version = plan_version(root)?;
     let id = PlanVersionId::new(format!("{name}@{version}"));
@@ -66,7 +75,8 @@ fn root_terms(root: &Table<'_>) -> Found<Terms> {
 
 fn plan_name(root: &Table<'_>) -> Found<String> {
     let (span, name) = root.text("name")?;
-    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    let is_allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
     if name.is_empty() || name.len() > PLAN_NAME_LENGTH_MAX || !name.bytes().all(is_allowed) {
         return Err((span, PlanProblem::BadName(PLAN_NAME_LENGTH_MAX, name.to_owned())));
     }

@@ -7,7 +7,7 @@ mod display;
 use std::fmt;
 
 use bigdecimal::{BigDecimal, Signed, ToPrimitive, Zero, num_bigint::BigInt};
-use domain::{Currency, Fault, Tokens};
+use domain::{Currency, Fault, PlanVersionId, QuantityError, Tokens};
 
 pub use display::allocate_by_largest_remainder;
 
@@ -41,8 +41,17 @@ pub enum RateError {
     #[error("an amount of {0} minor units does not fit an invoice")]
     TooLarge(String),
     /// A sum of quantities beyond what an invoice can hold.
-    #[error("a sum of {0} does not fit an invoice")]
-    QuantityTooLarge(&'static str),
+    #[error(transparent)]
+    Quantity(#[from] QuantityError),
+    /// A plan version named in the usage that is not at hand.
+    #[error("usage was priced by plan version {price_version}, which is not in the ledger")]
+    UnknownPriceVersion {
+        /// The version.
+        price_version: PlanVersionId,
+    },
+    /// Sums that contradict each other.
+    #[error("the sums of usage are impossible: {0}")]
+    Impossible(&'static str),
 }
 
 impl RateError {
@@ -50,7 +59,10 @@ impl RateError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Unpriced { .. } | Self::MixedCurrencies { .. } => Fault::Conflict,
-            Self::TooLarge(_) | Self::QuantityTooLarge(_) => Fault::Broken,
+            Self::TooLarge(_)
+            | Self::Quantity(_)
+            | Self::UnknownPriceVersion { .. }
+            | Self::Impossible(_) => Fault::Broken,
         }
     }
 }
@@ -107,7 +119,10 @@ impl ExactAmount {
         // `digits / 10^scale`; with a scale of zero or below the amount is whole already.
         let Ok(decimals @ 1..) = u32::try_from(scale) else {
             let whole = BigDecimal::new(digits, scale);
-            return whole.to_i64().map(MinorUnits).ok_or_else(|| RateError::TooLarge(whole.to_plain_string()));
+            return whole
+                .to_i64()
+                .map(MinorUnits)
+                .ok_or_else(|| RateError::TooLarge(whole.to_plain_string()));
         };
         let divisor = BigInt::from(10).pow(decimals);
         let twice: BigInt = digits.abs() * 2 + &divisor;

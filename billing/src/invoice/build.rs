@@ -1,0 +1,323 @@
+//! Builds an invoice from sums of usage and the plan versions that priced them.
+//! Never reads a database or a clock: the same parts give the same invoice.
+//! Called by `preview` and `issue`.
+
+use std::collections::BTreeMap;
+
+use domain::{Currency, EndReason, EnergySource, Period, PlanVersionId, Timestamp, Tokens};
+use jiff::tz::TimeZone;
+
+use super::{Attainment, BilledPeriod, BilledTenant, Invoice, Line, LineKind, SCHEMA, Status};
+use crate::{
+    ledger::{Tenant, UsageSum, UsageTotals},
+    plan::{Plan, Price, UnitPrice},
+    rate::{ExactAmount, MinorUnits, RateError, allocate_by_largest_remainder},
+};
+
+/// Prices are for this many tokens.
+const PRICE_PER_TOKENS: u64 = 1_000_000;
+
+/// All that an invoice is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct InvoiceParts<'a> {
+    /// Who owes it.
+    pub tenant: &'a Tenant,
+    /// What it covers.
+    pub period: &'a Period,
+    /// When it is made.
+    pub now: Timestamp,
+    /// What was used.
+    pub sums: &'a [UsageSum],
+    /// The plan versions named in `sums`.
+    pub plans: &'a BTreeMap<PlanVersionId, Plan>,
+}
+
+/// An invoice with the amounts that SQL stores beside it.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub(super) invoice: Invoice,
+    pub(super) displayed: Vec<MinorUnits>,
+    pub(super) subtotal: MinorUnits,
+}
+
+/// A line whose displayed amount is not known yet.
+struct Draft {
+    line: Line,
+    exact: ExactAmount,
+}
+
+/// One model under one plan version, over all billed requests, or over those that ended for one reason.
+struct Use<'a> {
+    plan: &'a Plan,
+    model: &'a str,
+    reason: Option<EndReason>,
+    totals: UsageTotals,
+}
+
+impl Invoice {
+    /// Builds a draft.
+    ///
+    /// Errors: a model without a price, two currencies, amounts that do not fit.
+    pub fn build(parts: &InvoiceParts<'_>) -> Result<Self, RateError> {
+        build(parts).map(|built| built.invoice)
+    }
+}
+
+pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
+    let currency = parts.tenant.currency;
+    let mut drafts = Vec::new();
+    for used in billed(parts)? {
+        drafts.extend(charges(&used)?);
+    }
+    for used in not_billed(parts)? {
+        drafts.extend(not_billed_lines(&used));
+    }
+    drafts.extend(energy_lines(parts.sums)?);
+    let exact: Vec<ExactAmount> = drafts.iter().map(|draft| draft.exact.clone()).collect();
+    let subtotal_exact = ExactAmount::sum(&exact);
+    let subtotal = subtotal_exact.round_half_away_from_zero(currency)?;
+    let displayed = allocate_by_largest_remainder(&exact, subtotal, currency)?;
+    let finished = drafts.into_iter().zip(&displayed).zip(1..);
+    let lines = finished.map(|((draft, displayed), position)| draft.finish(position, *displayed, currency));
+    let records = parts.sums.iter().map(|sum| sum.totals.requests);
+    let records = records.fold(0_u64, u64::saturating_add);
+    let invoice = Invoice {
+        schema: SCHEMA.to_owned(),
+        status: Status::Draft,
+        number: None,
+        made_at: parts.now.to_string(),
+        tenant: BilledTenant { id: parts.tenant.id.to_string(), name: parts.tenant.name.clone() },
+        period: billed_period(parts.period, parts.now),
+        currency: currency.to_string(),
+        currency_decimals: currency.exponent(),
+        records,
+        issued_as: None,
+        late_records: 0,
+        lines: lines.collect(),
+        subtotal_exact: subtotal_exact.to_text(currency),
+        subtotal: subtotal.to_text(currency),
+        total: subtotal.to_text(currency),
+        issued_body: None,
+    };
+    Ok(Built { invoice, displayed, subtotal })
+}
+
+fn billed_period(period: &Period, now: Timestamp) -> BilledPeriod {
+    let zone = TimeZone::get(period.zone()).unwrap_or(TimeZone::UTC);
+    let local = |at: Timestamp| match jiff::Timestamp::from_microsecond(at.unix_micros()) {
+        Ok(instant) => instant.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+        Err(_) => at.to_string(),
+    };
+    BilledPeriod {
+        start: local(period.start()),
+        end: local(period.end()),
+        zone: period.zone().to_owned(),
+        start_unix_us: period.start().unix_micros(),
+        end_unix_us: period.end().unix_micros(),
+        has_ended: period.end() <= now,
+    }
+}
+
+/// Billed usage: one entry for each model of each plan version.
+fn billed<'a>(parts: &InvoiceParts<'a>) -> Result<Vec<Use<'a>>, RateError> {
+    gather(parts, |plan, sum| plan.is_billed(sum.reason).then_some(None))
+}
+
+/// Usage that is not billed: one entry for each model and reason of each plan version.
+fn not_billed<'a>(parts: &InvoiceParts<'a>) -> Result<Vec<Use<'a>>, RateError> {
+    gather(parts, |plan, sum| (!plan.is_billed(sum.reason)).then_some(Some(sum.reason)))
+}
+
+/// Adds sums up by plan version, model and what `group` says; sums for which it says nothing are left out.
+fn gather<'a>(
+    parts: &InvoiceParts<'a>,
+    group: impl Fn(&Plan, &UsageSum) -> Option<Option<EndReason>>,
+) -> Result<Vec<Use<'a>>, RateError> {
+    let mut uses: BTreeMap<(&str, u32, &str, Option<EndReason>), Use<'a>> = BTreeMap::new();
+    for sum in parts.sums {
+        let unknown = || RateError::UnknownPriceVersion { price_version: sum.price_version.clone() };
+        let plan = parts.plans.get(&sum.price_version).ok_or_else(unknown)?;
+        if plan.currency() != parts.tenant.currency {
+            let (first, second) = (parts.tenant.currency, plan.currency());
+            return Err(RateError::MixedCurrencies { first, second });
+        }
+        let Some(reason) = group(plan, sum) else { continue };
+        let model = sum.model.as_str();
+        let start = || Use { plan, model, reason, totals: UsageTotals::default() };
+        let used = uses.entry((plan.name(), plan.version(), model, reason)).or_insert_with(start);
+        used.totals = used.totals.checked_add(&sum.totals)?;
+    }
+    Ok(uses.into_values().collect())
+}
+
+/// The charges of one model and the credit that belongs to them.
+fn charges(used: &Use<'_>) -> Result<Vec<Draft>, RateError> {
+    let totals = &used.totals;
+    let price = used.price()?;
+    let computed = totals.prompt_tokens.checked_sub(totals.cached_prompt_tokens);
+    let computed = computed.ok_or(RateError::Impossible("more cached prompt tokens than prompt tokens"))?;
+    let meters = [
+        ("input", "input tokens", computed, &price.input),
+        ("cached_input", "cached input tokens", totals.cached_prompt_tokens, &price.cached_input),
+        ("output", "output tokens", totals.output_tokens, &price.output),
+    ];
+    let charged = meters.into_iter().filter(|(_, _, tokens, _)| *tokens > Tokens::ZERO);
+    let mut drafts: Vec<Draft> =
+        charged.map(|(item, words, tokens, price)| used.charge(item, words, tokens, price)).collect();
+    drafts.push(used.slo_credit(price)?);
+    Ok(drafts)
+}
+
+impl Use<'_> {
+    fn price(&self) -> Result<&Price, RateError> {
+        let model = self.model.parse().ok();
+        let price = model.and_then(|model| self.plan.price_of(&model));
+        price.ok_or_else(|| RateError::Unpriced {
+            model: self.model.to_owned(),
+            price_version: self.plan.id().to_string(),
+        })
+    }
+
+    fn charge(&self, item: &str, words: &str, tokens: Tokens, price: &UnitPrice) -> Draft {
+        let currency = self.plan.currency();
+        let unit_price = unit_price_text(price, currency);
+        let line = Line {
+            unit_price_per: Some(PRICE_PER_TOKENS),
+            formula: Some(format!("{tokens} × {unit_price} ÷ 1000000")),
+            unit_price: Some(unit_price),
+            ..self.line(LineKind::Charge, item, format!("{}: {words}", self.model), tokens)
+        };
+        Draft { line, exact: ExactAmount::of_tokens(tokens, price) }
+    }
+
+    /// The share of the output price for each late token. There always is such a line, so that a tenant
+    /// sees how the promise was kept also when nothing came late.
+    fn slo_credit(&self, price: &Price) -> Result<Draft, RateError> {
+        let currency = self.plan.currency();
+        let late = self.totals.late_tokens;
+        let percent = self.plan.late_tokens_percent();
+        let unit_price = unit_price_text(&price.output, currency);
+        let charge = ExactAmount::of_tokens(self.totals.output_tokens, &price.output);
+        // Late tokens are output tokens and a percentage is at most 100, so the charge is never exceeded;
+        // the smaller of both is taken all the same, as nobody may be paid for being served.
+        let credit = ExactAmount::of_tokens(late, &price.output).share(percent).min(charge);
+        let percent = percent.value().to_plain_string();
+        let line = Line {
+            formula: Some(format!("-({late} × {unit_price} ÷ 1000000 × {percent} ÷ 100)")),
+            unit_price: Some(unit_price),
+            unit_price_per: Some(PRICE_PER_TOKENS),
+            percent: Some(percent),
+            attainment: Some(attainment(&self.totals)?),
+            ..self.line(
+                LineKind::SloCredit,
+                "late_output",
+                format!("{}: SLO credit for late output tokens", self.model),
+                late,
+            )
+        };
+        Ok(Draft { line, exact: credit.negated() })
+    }
+
+    /// A line about this usage, without price.
+    fn line(&self, kind: LineKind, item: &str, description: String, tokens: Tokens) -> Line {
+        Line {
+            position: 0,
+            kind,
+            item: item.to_owned(),
+            description,
+            model: Some(self.model.to_owned()),
+            price_version: Some(self.plan.id().to_string()),
+            reason: self.reason.map(|reason| reason.as_str().to_owned()),
+            requests: self.totals.requests,
+            quantity: tokens.get(),
+            unit: "tokens".to_owned(),
+            unit_price: None,
+            unit_price_per: None,
+            percent: None,
+            attainment: None,
+            formula: None,
+            exact: String::new(),
+            displayed: String::new(),
+        }
+    }
+}
+
+fn attainment(totals: &UsageTotals) -> Result<Attainment, RateError> {
+    let (met, all) = (totals.requests_slo_met, totals.requests);
+    // Hundredths of a percent in whole numbers.
+    let hundredths = (u128::from(met) * 10_000).checked_div(u128::from(all));
+    let hundredths = hundredths.ok_or(RateError::Impossible("usage without a request"))?;
+    let percent_rounded_down = format!("{}.{:02}", hundredths / 100, hundredths % 100);
+    Ok(Attainment { requests_slo_met: met, requests: all, percent_rounded_down })
+}
+
+/// Input and output of requests that are not charged; of requests without any token the input line stays.
+fn not_billed_lines(used: &Use<'_>) -> Vec<Draft> {
+    let totals = &used.totals;
+    let reason = used.reason.map_or("", EndReason::as_str);
+    let meters = [("input", totals.prompt_tokens), ("output", totals.output_tokens)];
+    let is_empty = meters.iter().all(|(_, tokens)| *tokens == Tokens::ZERO);
+    let shown =
+        meters.into_iter().filter(|(item, tokens)| *tokens > Tokens::ZERO || (is_empty && *item == "input"));
+    let draft = |(item, tokens)| {
+        let description = format!("{}: {item} tokens, not billed ({reason})", used.model);
+        Draft { line: used.line(LineKind::NotBilled, item, description, tokens), exact: ExactAmount::zero() }
+    };
+    shown.map(draft).collect()
+}
+
+fn energy_lines(sums: &[UsageSum]) -> Result<Vec<Draft>, RateError> {
+    let mut by_source: BTreeMap<EnergySource, UsageTotals> = BTreeMap::new();
+    for sum in sums {
+        let totals = by_source.entry(sum.energy_source).or_default();
+        *totals = totals.checked_add(&sum.totals)?;
+    }
+    let draft = |(source, totals): (EnergySource, UsageTotals)| {
+        let line = Line {
+            position: 0,
+            kind: LineKind::Energy,
+            item: source.as_str().to_owned(),
+            description: format!("Energy of all requests, {}", source_words(source)),
+            model: None,
+            price_version: None,
+            reason: None,
+            requests: totals.requests,
+            quantity: totals.energy.get(),
+            unit: "millijoules".to_owned(),
+            unit_price: None,
+            unit_price_per: None,
+            percent: None,
+            attainment: None,
+            formula: None,
+            exact: String::new(),
+            displayed: String::new(),
+        };
+        Draft { line, exact: ExactAmount::zero() }
+    };
+    Ok(by_source.into_iter().map(draft).collect())
+}
+
+fn source_words(source: EnergySource) -> &'static str {
+    match source {
+        EnergySource::NvmlEnergy => "from the GPU's energy counter",
+        EnergySource::NvmlPower => "from the GPU's power reading",
+        EnergySource::Rapl => "from the CPU's energy counter",
+        EnergySource::Modelled => "modelled, not measured",
+    }
+}
+
+/// A price with all its digits, at least as many decimals as the currency has.
+fn unit_price_text(price: &UnitPrice, currency: Currency) -> String {
+    ExactAmount::of_tokens(Tokens::new(PRICE_PER_TOKENS), price).to_text(currency)
+}
+
+impl Draft {
+    fn finish(self, position: u32, displayed: MinorUnits, currency: Currency) -> Line {
+        Line {
+            position,
+            exact: self.exact.to_text(currency),
+            displayed: displayed.to_text(currency),
+            ..self.line
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! An invoice as one HTML page: no other file, no script, fit for printing.
+//! Never marks text as safe: the template escapes every value.
+//! Called by `Invoice::to_html`.
+
+use askama::Template;
+
+use super::{
+    Invoice, Line, Status,
+    text::{joules, with_separators},
+};
+use crate::ledger::LedgerError;
+
+#[derive(Template)]
+#[template(path = "invoice.html")]
+struct Page<'a> {
+    invoice: &'a Invoice,
+    title: String,
+    lines: Vec<Row<'a>>,
+}
+
+/// A line as the page shows it.
+struct Row<'a> {
+    line: &'a Line,
+    quantity: String,
+    price: String,
+    note: String,
+}
+
+pub(super) fn render(invoice: &Invoice) -> Result<String, LedgerError> {
+    let title = match (invoice.status, &invoice.number) {
+        (Status::Issued, Some(number)) => format!("Invoice {number}"),
+        (Status::Issued | Status::Draft, _) => "Draft invoice".to_owned(),
+    };
+    let lines = invoice.lines.iter().map(|line| row(line, &invoice.currency)).collect();
+    let page = Page { invoice, title, lines };
+    page.render().map_err(|error| LedgerError::corrupt("invoice", error))
+}
+
+fn row<'a>(line: &'a Line, currency: &str) -> Row<'a> {
+    let quantity = match line.unit.as_str() {
+        "millijoules" => format!("{} J", joules(line.quantity)),
+        unit => format!("{} {unit}", with_separators(line.quantity)),
+    };
+    let price = match (&line.unit_price, line.unit_price_per) {
+        (Some(price), Some(per)) => format!("{price} {currency} per {}", with_separators(per)),
+        _ => String::new(),
+    };
+    let note = match (&line.percent, &line.attainment) {
+        (Some(percent), Some(attainment)) => format!(
+            "{percent} % of the output price for each late token. SLO met by {} of {} requests ({} %, rounded down).",
+            with_separators(attainment.requests_slo_met),
+            with_separators(attainment.requests),
+            attainment.percent_rounded_down
+        ),
+        _ => String::new(),
+    };
+    Row { line, quantity, price, note }
+}

@@ -1,0 +1,115 @@
+//! Previews and issues invoices from the ledger.
+//! Never issues a period twice or before its end, and never leaves a gap in the numbers.
+//! Called by `tallygate invoice`.
+
+use std::collections::BTreeMap;
+
+use domain::{Period, Timestamp};
+
+use super::{
+    Invoice, InvoiceParts, Status,
+    build::{Built, build},
+};
+use crate::ledger::{
+    IssuedInvoice, Ledger, LedgerError, LineColumns, Tenant, Transaction, find_issued, find_plan,
+    invoice_number, lock_invoice_numbers, store_invoice, usage_sums,
+};
+
+/// What the invoice of a period would be now. A running period gives what has been used so far.
+///
+/// Where the period was issued already, the draft names that invoice and counts the usage records that
+/// came too late for it; the issued invoice itself stays as it is.
+/// Errors: usage that cannot be rated, a database that fails.
+pub async fn preview(
+    ledger: &Ledger,
+    tenant: &Tenant,
+    period: &Period,
+    now: Timestamp,
+) -> Result<Invoice, LedgerError> {
+    let mut transaction = ledger.read().await?;
+    let issued = match find_issued(&mut transaction, tenant.id, period).await {
+        // Looking at a part of an invoiced month is no mistake.
+        Err(LedgerError::PeriodOverlaps { .. }) => None,
+        found => found?,
+    };
+    let Built { invoice, .. } = rate(&mut transaction, tenant, period, now).await?;
+    Ok(match issued {
+        None => invoice,
+        Some(issued) => Invoice {
+            late_records: invoice.records.saturating_sub(issued.records),
+            issued_as: Some(issued.number),
+            ..invoice
+        },
+    })
+}
+
+/// Issues the invoice of a period that has ended: gives it the next number and stores it for good.
+///
+/// Asked again, also by many at once, it gives the same invoice, byte for byte.
+/// Errors: a period that still runs, a period that another invoice covers in part, usage that cannot be rated.
+pub async fn issue(
+    ledger: &Ledger,
+    tenant: &Tenant,
+    period: &Period,
+    now: Timestamp,
+) -> Result<Invoice, LedgerError> {
+    if now < period.end() {
+        return Err(LedgerError::PeriodRunning { end: period.end() });
+    }
+    let mut transaction = ledger.write().await?;
+    let serial = lock_invoice_numbers(&mut transaction).await?;
+    if let Some(issued) = find_issued(&mut transaction, tenant.id, period).await? {
+        return Invoice::from_issued(&issued.body);
+    }
+    let Built { invoice, displayed, subtotal } = rate(&mut transaction, tenant, period, now).await?;
+    let invoice = Invoice { status: Status::Issued, number: Some(invoice_number(serial)), ..invoice };
+    let body = invoice.to_json()?;
+    let issued = IssuedInvoice {
+        number: invoice_number(serial),
+        tenant_id: tenant.id,
+        period: period.clone(),
+        currency: tenant.currency,
+        total: subtotal,
+        records: invoice.records,
+        issued_at: now,
+        body,
+    };
+    let lines = invoice.lines.iter().zip(&displayed).map(|(line, displayed)| {
+        let quantity = i64::try_from(line.quantity);
+        Ok(LineColumns {
+            position: i64::from(line.position),
+            kind: line.kind.as_str(),
+            item: &line.item,
+            model: line.model.as_deref(),
+            price_version: line.price_version.as_deref(),
+            quantity: quantity.map_err(|error| LedgerError::corrupt("quantity", error))?,
+            unit: &line.unit,
+            unit_price: line.unit_price.as_deref(),
+            exact: &line.exact,
+            displayed_minor: displayed.get(),
+        })
+    });
+    let lines: Vec<_> = lines.collect::<Result<_, LedgerError>>()?;
+    store_invoice(&mut transaction, serial, &issued, (&invoice.subtotal_exact, subtotal), &lines).await?;
+    transaction.commit().await?;
+    Invoice::from_issued(&issued.body)
+}
+
+/// Sums and plans of one period, rated.
+async fn rate(
+    transaction: &mut Transaction,
+    tenant: &Tenant,
+    period: &Period,
+    now: Timestamp,
+) -> Result<Built, LedgerError> {
+    let sums = usage_sums(transaction, tenant.id, period.start(), period.end()).await?;
+    let mut plans = BTreeMap::new();
+    for sum in &sums {
+        if !plans.contains_key(&sum.price_version)
+            && let Some(plan) = find_plan(transaction, &sum.price_version).await?
+        {
+            plans.insert(sum.price_version.clone(), plan);
+        }
+    }
+    Ok(build(&InvoiceParts { tenant, period, now, sums: &sums, plans: &plans })?)
+}

@@ -1,0 +1,207 @@
+//! Invoices: what a tenant owes for a period, with every line's arithmetic.
+//! Never a change to an issued invoice, and never an amount that a reader cannot recompute.
+//! Called by `tallygate invoice` and, later, the portal.
+
+mod build;
+mod html;
+mod issue;
+mod text;
+
+use serde::{Deserialize, Serialize};
+
+pub use build::InvoiceParts;
+pub use issue::{issue, preview};
+
+use crate::ledger::LedgerError;
+
+/// The version of the JSON form: it grows when a field changes its meaning or goes away.
+pub const SCHEMA: &str = "tallygate.invoice/1";
+
+/// An invoice as a reader sees it; its JSON form is described in docs/billing.md.
+///
+/// Amounts are decimal text: exact ones with all digits, displayed ones with the currency's decimals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invoice {
+    /// Which form this is: [`SCHEMA`].
+    pub schema: String,
+    /// Draft or issued.
+    pub status: Status,
+    /// Its number, once issued.
+    pub number: Option<String>,
+    /// When it was issued, or when this draft was made. RFC 3339, UTC.
+    pub made_at: String,
+    /// Who owes it.
+    pub tenant: BilledTenant,
+    /// What it covers.
+    pub period: BilledPeriod,
+    /// What its amounts are in.
+    pub currency: String,
+    /// Decimals of its displayed amounts.
+    pub currency_decimals: u32,
+    /// Usage records in the period.
+    pub records: u64,
+    /// Of a draft: the invoice that was issued for this period already.
+    pub issued_as: Option<String>,
+    /// Of such a draft: usage records that came after that invoice was issued and are not on it.
+    pub late_records: u64,
+    /// Charges, credits, and what was not charged.
+    pub lines: Vec<Line>,
+    /// The exact amounts of all lines, added up.
+    pub subtotal_exact: String,
+    /// That sum, rounded once, half away from zero; the displayed amounts of all lines add up to it.
+    pub subtotal: String,
+    /// What is owed. No tax is computed yet.
+    pub total: String,
+    /// The bytes as stored, once issued: JSON is given out exactly as it was issued.
+    #[serde(skip)]
+    issued_body: Option<String>,
+}
+
+/// Whether an invoice is final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// A preview: it may change and nobody owes it.
+    Draft,
+    /// Final.
+    Issued,
+}
+
+/// Who owes an invoice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BilledTenant {
+    /// The tenant's id.
+    pub id: String,
+    /// The tenant's name when the invoice was made.
+    pub name: String,
+}
+
+/// What an invoice covers: from `start` (included) to `end` (excluded).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BilledPeriod {
+    /// Its first instant, in local time with offset.
+    pub start: String,
+    /// The first instant after it, in local time with offset.
+    pub end: String,
+    /// The IANA zone.
+    pub zone: String,
+    /// Its first instant. Unit: microseconds since 1970.
+    pub start_unix_us: i64,
+    /// The first instant after it. Unit: microseconds since 1970.
+    pub end_unix_us: i64,
+    /// Whether it was over when the invoice was made.
+    pub has_ended: bool,
+}
+
+/// What a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineKind {
+    /// Tokens that are charged.
+    Charge,
+    /// Money given back for tokens that came late.
+    SloCredit,
+    /// Usage that is not charged because of how its requests ended.
+    NotBilled,
+    /// Energy, for information.
+    Energy,
+}
+
+impl LineKind {
+    /// The name in JSON and SQL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Charge => "charge",
+            Self::SloCredit => "slo_credit",
+            Self::NotBilled => "not_billed",
+            Self::Energy => "energy",
+        }
+    }
+}
+
+/// One line. `exact` is `quantity × unit_price ÷ unit_price_per`, for a credit also `× percent ÷ 100`, negative.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Its place, from 1.
+    pub position: u32,
+    /// What it is.
+    pub kind: LineKind,
+    /// What is counted: `input`, `cached_input`, `output`, `late_output`, or an energy source.
+    pub item: String,
+    /// For people.
+    pub description: String,
+    /// The model, of lines about one.
+    pub model: Option<String>,
+    /// The plan version whose price applies.
+    pub price_version: Option<String>,
+    /// Why the requests ended, of lines that are not billed.
+    pub reason: Option<String>,
+    /// Requests behind this line.
+    pub requests: u64,
+    /// How much.
+    pub quantity: u64,
+    /// Of what: `tokens` or `millijoules`.
+    pub unit: String,
+    /// The price of `unit_price_per` units.
+    pub unit_price: Option<String>,
+    /// How many units that price is for.
+    pub unit_price_per: Option<u64>,
+    /// Of credits: the share of the price that is given back.
+    pub percent: Option<String>,
+    /// Of credits: how many requests met the promise.
+    pub attainment: Option<Attainment>,
+    /// The arithmetic, written out.
+    pub formula: Option<String>,
+    /// The result with all digits.
+    pub exact: String,
+    /// The part of the rounded subtotal that this line shows.
+    pub displayed: String,
+}
+
+/// How many requests met every target of their latency class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attainment {
+    /// Requests that met them.
+    pub requests_slo_met: u64,
+    /// All billed requests.
+    pub requests: u64,
+    /// The same in percent with two decimals, rounded down, so that 100.00 means all.
+    pub percent_rounded_down: String,
+}
+
+impl Invoice {
+    /// As JSON, two spaces deep, ending in a newline. An issued invoice gives the bytes it was issued with.
+    ///
+    /// Errors: none in practice.
+    pub fn to_json(&self) -> Result<String, LedgerError> {
+        if let Some(body) = &self.issued_body {
+            return Ok(body.clone());
+        }
+        let json = serde_json::to_string_pretty(self);
+        json.map(|json| json + "\n").map_err(|error| LedgerError::corrupt("invoice", error))
+    }
+
+    /// Reads an issued invoice back.
+    ///
+    /// Errors: a text that is no invoice.
+    pub fn from_issued(body: &str) -> Result<Self, LedgerError> {
+        let invoice: Self =
+            serde_json::from_str(body).map_err(|error| LedgerError::corrupt("invoice", error))?;
+        Ok(Self { issued_body: Some(body.to_owned()), ..invoice })
+    }
+
+    /// As plain text, up to 96 columns wide.
+    pub fn to_text(&self) -> String {
+        text::render(self)
+    }
+
+    /// As one page that needs no other file.
+    ///
+    /// Errors: none in practice.
+    pub fn to_html(&self) -> Result<String, LedgerError> {
+        html::render(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! An invoice as plain text for a terminal: one entry per line with its arithmetic beneath.
+//! Never a second computation: it prints what the invoice holds.
+//! Called by `Invoice::to_text`.
+
+use super::{Invoice, Line, Status};
+
+/// Columns of the page.
+const WIDTH: usize = 96;
+/// Columns of the amounts on the right: 19 digits of minor units with sign, point and a space between.
+const AMOUNT_WIDTH: usize = 22;
+/// Columns before an entry's text.
+const INDENT: usize = 6;
+
+pub(super) fn render(invoice: &Invoice) -> String {
+    let mut page = Page(String::new());
+    head(&mut page, invoice);
+    page.rule('=');
+    page.row("   #  Item and how it is computed", &format!("Amount {}", invoice.currency));
+    page.rule('-');
+    for line in &invoice.lines {
+        entry(&mut page, line, &invoice.currency);
+    }
+    if invoice.lines.is_empty() {
+        page.row("      Nothing was used.", "");
+    }
+    page.rule('-');
+    page.row(&format!("      Sum of the exact amounts = {}", invoice.subtotal_exact), "");
+    page.row("      Subtotal, rounded once, half away from zero", &invoice.subtotal);
+    page.row(&format!("      TOTAL {}", invoice.currency), &invoice.total);
+    page.rule('=');
+    page.line("The amounts on the right are parts of the rounded subtotal: each line is cut to whole minor");
+    page.line(
+        "units, and what is missing goes to the lines that lost most, so they add up. No tax is included.",
+    );
+    page.0
+}
+
+fn head(page: &mut Page, invoice: &Invoice) {
+    match (invoice.status, &invoice.number) {
+        (Status::Issued, Some(number)) => page.line(&format!("INVOICE {number}")),
+        (Status::Issued | Status::Draft, _) => page.line("DRAFT INVOICE: it may change, and nobody owes it"),
+    }
+    page.line(&format!("Tenant    {} ({})", invoice.tenant.name, invoice.tenant.id));
+    let period = &invoice.period;
+    let running = if period.has_ended { "" } else { ", still running" };
+    page.line(&format!(
+        "Period    {} up to, not including, {} ({}{running})",
+        period.start, period.end, period.zone
+    ));
+    let made = if invoice.number.is_some() { "Issued  " } else { "Made    " };
+    page.line(&format!("{made}  {}", invoice.made_at));
+    page.line(&format!("Records   {}", with_separators(invoice.records)));
+    if let Some(number) = &invoice.issued_as {
+        let late = with_separators(invoice.late_records);
+        page.line(&format!(
+            "Issued    as {number} before; {late} usage records came later and are not on it"
+        ));
+    }
+}
+
+fn entry(page: &mut Page, line: &Line, currency: &str) {
+    let version = line.price_version.as_ref().map(|version| format!(" [{version}]")).unwrap_or_default();
+    let description = format!("{}{version}", line.description);
+    let texts = chunks(&description, WIDTH - INDENT - AMOUNT_WIDTH);
+    for (index, text) in texts.iter().enumerate() {
+        let position = if index == 0 { format!("{:>4}", line.position) } else { "    ".to_owned() };
+        let amount = if index + 1 == texts.len() { line.displayed.as_str() } else { "" };
+        page.row(&format!("{position}  {text}"), amount);
+    }
+    for text in arithmetic(line, currency) {
+        for chunk in chunks(&text, WIDTH - INDENT - 2) {
+            page.line(&format!("{:INDENT$}  {chunk}", ""));
+        }
+    }
+}
+
+/// The arithmetic of a line, one step per text.
+fn arithmetic(line: &Line, currency: &str) -> Vec<String> {
+    let quantity = with_separators(line.quantity);
+    let Some((price, per)) = line.unit_price.as_ref().zip(line.unit_price_per) else {
+        return vec![match line.unit.as_str() {
+            "millijoules" => {
+                format!("{} J in {} requests", joules(line.quantity), with_separators(line.requests))
+            }
+            unit => format!("{quantity} {unit} in {} requests", with_separators(line.requests)),
+        }];
+    };
+    let product = format!("{quantity} {} × {price} {currency} per {}", line.unit, with_separators(per));
+    let Some((percent, attainment)) = line.percent.as_ref().zip(line.attainment.as_ref()) else {
+        return vec![format!("{product} = {}", line.exact)];
+    };
+    let met = format!(
+        "SLO met by {} of {} requests ({} %, rounded down)",
+        with_separators(attainment.requests_slo_met),
+        with_separators(attainment.requests),
+        attainment.percent_rounded_down
+    );
+    vec![format!("{product} × {percent} %, given back = {}", line.exact), met]
+}
+
+/// A page that grows line by line.
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, text: &str) {
+        self.0.push_str(text.trim_end());
+        self.0.push('\n');
+    }
+
+    fn rule(&mut self, mark: char) {
+        self.line(&mark.to_string().repeat(WIDTH));
+    }
+
+    /// A text on the left and an amount on the right.
+    fn row(&mut self, text: &str, amount: &str) {
+        let gap = WIDTH.saturating_sub(text.chars().count() + amount.chars().count()).max(1);
+        self.line(&format!("{text}{}{amount}", " ".repeat(gap)));
+    }
+}
+
+/// A text in pieces of at most `length` characters, cut between words where there are any.
+fn chunks(text: &str, length: usize) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut used = 0;
+    for word in text.split_inclusive(' ') {
+        let mut rest: Vec<char> = word.chars().collect();
+        if used + word.trim_end().chars().count() > length && used > 0 {
+            pieces.push(String::new());
+            used = 0;
+        }
+        while !rest.is_empty() {
+            let take = rest.len().min(length.saturating_sub(used).max(1));
+            let piece: String = rest.drain(..take).collect();
+            used += take;
+            if let Some(last) = pieces.last_mut() {
+                last.push_str(&piece);
+            }
+            if !rest.is_empty() {
+                pieces.push(String::new());
+                used = 0;
+            }
+        }
+    }
+    pieces
+}
+
+/// A count with a comma after each three digits.
+pub(super) fn with_separators(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Millijoules as joules, exactly.
+pub(super) fn joules(millijoules: u64) -> String {
+    format!("{}.{:03}", with_separators(millijoules / 1_000), millijoules % 1_000)
+}

@@ -1,0 +1,216 @@
+//! The shipper: copies records from a journal to the ledger, for as long as the gateway runs.
+//! Never on the request path and never ahead of itself: what the ledger has taken is what counts.
+//! Started once by the gateway; the ledger being away only makes the journal grow.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use domain::{Fault, JournalId, JournaledRecord, RecordHash};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    journal::{Journal, JournalError},
+    ledger::{JournalCursor, Ledger, LedgerError, SHIP_RECORDS_MAX},
+};
+
+/// The first wait after a failure; each further one is twice as long.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+/// The longest wait between tries: an operator who has repaired the database sees records move soon after.
+const RETRY_MAX: Duration = Duration::from_secs(10);
+/// How often an idle shipper looks by itself, should a wake-up have been missed.
+const IDLE_LOOK: Duration = Duration::from_secs(5);
+
+/// Where records come from: the journal, or a list in tests.
+pub trait RecordSource: Send + Sync + 'static {
+    /// Why it could not be read.
+    type Error: Error + Send + Sync + 'static;
+
+    /// Which journal it is.
+    fn journal_id(&self) -> JournalId;
+
+    /// Records after `sequence`, in order, at most `records_max`. May block.
+    ///
+    /// Errors: what its kind of source can meet.
+    fn read_after(
+        &self,
+        sequence: u64,
+        records_max: usize,
+    ) -> Result<Vec<(JournaledRecord, RecordHash)>, Self::Error>;
+
+    /// Takes note that the ledger has every record up to `sequence`. May block.
+    ///
+    /// Errors: what its kind of source can meet.
+    fn release_through(&self, sequence: u64) -> Result<(), Self::Error>;
+
+    /// The last sequence; changes when there is more.
+    fn tail(&self) -> watch::Receiver<u64>;
+}
+
+impl RecordSource for Journal {
+    type Error = JournalError;
+
+    fn journal_id(&self) -> JournalId {
+        self.id()
+    }
+
+    fn read_after(
+        &self,
+        sequence: u64,
+        records_max: usize,
+    ) -> Result<Vec<(JournaledRecord, RecordHash)>, JournalError> {
+        Self::read_after(self, sequence, records_max)
+    }
+
+    fn release_through(&self, sequence: u64) -> Result<(), JournalError> {
+        Self::release_through(self, sequence)
+    }
+
+    fn tail(&self) -> watch::Receiver<u64> {
+        Self::tail(self)
+    }
+}
+
+/// How shipping goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShipStatus {
+    /// The last record the ledger has. `None`: not known yet.
+    pub shipped_through: Option<u64>,
+    /// Tries that failed since one last succeeded.
+    pub failures: u32,
+    /// What kind of failure the last try met.
+    pub fault: Option<Fault>,
+}
+
+/// Why a try failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ShipError {
+    /// The ledger refused or was away.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The journal could not be read.
+    #[error("the journal cannot be read: {0}")]
+    Source(Box<dyn Error + Send + Sync>),
+    /// The reading task was lost.
+    #[error("the task that reads the journal ended: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl ShipError {
+    /// Which kind of failure this is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Ledger(error) => error.fault(),
+            Self::Source(_) | Self::Task(_) => Fault::Broken,
+        }
+    }
+}
+
+/// Copies records until it is told to stop.
+#[derive(Debug)]
+pub struct Shipper<S> {
+    ledger: Ledger,
+    source: Arc<S>,
+    status: watch::Sender<ShipStatus>,
+}
+
+impl<S: RecordSource> Shipper<S> {
+    /// A shipper from this source to this ledger.
+    pub fn new(ledger: Ledger, source: S) -> Self {
+        Self { ledger, source: Arc::new(source), status: watch::Sender::new(ShipStatus::default()) }
+    }
+
+    /// How shipping goes; changes with every try.
+    pub fn status(&self) -> watch::Receiver<ShipStatus> {
+        self.status.subscribe()
+    }
+
+    /// Ships until `stop`, then ships what is left and ends. A failure after `stop` ends it too: what is
+    /// left stays in the journal and is shipped at the next start.
+    ///
+    /// Failures before are tried again for ever, at most every ten seconds: the journal has its own bound.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut tail = self.source.tail();
+        let mut retry = RETRY_MIN;
+        loop {
+            // Seen before reading: a record that comes during the read wakes us again.
+            tail.borrow_and_update();
+            match self.ship_all().await {
+                Ok(_) if stop.is_cancelled() => return,
+                Ok(_) => {
+                    retry = RETRY_MIN;
+                    idle(&mut tail, &stop).await;
+                }
+                Err(error) => {
+                    self.note_failure(&error);
+                    if stop.is_cancelled() {
+                        return;
+                    }
+                    tokio::select! {
+                        () = tokio::time::sleep(retry) => retry = (retry * 2).min(RETRY_MAX),
+                        () = stop.cancelled() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ships everything the source has now and says through which record.
+    ///
+    /// Errors: the first failure; what was shipped before it stays shipped.
+    pub async fn ship_all(&self) -> Result<u64, ShipError> {
+        let journal_id = self.source.journal_id();
+        let JournalCursor { sequence: mut shipped, .. } = self.ledger.journal_cursor(journal_id).await?;
+        self.release(shipped).await?;
+        loop {
+            let source = Arc::clone(&self.source);
+            let read = tokio::task::spawn_blocking(move || source.read_after(shipped, SHIP_RECORDS_MAX));
+            let batch = read.await?.map_err(|error| ShipError::Source(Box::new(error)))?;
+            let Some((last, _)) = batch.last() else {
+                self.note_success(shipped);
+                return Ok(shipped);
+            };
+            let last = last.sequence;
+            self.ledger.ship(journal_id, &batch).await?;
+            shipped = last;
+            self.release(shipped).await?;
+            self.note_success(shipped);
+        }
+    }
+
+    /// Effect first, then the mark: the source may forget only what the ledger has.
+    async fn release(&self, sequence: u64) -> Result<(), ShipError> {
+        if sequence == 0 {
+            return Ok(());
+        }
+        let source = Arc::clone(&self.source);
+        let released = tokio::task::spawn_blocking(move || source.release_through(sequence)).await?;
+        released.map_err(|error| ShipError::Source(Box::new(error)))
+    }
+
+    fn note_success(&self, shipped: u64) {
+        self.status.send_replace(ShipStatus { shipped_through: Some(shipped), failures: 0, fault: None });
+    }
+
+    fn note_failure(&self, error: &ShipError) {
+        let mut failures = 0;
+        self.status.send_modify(|status| {
+            status.failures = status.failures.saturating_add(1);
+            status.fault = Some(error.fault());
+            failures = status.failures;
+        });
+        tracing::error!(
+            journal.id = %self.source.journal_id(), error = %error, failures,
+            "usage records wait in the journal: shipping to the ledger failed"
+        );
+    }
+}
+
+/// Waits for more records, for the end, or a little while.
+async fn idle(tail: &mut watch::Receiver<u64>, stop: &CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(IDLE_LOOK) => {}
+        // A closed source has no more to say: the other two arms go on.
+        Ok(()) = tail.changed() => {}
+    }
+}
