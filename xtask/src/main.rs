@@ -61,10 +61,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");
-            match failure {
-                Failure::Interrupted => ExitCode::from(130),
-                _ => ExitCode::FAILURE,
-            }
+            // As a shell reports a program that Ctrl-C ended.
+            if matches!(failure, Failure::Interrupted) { ExitCode::from(130) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -27,13 +27,14 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
     for file in tree.rust_files() {
         let lines = file.text.lines().count();
         let has_reason = header::lines(&file.text).any(|line| line.starts_with(REASON));
-        let problem = match lines {
-            0..=FILE_LINES_USUAL => None,
-            ..=FILE_LINES_MAX if has_reason => None,
-            ..=FILE_LINES_MAX => Some(format!(
+        let problem = if lines > FILE_LINES_MAX {
+            Some(format!("{lines} lines; {FILE_LINES_MAX} are the most, split the file"))
+        } else if lines > FILE_LINES_USUAL && !has_reason {
+            Some(format!(
                 "{lines} lines; above {FILE_LINES_USUAL} a paragraph of the header says why: `{REASON}…`"
-            )),
-            _ => Some(format!("{lines} lines; {FILE_LINES_MAX} are the most, split the file")),
+            ))
+        } else {
+            None
         };
         violations.extend(problem.map(|problem| Violation::new(&file.path, 1, "file-length", problem)));
     }

@@ -1,0 +1,22 @@
+//! The harness: an installation in a temporary folder, a server process, a chat client, a database, a Python.
+//! Never shares state between tests: each has its own folder, port and database.
+//! Used by every test file of this package.
+
+mod chat;
+mod error;
+mod installation;
+mod postgres;
+mod program;
+mod python;
+mod server;
+mod settings;
+mod trace;
+
+pub use chat::{Answer, Chat, Streaming, TokenText};
+pub use error::{HarnessError, Outcome};
+pub use installation::Installation;
+pub use postgres::create_database;
+pub use python::{Case, run_cases};
+pub use server::{Banner, Server};
+pub use settings::{POSTGRES_URL, PYTHON, needed};
+pub use trace::{TraceRow, read_trace};

@@ -1,0 +1,59 @@
+//! Official clients against the real program with the demo model, as customers use them.
+//! Never imitates a client: each test runs the published package.
+//! Run by `cargo xtask test`, which installs the packages.
+
+use tests::harness::{Installation, Outcome, PYTHON, needed, run_cases};
+
+/// Every case the script has; one that vanished would otherwise pass unseen.
+const OPENAI_CASES: [&str; 20] = [
+    "plain_chat",
+    "headers_of_a_plain_chat",
+    "the_same_seed_gives_the_same_answer",
+    "max_tokens_ends_an_answer",
+    "a_stop_text_ends_an_answer",
+    "streamed_chat_with_usage",
+    "streamed_chat_without_usage",
+    "usage_off_by_name",
+    "stream_helper_of_the_client",
+    "closing_a_stream_early",
+    "content_in_parts",
+    "a_conversation",
+    "list_of_models",
+    "bad_keys",
+    "unknown_models",
+    "bad_requests",
+    "broken_bodies",
+    "too_long_a_prompt",
+    "limits",
+    "eight_streams_at_once",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_openai_client_works() -> Outcome {
+    let Some(python) = needed(PYTHON) else { return Ok(()) };
+    let mut installation = Installation::new("")?;
+    let server = installation.start().await?;
+    let key = server.banner().api_key.clone().unwrap_or_default();
+    let limited = installation.create_key("demo", &["--requests-per-minute", "2"])?;
+    // A running server takes a new key over within two seconds.
+    let taken_over = std::time::Duration::from_secs(5);
+    let started = std::time::Instant::now();
+    while server.chat(&limited).get("/models").await?.status != 200 {
+        assert!(started.elapsed() < taken_over, "the new key is not known after {taken_over:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+
+    let variables = [
+        ("TALLYGATE_BASE_URL", server.banner().base_url.as_str()),
+        ("TALLYGATE_KEY", key.as_str()),
+        ("TALLYGATE_LIMITED_KEY", limited.as_str()),
+    ];
+    let cases = run_cases(&python, "openai_client.py", &variables)?;
+
+    let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+    let failed: Vec<_> = cases.iter().filter(|case| case.failure.is_some()).collect();
+    assert!(failed.is_empty(), "{failed:#?}\n{}", server.printed());
+    assert_eq!(names, OPENAI_CASES);
+    assert!(server.stop().await?.success());
+    Ok(())
+}
