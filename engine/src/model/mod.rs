@@ -1,25 +1,27 @@
 //! Loads models: a hub folder, the embedded demo, or the simulation.
-//! Never runs them.
+//! Never runs them, and never panics on what a file holds.
 //! Called once by `Engine::start`.
 
-use domain::Fault;
+pub(crate) mod config;
+mod error;
+pub(crate) mod files;
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
+mod text;
+pub(crate) mod weights;
 
-use crate::{EngineConfig, EngineError, config::ModelSource, runner::Runner, sim, text::Text};
+pub use error::ModelError;
+use files::ModelFiles;
 
-/// Why a model could not be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// Nothing can be loaded yet.
-    #[error("models cannot be loaded yet")]
-    NotYet,
-}
-
-impl ModelError {
-    /// What kind of failure this is.
-    pub fn fault(&self) -> Fault {
-        Fault::Invalid
-    }
-}
+use crate::{
+    EngineConfig, EngineError, TextError,
+    config::ModelSource,
+    runner::{Runner, cpu::CpuRunner},
+    sim::{self, SimConfig, SimRunner},
+    text::Text,
+};
 
 /// A model ready to run.
 pub(crate) struct LoadedModel {
@@ -33,20 +35,38 @@ pub(crate) struct LoadedModel {
 
 /// Loads what the configuration names.
 ///
-/// Errors: see [`ModelError`].
+/// Errors: see [`ModelError`]; a simulation with impossible settings.
 pub(crate) fn load(config: &EngineConfig) -> Result<LoadedModel, EngineError> {
     match &config.source {
-        ModelSource::Demo | ModelSource::Folder(_) => Err(ModelError::NotYet.into()),
+        ModelSource::Demo => load_files(&ModelFiles::Demo, config),
+        ModelSource::Folder(folder) => load_files(&ModelFiles::Folder(folder.clone()), config),
         ModelSource::Sim(simulated) => load_sim(simulated),
     }
 }
 
-fn load_sim(config: &sim::SimConfig) -> Result<LoadedModel, EngineError> {
-    config.check()?;
-    let text = sim::text().map_err(|error| EngineError::Text(crate::TextError::Template(error)))?;
+fn load_files(files: &ModelFiles, config: &EngineConfig) -> Result<LoadedModel, EngineError> {
+    let shape = config::read(files)?;
+    let text = text::read(files, &shape)?;
+    let runner = CpuRunner::load(files, &shape, config.sequences_max, config.thread_count())?;
     Ok(LoadedModel {
         text,
-        runner: Box::new(sim::SimRunner::new(config.clone())),
+        context_tokens_max: shape.context_tokens_max,
+        vocabulary: u32::try_from(shape.vocabulary).unwrap_or(u32::MAX),
+        parameters: runner.parameters(),
+        architecture: format!(
+            "{}, {} layers of {}, {} heads sharing {} of keys and values",
+            shape.architecture, shape.layers, shape.hidden, shape.heads, shape.kv_heads
+        ),
+        runner: Box::new(runner),
+    })
+}
+
+fn load_sim(config: &SimConfig) -> Result<LoadedModel, EngineError> {
+    config.check()?;
+    let text = sim::text().map_err(TextError::Template)?;
+    Ok(LoadedModel {
+        text,
+        runner: Box::new(SimRunner::new(config.clone())),
         context_tokens_max: config.context_tokens_max,
         vocabulary: u32::try_from(sim::vocabulary_len()).unwrap_or(u32::MAX),
         parameters: 0,
