@@ -98,13 +98,18 @@ impl Intake {
         self.open.values().filter_map(|slot| slot.segment).min()
     }
 
+    /// Errors: why a new request cannot be admitted, as far as this side knows.
+    pub(super) fn check_admits(&self) -> Result<(), JournalError> {
+        self.health.admits()?;
+        self.check_running()
+    }
+
     fn check_running(&self) -> Result<(), JournalError> {
         if self.is_stopping { Err(JournalError::Stopped) } else { Ok(()) }
     }
 
     fn push_open(&mut self, request_id: RequestId, line: Vec<u8>) -> Result<(), JournalError> {
-        self.check_running()?;
-        self.health.admits()?;
+        self.check_admits()?;
         if self.open.contains_key(&request_id) {
             return Err(JournalError::AlreadyOpen { request_id });
         }
@@ -120,8 +125,7 @@ impl Intake {
     }
 
     fn push_checkpoint(&mut self, request_id: RequestId, line: Vec<u8>) -> Result<(), JournalError> {
-        self.check_running()?;
-        self.health.admits()?;
+        self.check_admits()?;
         match self.open.get(&request_id) {
             None => return Err(JournalError::NotOpen { request_id }),
             Some(slot) if slot.is_closing => return Err(JournalError::Closing { request_id }),
@@ -141,8 +145,8 @@ impl Intake {
         json: Vec<u8>,
         waiter: Waiter,
     ) -> Result<(), JournalError> {
-        self.check_running()?;
         self.health.accepts()?;
+        self.check_running()?;
         match self.open.get_mut(&request_id) {
             None => return Err(JournalError::NotOpen { request_id }),
             Some(slot) if slot.is_closing => return Err(JournalError::Closing { request_id }),

@@ -103,13 +103,6 @@ impl Chain {
     }
 }
 
-/// Appends a line of `kind` whose JSON is at hand.
-pub(super) fn push(buffer: &mut Vec<u8>, kind: Kind, json: &[u8]) {
-    let start = begin(buffer, kind);
-    buffer.extend_from_slice(json);
-    finish(buffer, start);
-}
-
 /// Appends a line of `kind` with `value` as its JSON.
 pub(super) fn push_value<T: Serialize>(
     buffer: &mut Vec<u8>,

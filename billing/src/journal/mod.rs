@@ -228,8 +228,8 @@ impl Journal {
     /// Errors: [`JournalError::Full`], [`JournalError::DiskFull`], [`JournalError::Failed`],
     /// [`JournalError::Stopped`].
     pub fn is_writable(&self) -> Result<(), JournalError> {
-        self.check_bound()?;
-        self.0.shared.intake().health.admits()
+        self.0.shared.intake().check_admits()?;
+        self.check_bound()
     }
 
     /// Notes an admitted request. Queued, not waited for.
@@ -369,7 +369,11 @@ impl Handle {
             // A writer that panicked has marked the journal as failed on its way out.
             let _ = thread.join();
         }
-        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(lock) = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Closing alone would leave the lock with a child process that is just being started. If this fails,
+            // closing it is all that is left to do.
+            let _ = lock.unlock();
+        }
     }
 }
 
@@ -389,6 +393,13 @@ fn encode_line<T: Serialize>(kind: Kind, request_id: RequestId, entry: &T) -> Re
 
 fn check_length(request_id: RequestId, bytes: usize) -> Result<(), JournalError> {
     if bytes > LINE_BYTES_MAX { Err(JournalError::TooLong { request_id, bytes }) } else { Ok(()) }
+}
+
+/// Which journal a folder holds, without reading its records.
+///
+/// Errors: the folder is not a journal.
+pub fn identity(folder: &Path) -> Result<JournalId, VerifyError> {
+    scan::Scan::open(folder).map(|scan| scan.journal_id())
 }
 
 /// Checks a journal folder from end to end. Changes nothing, takes no lock, and works while a server runs.

@@ -112,7 +112,7 @@ fn create(config: &JournalConfig, clock: &dyn Clock, disk: &dyn Disk) -> Result<
 
 /// At most a header, whole or torn.
 fn is_blank(path: &Path) -> Result<bool, VerifyError> {
-    let mut reader = LineReader::open(path, 0).map_err(VerifyError::io(path))?;
+    let mut reader = LineReader::open(path, 0, 0).map_err(VerifyError::io(path))?;
     let is_header = match reader.next().map_err(VerifyError::io(path))? {
         None => return Ok(true),
         Some(raw) => !raw.is_ended || matches!(raw.decode(), Ok(Line::Header(_)) | Err(_)),

@@ -50,13 +50,14 @@ pub(super) struct LineReader {
 }
 
 impl LineReader {
-    pub(super) fn open(path: &Path, offset: u64) -> io::Result<Self> {
+    /// Begins at `offset`, before which `lines` lines stand.
+    pub(super) fn open(path: &Path, offset: u64, lines: u64) -> io::Result<Self> {
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(offset))?;
         Ok(Self {
             reader: BufReader::with_capacity(READ_BUFFER_BYTES, file),
             line: Vec::with_capacity(LINE_BYTES_MAX),
-            number: 0,
+            number: lines,
             offset,
             next_offset: offset,
         })
@@ -167,11 +168,10 @@ impl Scan {
             };
             let place = Place { file: path, line: raw.number, offset: raw.offset };
             let (bytes, has_nul) = (raw.bytes.len() as u64 + 1, raw.bytes.contains(&0));
-            // A line whose checksum is right was written by us: it is never part of a torn tail.
             let split = if raw.is_ended { line::split(raw.bytes) } else { Err(Damage::NotALine) };
             let decoded = match split {
                 Ok((kind, json)) => line::parse(kind, json),
-                Err(damage) if self.is_last() && !matches!(damage, Damage::UnknownKind) => {
+                Err(damage) if self.may_be_torn(&damage) => {
                     self.torn = Some(torn_tail(place, damage, has_nul, reader)?);
                     self.index = self.segments.len();
                     return Ok(None);
@@ -195,7 +195,13 @@ impl Scan {
                 damage: Damage::SegmentGap { expected, found: segment },
             });
         }
-        LineReader::open(path, 0).map_err(VerifyError::io(path))
+        LineReader::open(path, 0, 0).map_err(VerifyError::io(path))
+    }
+
+    /// Only the last segment is ever written, its first header is synced before the folder is a journal, and a
+    /// line with a right checksum is a line that was written.
+    fn may_be_torn(&self, damage: &Damage) -> bool {
+        self.is_last() && self.chain.is_some() && !matches!(damage, Damage::UnknownKind)
     }
 
     fn is_last(&self) -> bool {
@@ -204,7 +210,7 @@ impl Scan {
 
     /// A segment that ends before its header is what a crash between creating and filling it leaves.
     fn end_segment(&mut self, path: PathBuf, len: u64) -> Result<(), VerifyError> {
-        if len == 0 && !self.is_last() {
+        if len == 0 && (!self.is_last() || self.chain.is_none()) {
             let place = Place { file: path, line: 1, offset: 0 };
             return Err(VerifyError::Damaged { place, damage: Damage::NoHeader });
         }

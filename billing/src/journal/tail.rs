@@ -22,6 +22,8 @@ pub const READ_RECORDS_MAX: usize = 16_384;
 struct Position {
     segment: u64,
     offset: u64,
+    /// Lines before the offset, so that damage is named by its line.
+    lines: u64,
     /// The first record at or after the offset.
     sequence: u64,
 }
@@ -57,7 +59,10 @@ impl Tail {
         if sequence == last_sequence {
             return Ok(Vec::new());
         }
-        let known = [self.ended, self.began].into_iter().flatten().find(|at| at.sequence == sequence + 1);
+        // A position at the end of a segment outlives the segment.
+        let first_segment = spans.front().map_or(1, |span| span.number);
+        let mut known = [self.ended, self.began].into_iter().flatten();
+        let known = known.find(|at| at.sequence == sequence + 1 && at.segment >= first_segment);
         let from = known.or_else(|| seek(spans.iter(), sequence + 1));
         let from = from.ok_or(JournalError::Pruned { sequence, first_sequence })?;
         let (records, ended) = read_records(shared, from, sequence + 1, last_sequence)?;
@@ -95,7 +100,7 @@ impl Tail {
 /// The beginning of the segment that holds `sequence`.
 fn seek<'a>(spans: impl DoubleEndedIterator<Item = &'a Span>, sequence: u64) -> Option<Position> {
     let span = spans.rev().find(|span| span.first_sequence <= sequence)?;
-    Some(Position { segment: span.number, offset: 0, sequence: span.first_sequence })
+    Some(Position { segment: span.number, offset: 0, lines: 0, sequence: span.first_sequence })
 }
 
 fn read_records(
@@ -109,10 +114,11 @@ fn read_records(
     while at.sequence <= last {
         let path = segment_path(&shared.config.folder, at.segment);
         let io = |error| JournalError::io("read a segment", &path)(error);
-        let mut reader = LineReader::open(&path, at.offset).map_err(io)?;
+        let mut reader = LineReader::open(&path, at.offset, at.lines).map_err(io)?;
         while at.sequence <= last {
             let Some(raw) = reader.next().map_err(io)? else { break };
             let place = Place { file: path.clone(), line: raw.number, offset: raw.offset };
+            let lines = raw.number;
             let damaged = |damage| VerifyError::Damaged { place: place.clone(), damage };
             if let Line::Close(record, hash) = raw.decode().map_err(damaged)? {
                 if record.sequence != at.sequence {
@@ -124,10 +130,10 @@ fn read_records(
                     records.push((*record, hash));
                 }
             }
-            at.offset = reader.next_offset();
+            (at.offset, at.lines) = (reader.next_offset(), lines);
         }
         if at.sequence <= last {
-            at = Position { segment: at.segment + 1, offset: 0, sequence: at.sequence };
+            at = Position { segment: at.segment + 1, offset: 0, lines: 0, sequence: at.sequence };
         }
     }
     Ok((records, at))

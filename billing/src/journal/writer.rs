@@ -22,6 +22,9 @@ use super::{
 /// Written and synced at once. A few milliseconds of a disk; larger batches would keep the first waiter longer.
 pub(super) const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
+/// A `synced` line is never longer.
+const SYNCED_LINE_BYTES: u64 = 64;
+
 /// How long lines nobody waits for (`open`, `checkpoint`) may stay unsynced. They survive the process's death
 /// at once; a machine that dies within this time leaves no trace of a request that got no answer either.
 const UNSYNCED_MAX: Duration = Duration::from_millis(10);
@@ -124,7 +127,8 @@ impl Writer {
     /// Writes everything in `pending`, batch by batch.
     pub(super) fn write_all(&mut self, pending: &mut VecDeque<Entry>) -> Result<(), DiskError> {
         let segment_bytes_max = usize::try_from(self.shared.config.segment_bytes_max).unwrap_or(usize::MAX);
-        let batch_bytes_max = BATCH_BYTES_MAX.min(segment_bytes_max);
+        // Half a segment, so that a batch fits behind the header of a new one.
+        let batch_bytes_max = BATCH_BYTES_MAX.min(segment_bytes_max / 2);
         while let Some(first) = pending.pop_front() {
             let mut batch = std::mem::take(&mut self.carried);
             batch.push(first);
@@ -208,7 +212,7 @@ impl Writer {
     /// Begins the next segment when this one has no room for a batch of `bytes`.
     fn rotate_for(&mut self, bytes: usize) -> Result<(), DiskError> {
         let is_empty = self.written_bytes <= self.header_bytes;
-        if is_empty || self.written_bytes + bytes as u64 <= self.shared.config.segment_bytes_max {
+        if is_empty || self.written_bytes + SYNCED_LINE_BYTES + bytes as u64 <= self.shared.config.segment_bytes_max {
             return Ok(());
         }
         if self.unsynced_since.is_some() {
@@ -364,6 +368,10 @@ impl Writer {
         let carried = std::mem::take(&mut self.carried);
         if !carried.is_empty() {
             self.commit(carried)?;
+        }
+        if !self.carried.is_empty() {
+            let requests = self.carried.len();
+            tracing::error!(requests, "the disk is full: requests that were open leave no trace in the journal");
         }
         if self.unsynced_since.is_some() {
             self.sync()?;
