@@ -10,16 +10,16 @@ use std::{
     time::Duration,
 };
 
-use domain::Clock;
+use domain::{Clock, Timestamp};
 
-use crate::{
-    admit::Admitter, authenticate::Authenticator, dispatch::Backends, stream::Streams,
-};
+use crate::{admit::Admitter, authenticate::Authenticator, dispatch::Backends, stream::Streams};
 
 /// The running gateway.
 pub struct App {
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// When the process started.
+    pub started_at: Timestamp,
     /// Who is asking.
     pub authenticator: Authenticator,
     /// May it run.

@@ -124,8 +124,7 @@ impl Limits {
             let mut guard = locked(&state);
             let tenant = &mut *guard;
             let key = tenant.keys.entry(ask.key_id.clone()).or_default();
-            let mut scopes =
-                [(Scope::Tenant, &ask.tenant, &mut tenant.tenant), (Scope::Key, &ask.key, key)];
+            let mut scopes = [(Scope::Tenant, &ask.tenant, &mut tenant.tenant), (Scope::Key, &ask.key, key)];
             for (scope, limits, state) in &mut scopes {
                 state.check(*scope, limits, ask.tokens, now_us)?;
             }
@@ -192,9 +191,9 @@ impl ScopeState {
 
 fn views(scopes: &[(Scope, &LimitSet, &mut ScopeState)]) -> LimitViews {
     let tightest = |views: Vec<LimitView>| views.into_iter().min_by_key(|view| view.remaining);
-    let requests = scopes.iter().filter_map(|(_, limits, state)| {
-        limits.requests_per_minute.map(|limit| state.requests.view(limit))
-    });
+    let requests = scopes
+        .iter()
+        .filter_map(|(_, limits, state)| limits.requests_per_minute.map(|limit| state.requests.view(limit)));
     let tokens = scopes
         .iter()
         .filter_map(|(_, limits, state)| limits.tokens_per_minute.map(|limit| state.tokens.view(limit)));

@@ -168,7 +168,12 @@ impl Admitter {
     /// Admits a request, or refuses it and takes nothing.
     ///
     /// Errors: the first reason against it.
-    pub fn admit(&self, principal: &Principal, backend: &Backend, demand: &Demand) -> Result<Admission, Refusal> {
+    pub fn admit(
+        &self,
+        principal: &Principal,
+        backend: &Backend,
+        demand: &Demand,
+    ) -> Result<Admission, Refusal> {
         self.check(principal, backend)?;
         let output_tokens_max = output_tokens_max(backend, demand)?;
         let (tenant, key) = (principal.tenant(), principal.key());
@@ -179,8 +184,7 @@ impl Admitter {
             key: key.limits,
             tokens: demand.prompt_tokens.get().saturating_add(u64::from(output_tokens_max)),
         };
-        let (reservation, permit, views) =
-            self.limits.admit(&ask, demand.started).map_err(Refusal::Limit)?;
+        let (reservation, permit, views) = self.limits.admit(&ask, demand.started).map_err(Refusal::Limit)?;
         let subject = Subject {
             request_id: demand.request_id,
             tenant_id: tenant.id,

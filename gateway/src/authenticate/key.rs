@@ -5,7 +5,7 @@
 use std::fmt;
 
 use domain::KeyId;
-use rand::{Rng as _, rngs::SysRng};
+use rand::{TryRng as _, rngs::SysRng};
 use sha2::{Digest as _, Sha256};
 
 /// What API keys begin with.
@@ -76,7 +76,6 @@ fn random_letters(count: usize) -> Result<String, RandomError> {
 }
 
 fn fill(bytes: &mut [u8]) -> Result<(), RandomError> {
-    use rand::TryRng as _;
     SysRng.try_fill_bytes(bytes).map_err(|error| RandomError(error.to_string()))
 }
 
@@ -88,7 +87,8 @@ pub fn hash_secret(secret: &str) -> [u8; 32] {
 /// Takes a key's text apart into its public id and its secret; `None` when it has another form.
 pub fn parse(text: &str) -> Option<(KeyId, &str)> {
     let (public, secret) = text.strip_prefix(KEY_PREFIX)?.split_once('-')?;
-    let is_secret = !secret.is_empty() && secret.len() <= 128 && secret.bytes().all(|b| b.is_ascii_alphanumeric());
+    let is_secret =
+        !secret.is_empty() && secret.len() <= 128 && secret.bytes().all(|b| b.is_ascii_alphanumeric());
     if !is_secret {
         return None;
     }
@@ -110,7 +110,9 @@ mod tests {
 
     #[test]
     fn refuses_other_forms() {
-        for text in ["", "tg-", "tg-a", "tg-a-", "tg--b", "sk-a-b", "tg-a-b-c", "tg-a b-c", "tg-a-ü", "TG-a-b"] {
+        for text in
+            ["", "tg-", "tg-a", "tg-a-", "tg--b", "sk-a-b", "tg-a-b-c", "tg-a b-c", "tg-a-ü", "TG-a-b"]
+        {
             assert!(parse(text).is_none(), "{text:?}");
         }
         assert!(parse("tg-a-b").is_some());

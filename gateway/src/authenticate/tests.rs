@@ -5,7 +5,10 @@
 use std::sync::Arc;
 
 use billing::{
-    ledger::{AccessSnapshot, Key as StoredKey, KeyAccess, Limits, PlanSchedule, SecretHash, Tenant as StoredTenant, TenantAccess},
+    ledger::{
+        AccessSnapshot, Key as StoredKey, KeyAccess, Limits, PlanSchedule, SecretHash,
+        Tenant as StoredTenant, TenantAccess,
+    },
     plan::Plan,
 };
 use domain::{Currency, ModelName, TenantId, Timestamp};
@@ -103,7 +106,9 @@ fn what_is_switched_off_stays_out() {
 fn allow_lists_and_prices_bound_the_models() {
     let demo = ModelName::new("demo").expect("a name");
     let other = ModelName::new("other").expect("a name");
-    for (models, may_demo) in [(None, true), (Some(vec![other.clone()]), false), (Some(vec![demo.clone()]), true)] {
+    for (models, may_demo) in
+        [(None, true), (Some(vec![other.clone()]), false), (Some(vec![demo.clone()]), true)]
+    {
         let (authenticator, text) = authenticator(Case { models, ..good() });
         let principal = authenticator.authenticate(Some(&format!("Bearer {text}")), NOW).expect("good");
         assert_eq!(principal.may_use(&demo), may_demo);

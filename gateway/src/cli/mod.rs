@@ -129,7 +129,7 @@ impl Cli {
             Command::Plan(command) => plan::run(&config, command).await,
             Command::Usage(arguments) => usage::run(&config, arguments).await,
             Command::Invoice(arguments) => invoice::run(&config, arguments).await,
-            Command::VerifyJournal(arguments) => verify_journal::run(&config, arguments),
+            Command::VerifyJournal(arguments) => verify_journal::run(&config, arguments).await,
         }
     }
 }

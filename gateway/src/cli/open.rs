@@ -37,16 +37,28 @@ impl LimitArguments {
 /// Makes the data folder, for its owner alone, if it is not there.
 pub(super) fn data_folder(config: &Config) -> Result<(), CliError> {
     let folder = &config.data.folder;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| CliError::Io {
-        what: format!("data folder {}", folder.display()),
-        source,
-    })
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| CliError::Io { what: format!("data folder {}", folder.display()), source })
 }
 
 /// Opens the ledger and brings its tables up to date.
 pub(super) async fn ledger(config: &Config) -> Result<Ledger, CliError> {
     data_folder(config)?;
     Ok(Ledger::connect(&config.ledger_url()).await?)
+}
+
+/// Opens the ledger for a command that must not make one.
+///
+/// Errors: a SQLite file that is not there.
+pub(super) async fn existing_ledger(config: &Config) -> Result<Ledger, CliError> {
+    let url = config.ledger_url();
+    if let Some(path) = url.strip_prefix("sqlite://") {
+        fs::metadata(path).map_err(|source| CliError::Io { what: format!("ledger {path}"), source })?;
+    }
+    Ok(Ledger::connect(&url).await?)
 }
 
 /// The tenant with this name or id.

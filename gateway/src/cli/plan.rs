@@ -49,7 +49,8 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
         Command::List => list(&open::ledger(config).await?.plans().await?),
         Command::Show { plan } => {
             let found = open::ledger(config).await?.find_plan(&plan).await?;
-            let missing = || CliError::Usage(format!("there is no plan {plan}; `tallygate plan list` shows all"));
+            let missing =
+                || CliError::Usage(format!("there is no plan {plan}; `tallygate plan list` shows all"));
             out::give(found.ok_or_else(missing)?.source());
         }
     }

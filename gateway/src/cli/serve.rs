@@ -3,6 +3,7 @@
 //! The only place where all parts meet.
 
 use std::{
+    io::IsTerminal as _,
     net::SocketAddr,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
@@ -70,8 +71,12 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
 
 fn start_logging() {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("TALLYGATE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,gateway=info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter =
+        EnvFilter::try_from_env("TALLYGATE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,gateway=info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let outcome = match std::env::var("TALLYGATE_LOG_FORMAT").as_deref() {
         Ok("json") => builder.json().try_init(),
         _ => builder.try_init(),
@@ -120,6 +125,7 @@ async fn build(
 ) -> Result<App, CliError> {
     Ok(App {
         clock: Arc::clone(clock),
+        started_at: clock.now(),
         authenticator: Authenticator::new(Snapshot::read(ledger).await?),
         admitter: Admitter::new(journal.clone(), Instant::now()),
         backends,

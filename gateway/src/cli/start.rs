@@ -68,7 +68,11 @@ pub(super) fn banner(address: SocketAddr, model: &ModelName, secrets: Option<&Fi
 }
 
 fn snippets(base: &str, model: &ModelName, key: &str) {
-    let quoted = if key.starts_with('$') { format!("\"Authorization: Bearer {key}\"") } else { format!("'Authorization: Bearer {key}'") };
+    let quoted = if key.starts_with('$') {
+        format!("\"Authorization: Bearer {key}\"")
+    } else {
+        format!("'Authorization: Bearer {key}'")
+    };
     out::say("");
     out::say("Try it:");
     out::say("");
@@ -94,6 +98,8 @@ fn snippets(base: &str, model: &ModelName, key: &str) {
     ));
     out::say("  print(answer.choices[0].message.content, answer.usage)");
     out::say("");
-    out::say("Then: `tallygate usage demo` and `tallygate invoice demo`. Ctrl-C lets running streams end, then stops.");
+    out::say(
+        "Then: `tallygate usage demo` and `tallygate invoice demo`. Ctrl-C lets running streams end, then stops.",
+    );
     out::say("");
 }

@@ -61,10 +61,12 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
     let now = SystemClock.now();
     match command {
         Command::Create { name, plan, zone, limits } => {
-            let new =
-                NewTenant { name: &name, plan_name: &plan, zone: &zone, limits: limits.to_limits() };
+            let new = NewTenant { name: &name, plan_name: &plan, zone: &zone, limits: limits.to_limits() };
             let tenant = ledger.create_tenant(&new, now).await?;
-            out::say(&format!("created tenant {} ({}) under plan {}", tenant.name, tenant.id, tenant.plan_name));
+            out::say(&format!(
+                "created tenant {} ({}) under plan {}",
+                tenant.name, tenant.id, tenant.plan_name
+            ));
             out::say(&format!("next: tallygate key create {}", tenant.name));
         }
         Command::List => list(&ledger.tenants().await?),

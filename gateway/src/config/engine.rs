@@ -2,7 +2,7 @@
 //! Never checks again what the types already promise.
 //! Called by `cli::serve` and `cli::check`.
 
-use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{num::NonZeroU32, time::Duration};
 
 use engine::{EnergyConfig, EngineConfig, SimConfig};
 
@@ -13,7 +13,7 @@ impl Config {
     pub fn engine(&self, model: &Model) -> EngineConfig {
         let source = match model.source {
             ModelSource::Demo => engine::ModelSource::Demo,
-            ModelSource::Folder => engine::ModelSource::Folder(model.path.clone().unwrap_or_else(PathBuf::new)),
+            ModelSource::Folder => engine::ModelSource::Folder(model.path.clone().unwrap_or_default()),
             ModelSource::Sim => engine::ModelSource::Sim(sim(&model.sim.clone().unwrap_or_default())),
         };
         let mut config = EngineConfig::new(model.name.clone(), source);

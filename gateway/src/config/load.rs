@@ -225,9 +225,12 @@ mod tests {
         assert!(check(file, &environment).is_err(), "a model without a source");
     }
 
+    /// A file, variables, and how the complaint begins.
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
     #[test]
     fn faults_name_their_place() {
-        let rows: &[(&str, &[(&str, &str)], &str)] = &[
+        let rows: &[Row<'_>] = &[
             ("[server]\nlisten = 3\n", &[], "FILE:2:10: "),
             ("[server]\nworkers = 2000\n", &[], "FILE:2:11: 2000 is not between 0 and 1024"),
             ("[server]\nlisen = \"x\"\n", &[], "FILE:2:1: unknown field `lisen`"),
@@ -236,7 +239,11 @@ mod tests {
             ("[ledger]\nurl = \"mysql://x\"\n", &[], "FILE:2:7: a ledger url must start with"),
             ("model = []\n", &[], "FILE: at least one [[model]]"),
             ("[[model]]\nname = \"a b\"\nsource = \"sim\"\n", &[], "FILE:2:8: a model name must be"),
-            ("[[model]]\nname = \"a\"\nsource = \"folder\"\n", &[], "FILE: model a: source = \"folder\" needs"),
+            (
+                "[[model]]\nname = \"a\"\nsource = \"folder\"\n",
+                &[],
+                "FILE: model a: source = \"folder\" needs",
+            ),
             (
                 "[[model]]\nname = \"a\"\nsource = \"folder\"\npath = \"/nowhere/at/all\"\n",
                 &[],
@@ -247,8 +254,16 @@ mod tests {
                 &[],
                 "FILE: model a: the name is used twice",
             ),
-            ("", &[("TALLYGATE__SERVER__WORKERS", "many")], "environment variable TALLYGATE__SERVER__WORKERS: "),
-            ("", &[("TALLYGATE__SERVER__NAME", "x")], "environment variable TALLYGATE__SERVER__NAME: unknown field"),
+            (
+                "",
+                &[("TALLYGATE__SERVER__WORKERS", "many")],
+                "environment variable TALLYGATE__SERVER__WORKERS: ",
+            ),
+            (
+                "",
+                &[("TALLYGATE__SERVER__NAME", "x")],
+                "environment variable TALLYGATE__SERVER__NAME: unknown field",
+            ),
             ("", &[("TALLYGATE__SERVER", "x")], "environment variable TALLYGATE__SERVER: "),
         ];
         for (file, environment, expected) in rows {

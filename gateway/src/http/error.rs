@@ -75,7 +75,8 @@ impl ApiError {
 
     /// The body did not arrive in time, or broke off.
     pub fn unread() -> Self {
-        let error = Self::new(Fault::Invalid, "request_incomplete", "the request body did not arrive in full");
+        let error =
+            Self::new(Fault::Invalid, "request_incomplete", "the request body did not arrive in full");
         Self { status: Some(StatusCode::REQUEST_TIMEOUT), ..error }
     }
 
@@ -100,15 +101,19 @@ impl ApiError {
     /// An answer that broke off.
     pub fn from_failure(failure: Failure) -> Self {
         match failure {
-            Failure::Engine => Self::new(Fault::Broken, "engine_error", "the model failed; nothing was billed"),
+            Failure::Engine => {
+                Self::new(Fault::Broken, "engine_error", "the model failed; nothing was billed")
+            }
             Failure::Deadline => {
                 let message = "the request took longer than the server allows; nothing was billed";
                 let error = Self::new(Fault::Broken, "deadline_exceeded", message);
                 Self { status: Some(StatusCode::GATEWAY_TIMEOUT), ..error }
             }
-            Failure::Draining => {
-                Self::new(Fault::Overloaded, "shutting_down", "the server is shutting down; nothing was billed")
-            }
+            Failure::Draining => Self::new(
+                Fault::Overloaded,
+                "shutting_down",
+                "the server is shutting down; nothing was billed",
+            ),
             Failure::Journal => {
                 let message = "the request's usage could not be recorded; nothing was billed";
                 Self::new(Fault::Overloaded, "usage_unrecordable", message)
@@ -124,7 +129,8 @@ impl ApiError {
     /// The journal took no entry for an admitted request; nothing was consumed.
     pub fn from_journal(error: &JournalError) -> Self {
         tracing::error!(error = %error, "request not opened in the journal");
-        let base = Self::new(Fault::Overloaded, "usage_unrecordable", "usage cannot be recorded at the moment");
+        let base =
+            Self::new(Fault::Overloaded, "usage_unrecordable", "usage cannot be recorded at the moment");
         Self { retry_after: Some(OVERLOADED_RETRY), ..base }
     }
 

@@ -63,8 +63,14 @@ mod tests {
 
     #[test]
     fn spans_are_written_as_clients_read_them() {
-        let rows =
-            [(0, "0ms"), (850, "850ms"), (1_000, "1s"), (6_500, "6.5s"), (63_000, "1m3s"), (60_020, "1m0.02s")];
+        let rows = [
+            (0, "0ms"),
+            (850, "850ms"),
+            (1_000, "1s"),
+            (6_500, "6.5s"),
+            (63_000, "1m3s"),
+            (60_020, "1m0.02s"),
+        ];
         for (millis, text) in rows {
             assert_eq!(reset_text(Duration::from_millis(millis)), text);
         }

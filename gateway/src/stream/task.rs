@@ -4,7 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use domain::{EndReason, EnergySource, Micros};
+use billing::journal::JournalError;
+use domain::{EndReason, EnergySource, Micros, UsageRecord};
 use engine::{Event, Finish, Generation, Tally};
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
@@ -29,6 +30,10 @@ pub(super) struct Task {
 
 /// A client that takes nothing for this long has left without saying so; its connection may stay open for ever.
 const STALL_MAX: Duration = Duration::from_secs(120);
+
+/// How often a record that found the disk full is tried again. There is one such loop for each request that was
+/// running when the disk filled up, and new ones are refused.
+const CLOSE_RETRY: Duration = Duration::from_secs(1);
 
 /// The client took its end away.
 struct ClientGone;
@@ -55,19 +60,23 @@ impl Task {
             queue: tally.queue,
         };
         let record = self.meter.finish(count, reason, Instant::now(), self.streams.clock.now());
-        let ending = match self.streams.journal.close(record).await {
+        let Self { streams, reservation, sender, .. } = self;
+        let failed = match streams.journal.close(record.clone()).await {
             Ok(journaled) => {
-                let settled = settle(self.reservation, &journaled);
+                let settled = settle(reservation, &journaled);
                 log(&settled);
-                ending(tally.finish, interruption, settled)
+                let ending = ending(tally.finish, interruption, settled);
+                // A client that has left, or never reads again, does not get the end.
+                sender.send_timeout(Piece::End(ending), STALL_MAX).await.ok();
+                return;
             }
-            Err(error) => {
-                tracing::error!(request.id = %request_id, error = %error, "usage record not durable");
-                Ending::Failed(Failure::Journal)
-            }
+            Err(error) => error,
         };
-        // A client that has left, or never reads again, does not get the end.
-        self.sender.send_timeout(Piece::End(ending), STALL_MAX).await.ok();
+        tracing::error!(request.id = %request_id, error = %failed, "usage record not durable");
+        sender.send_timeout(Piece::End(Ending::Failed(Failure::Journal)), STALL_MAX).await.ok();
+        drop(sender);
+        // The client was told that it failed, so the record must not be billed.
+        close_later(&streams, UsageRecord { reason: EndReason::EngineError, ..record }, failed).await;
     }
 
     /// Hands texts to the client until the engine's tally; cancels when the client leaves.
@@ -154,12 +163,29 @@ impl Task {
     }
 }
 
+/// A full disk may have room again: the request still needs its one record. Ends at the latest when the process
+/// stops; then the next start writes the record, with reason `crashed`.
+async fn close_later(streams: &Streams, record: UsageRecord, mut failed: JournalError) {
+    while matches!(failed, JournalError::DiskFull) {
+        tokio::select! {
+            () = streams.stopping.cancelled() => return,
+            () = tokio::time::sleep(CLOSE_RETRY) => {}
+        }
+        failed = match streams.journal.close(record.clone()).await {
+            Ok(_) => return,
+            Err(error) => error,
+        };
+    }
+}
+
 fn end_reason(finish: Finish, interruption: Option<Interruption>) -> EndReason {
     match (finish, interruption) {
         (Finish::Stop | Finish::Length, _) => EndReason::Completed,
         (Finish::Cancelled, Some(Interruption::ClientGone)) => EndReason::ClientGone,
         (Finish::Deadline, _) => EndReason::Deadline,
-        (Finish::Cancelled, Some(Interruption::Draining) | None) | (Finish::Failed, _) => EndReason::EngineError,
+        (Finish::Cancelled, Some(Interruption::Draining) | None) | (Finish::Failed, _) => {
+            EndReason::EngineError
+        }
     }
 }
 

@@ -35,7 +35,11 @@ struct Running {
 }
 
 /// Answers a chat request, whole or as a stream.
-pub(in crate::http) async fn create(request: HttpRequest, body: web::Payload, app: web::Data<App>) -> HttpResponse {
+pub(in crate::http) async fn create(
+    request: HttpRequest,
+    body: web::Payload,
+    app: web::Data<App>,
+) -> HttpResponse {
     let principal = match authenticate(&request, &app) {
         Ok(principal) => principal,
         Err(error) => return error.to_response(),

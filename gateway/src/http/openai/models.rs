@@ -14,8 +14,12 @@ pub(in crate::http) async fn list(request: HttpRequest, app: web::Data<App>) -> 
         Ok(principal) => principal,
         Err(error) => return error.to_response(),
     };
-    let data: Vec<Value> =
-        app.backends.all().filter(|backend| principal.may_use(&backend.model)).map(to_wire).collect();
+    let data: Vec<Value> = app
+        .backends
+        .all()
+        .filter(|backend| principal.may_use(&backend.model))
+        .map(|backend| to_wire(&app, backend))
+        .collect();
     HttpResponse::Ok().json(json!({"object": "list", "data": data}))
 }
 
@@ -35,15 +39,15 @@ fn find(request: &HttpRequest, app: &App, name: &str) -> Result<Value, ApiError>
     let principal: Principal = super::chat::authenticate(request, app)?;
     let model = ModelName::new(name).map_err(|_| ApiError::no_model(name))?;
     let backend = app.backends.find(&model).filter(|backend| principal.may_use(&backend.model));
-    backend.map(to_wire).ok_or_else(|| ApiError::no_model(name))
+    backend.map(|backend| to_wire(app, backend)).ok_or_else(|| ApiError::no_model(name))
 }
 
-fn to_wire(backend: &Backend) -> Value {
+fn to_wire(app: &App, backend: &Backend) -> Value {
     let info = backend.engine.info();
     json!({
         "id": backend.model,
         "object": "model",
-        "created": 0,
+        "created": app.started_at.unix_micros().div_euclid(1_000_000),
         "owned_by": "tallygate",
         "max_model_len": info.context_tokens_max,
     })

@@ -119,7 +119,8 @@ impl<'de> Deserialize<'de> for Content {
                         ("text", Some(part)) => text.push_str(&part),
                         ("text", None) => return Err(de::Error::missing_field("text")),
                         (other, _) => {
-                            let message = format!("content parts of type {other:?} are not supported by this model");
+                            let message =
+                                format!("content parts of type {other:?} are not supported by this model");
                             return Err(de::Error::custom(message));
                         }
                     }
@@ -168,13 +169,17 @@ impl ChatRequest {
             let message = error.into_inner().to_string();
             let is_syntax = path == "." || path == "?";
             match is_syntax {
-                true => ApiError::invalid("invalid_json", "", format!("the body is not a valid request: {message}")),
+                true => ApiError::invalid(
+                    "invalid_json",
+                    "",
+                    format!("the body is not a valid request: {message}"),
+                ),
                 false => ApiError::invalid("invalid_value", path.clone(), format!("{path}: {message}")),
             }
         })?;
-        input
-            .end()
-            .map_err(|error| ApiError::invalid("invalid_json", "", format!("the body goes on after its end: {error}")))?;
+        input.end().map_err(|error| {
+            ApiError::invalid("invalid_json", "", format!("the body goes on after its end: {error}"))
+        })?;
         refuse_unsupported(&wire)?;
         checked(wire)
     }
@@ -188,12 +193,24 @@ fn refuse_unsupported(wire: &WireRequest) -> Result<(), ApiError> {
         (wire.n.is_some_and(|n| n != 1), "n", "only one choice is supported"),
         (!is_text, "response_format", "only the type \"text\" is supported"),
         (wire.logprobs == Some(true), "logprobs", "log probabilities are not supported"),
-        (wire.top_logprobs.is_some_and(|count| count > 0), "top_logprobs", "log probabilities are not supported"),
+        (
+            wire.top_logprobs.is_some_and(|count| count > 0),
+            "top_logprobs",
+            "log probabilities are not supported",
+        ),
         (!is_zero(wire.presence_penalty), "presence_penalty", "penalties are not supported"),
         (!is_zero(wire.frequency_penalty), "frequency_penalty", "penalties are not supported"),
-        (wire.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty()), "logit_bias", "biases are not supported"),
+        (
+            wire.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty()),
+            "logit_bias",
+            "biases are not supported",
+        ),
         (wire.tools.as_ref().is_some_and(|tools| !tools.is_empty()), "tools", "tools are not supported"),
-        (wire.functions.as_ref().is_some_and(|list| !list.is_empty()), "functions", "functions are not supported"),
+        (
+            wire.functions.as_ref().is_some_and(|list| !list.is_empty()),
+            "functions",
+            "functions are not supported",
+        ),
         (
             wire.modalities.as_ref().is_some_and(|list| list.iter().any(|modality| modality != "text")),
             "modalities",
@@ -206,7 +223,9 @@ fn refuse_unsupported(wire: &WireRequest) -> Result<(), ApiError> {
         ),
     ];
     match rows.into_iter().find(|(is_refused, ..)| *is_refused) {
-        Some((_, param, why)) => Err(ApiError::invalid("unsupported_value", param, format!("{param}: {why}"))),
+        Some((_, param, why)) => {
+            Err(ApiError::invalid("unsupported_value", param, format!("{param}: {why}")))
+        }
         None => Ok(()),
     }
 }
@@ -388,7 +407,9 @@ mod tests {
         let good = String::from_utf8(body(&json!({}))).expect("text");
         let twice = format!("{good}{good}");
         let deep = format!("{{\"model\":\"m\",\"x\":{}", "[".repeat(100_000));
-        for body in ["", "{", "[]", "null", "{\"model\":\"m\"}", &twice, &deep, "{\"model\":\"m\",\"messages\":"] {
+        for body in
+            ["", "{", "[]", "null", "{\"model\":\"m\"}", &twice, &deep, "{\"model\":\"m\",\"messages\":"]
+        {
             let error = ChatRequest::from_wire(body.as_bytes()).expect_err("no request");
             assert_eq!(error.status(), 400, "{body:.40}");
         }

@@ -2,9 +2,8 @@
 //! Never measures; every figure comes from the usage record.
 //! Called by `chat` and `sse`.
 
-use domain::{Micros, RequestId, UsageRecord};
+use domain::{EnergySource, Micros, Millijoules, RequestId, SloClass, Timestamp, Tokens, UsageRecord};
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::stream::Stop;
 
@@ -16,20 +15,84 @@ pub(super) struct Envelope {
     model: String,
 }
 
+/// A whole answer, or one part of a stream, in OpenAI's form.
+#[derive(Debug, Serialize)]
+pub(super) struct Answer<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: i64,
+    model: &'a str,
+    choices: Vec<Choice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Usage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tallygate: Option<Measured>,
+}
+
+#[derive(Debug, Serialize)]
+struct Choice<'a> {
+    index: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Message<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delta: Option<Delta<'a>>,
+    logprobs: Option<()>,
+    finish_reason: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: &'a str,
+    refusal: Option<()>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Delta<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'a str>,
+}
+
 /// The figures of one request in OpenAI's form, with ours beside them.
 #[derive(Debug, Serialize)]
 struct Usage {
-    prompt_tokens: u64,
-    completion_tokens: u64,
+    prompt_tokens: Tokens,
+    completion_tokens: Tokens,
     total_tokens: u64,
-    prompt_tokens_details: Value,
-    completion_tokens_details: Value,
-    tallygate: Value,
+    prompt_tokens_details: PromptDetails,
+    completion_tokens_details: CompletionDetails,
+    tallygate: Measured,
+}
+
+#[derive(Debug, Serialize)]
+struct PromptDetails {
+    cached_tokens: Tokens,
+}
+
+#[derive(Debug, Serialize)]
+struct CompletionDetails {
+    reasoning_tokens: Tokens,
+}
+
+/// What only Tallygate tells: energy, latency, the verdict on the promise.
+#[derive(Debug, Serialize)]
+struct Measured {
+    request_id: RequestId,
+    energy_mj: Millijoules,
+    energy_source: EnergySource,
+    ttft_ms: Option<f64>,
+    tpot_ms: Option<f64>,
+    queue_ms: f64,
+    slo_class: SloClass,
+    slo_met: bool,
+    tokens_in_slo: Tokens,
 }
 
 impl Envelope {
     /// The envelope of a request that was read at this time of day.
-    pub(super) fn new(request_id: RequestId, started_at: domain::Timestamp, model: &str) -> Self {
+    pub(super) fn new(request_id: RequestId, started_at: Timestamp, model: &str) -> Self {
         Self {
             id: format!("chatcmpl-{request_id}"),
             created: started_at.unix_micros().div_euclid(1_000_000),
@@ -38,55 +101,46 @@ impl Envelope {
     }
 
     /// The whole answer.
-    pub(super) fn whole(&self, text: &str, stop: Stop, record: &UsageRecord) -> Value {
-        json!({
-            "id": self.id,
-            "object": "chat.completion",
-            "created": self.created,
-            "model": self.model,
-            "choices": [{
-                "index": 0,
-                "message": {"role": "assistant", "content": text, "refusal": null},
-                "logprobs": null,
-                "finish_reason": finish_reason(stop),
-            }],
-            "usage": usage(record),
-        })
+    pub(super) fn whole<'a>(&'a self, text: &'a str, stop: Stop, record: &UsageRecord) -> Answer<'a> {
+        let choice = Choice {
+            index: 0,
+            message: Some(Message { role: "assistant", content: text, refusal: None }),
+            delta: None,
+            logprobs: None,
+            finish_reason: Some(finish_reason(stop)),
+        };
+        Answer { choices: vec![choice], usage: Some(usage(record)), ..self.answer("chat.completion") }
     }
 
     /// The first part of a stream: the role.
-    pub(super) fn first(&self) -> Value {
-        self.part(&json!({"role": "assistant", "content": ""}), &Value::Null)
+    pub(super) fn first(&self) -> Answer<'_> {
+        self.part(Delta { role: Some("assistant"), content: Some("") }, None)
     }
 
     /// A part with text.
-    pub(super) fn text(&self, text: &str) -> Value {
-        self.part(&json!({"content": text}), &Value::Null)
+    pub(super) fn text<'a>(&'a self, text: &'a str) -> Answer<'a> {
+        self.part(Delta { role: None, content: Some(text) }, None)
     }
 
     /// The part that says why the answer ended; carries our figures whether usage was asked for or not.
-    pub(super) fn last(&self, stop: Stop, record: &UsageRecord) -> Value {
-        let mut part = self.part(&json!({}), &json!(finish_reason(stop)));
-        part["tallygate"] = measured(record);
-        part
+    pub(super) fn last(&self, stop: Stop, record: &UsageRecord) -> Answer<'_> {
+        let part = self.part(Delta::default(), Some(finish_reason(stop)));
+        Answer { tallygate: Some(measured(record)), ..part }
     }
 
     /// The part that `stream_options.include_usage` asks for: no choice, only usage.
-    pub(super) fn usage(&self, record: &UsageRecord) -> Value {
-        let mut part = self.part(&json!({}), &Value::Null);
-        part["choices"] = json!([]);
-        part["usage"] = json!(usage(record));
-        part
+    pub(super) fn usage(&self, record: &UsageRecord) -> Answer<'_> {
+        Answer { usage: Some(usage(record)), ..self.answer("chat.completion.chunk") }
     }
 
-    fn part(&self, delta: &Value, finish_reason: &Value) -> Value {
-        json!({
-            "id": self.id,
-            "object": "chat.completion.chunk",
-            "created": self.created,
-            "model": self.model,
-            "choices": [{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason}],
-        })
+    fn part<'a>(&'a self, delta: Delta<'a>, finish_reason: Option<&'static str>) -> Answer<'a> {
+        let choice = Choice { index: 0, message: None, delta: Some(delta), logprobs: None, finish_reason };
+        Answer { choices: vec![choice], ..self.answer("chat.completion.chunk") }
+    }
+
+    fn answer(&self, object: &'static str) -> Answer<'_> {
+        let (id, model) = (self.id.as_str(), self.model.as_str());
+        Answer { id, object, created: self.created, model, choices: Vec::new(), usage: None, tallygate: None }
     }
 }
 
@@ -98,33 +152,32 @@ fn finish_reason(stop: Stop) -> &'static str {
 }
 
 fn usage(record: &UsageRecord) -> Usage {
-    let (prompt, output) = (record.prompt_tokens.get(), record.output_tokens.get());
     Usage {
-        prompt_tokens: prompt,
-        completion_tokens: output,
-        total_tokens: prompt.saturating_add(output),
-        prompt_tokens_details: json!({"cached_tokens": record.cached_prompt_tokens}),
-        completion_tokens_details: json!({"reasoning_tokens": record.reasoning_tokens}),
+        prompt_tokens: record.prompt_tokens,
+        completion_tokens: record.output_tokens,
+        total_tokens: record.prompt_tokens.get().saturating_add(record.output_tokens.get()),
+        prompt_tokens_details: PromptDetails { cached_tokens: record.cached_prompt_tokens },
+        completion_tokens_details: CompletionDetails { reasoning_tokens: record.reasoning_tokens },
         tallygate: measured(record),
     }
 }
 
-/// What only Tallygate tells: energy, latency, the verdict on the promise.
-fn measured(record: &UsageRecord) -> Value {
-    json!({
-        "request_id": record.request_id,
-        "energy_mj": record.energy,
-        "energy_source": record.energy_source,
-        "ttft_ms": record.ttft.map(millis),
-        "tpot_ms": record.tpot.map(millis),
-        "queue_ms": millis(record.queue),
-        "slo_class": record.slo.class,
-        "slo_met": record.slo_met,
-        "tokens_in_slo": record.tokens_in_slo,
-    })
+fn measured(record: &UsageRecord) -> Measured {
+    Measured {
+        request_id: record.request_id,
+        energy_mj: record.energy,
+        energy_source: record.energy_source,
+        ttft_ms: record.ttft.map(millis),
+        tpot_ms: record.tpot.map(millis),
+        queue_ms: millis(record.queue),
+        slo_class: record.slo.class,
+        slo_met: record.slo_met,
+        tokens_in_slo: record.tokens_in_slo,
+    }
 }
 
 /// Milliseconds with three decimals, for people; records keep whole microseconds.
 fn millis(span: Micros) -> f64 {
-    span.to_duration().as_secs_f64() * 1_000.0
+    // Spans of up to an hour fit in 32 bits, where the conversion is exact; longer ones are cut there.
+    f64::from(u32::try_from(span.get()).unwrap_or(u32::MAX)) / 1_000.0
 }

@@ -1,0 +1,62 @@
+//! `tallygate invoice`: a tenant's invoice for a month, as a draft or issued for good.
+//! Never computes an amount: `billing::invoice` does.
+//! Called by `Cli::run`.
+
+use std::{fs, path::PathBuf};
+
+use billing::invoice::{self, Invoice};
+use clap::{Args, ValueEnum};
+use domain::{Clock as _, SystemClock};
+
+use super::{CliError, open, out, usage};
+use crate::config::Config;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The tenant's name or id.
+    tenant: String,
+    /// The month, as YYYY-MM in the tenant's zone; the running one without it.
+    #[arg(long, value_name = "YYYY-MM")]
+    period: Option<String>,
+    /// Issue it: it gets a number and never changes. Only for a month that is over.
+    #[arg(long)]
+    issue: bool,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Write it to a file instead of the terminal.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+    Html,
+}
+
+pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), CliError> {
+    let ledger = open::ledger(config).await?;
+    let tenant = open::tenant(&ledger, &arguments.tenant).await?;
+    let period = usage::period_of(&tenant, arguments.period.as_deref())?;
+    let now = SystemClock.now();
+    let invoice: Invoice = match arguments.issue {
+        true => invoice::issue(&ledger, &tenant, &period, now).await?,
+        false => invoice::preview(&ledger, &tenant, &period, now).await?,
+    };
+    let rendered = match arguments.format {
+        Format::Text => invoice.to_text(),
+        Format::Json => invoice.to_json()?,
+        Format::Html => invoice.to_html()?,
+    };
+    match arguments.output {
+        None => out::give(&rendered),
+        Some(path) => {
+            let what = path.display().to_string();
+            fs::write(&path, rendered).map_err(|source| CliError::Io { what, source })?;
+            out::say(&format!("wrote {}", path.display()));
+        }
+    }
+    Ok(())
+}
