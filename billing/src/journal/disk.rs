@@ -183,7 +183,7 @@ impl Identity {
 
 /// The file of segment `number`.
 pub(super) fn segment_path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{number:0width$}{SEGMENT_SUFFIX}", width = SEGMENT_DIGITS))
+    folder.join(format!("{number:0SEGMENT_DIGITS$}{SEGMENT_SUFFIX}"))
 }
 
 /// The numbers of the segments in the folder, ascending. Other files are not looked at.

@@ -13,6 +13,7 @@ mod intake;
 mod line;
 mod recover;
 mod scan;
+mod status;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use tokio::sync::{oneshot, watch};
 pub use entry::{CheckpointEntry, OpenEntry};
 pub use error::{Damage, IdentityProblem, JournalError, Place, VerifyError};
 pub use scan::{ClosedRecords, TornTail};
+pub use status::{JournalState, JournalStatus, Recovery};
 pub use tail::READ_RECORDS_MAX;
 pub use verify::{VerifyProgress, VerifyReport};
 
@@ -92,19 +94,6 @@ impl JournalConfig {
     }
 }
 
-/// What opening a journal found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recovery {
-    /// Which journal.
-    pub journal_id: JournalId,
-    /// Records it has, counted from its beginning: the last record's sequence.
-    pub records: u64,
-    /// Requests that were open and have a `crashed` record now.
-    pub crashed: usize,
-    /// Bytes of a torn tail that were cut off; none of them was ever acknowledged.
-    pub truncated_bytes: u64,
-}
-
 /// Proof that a record is durable. Only the journal makes one.
 #[derive(Debug)]
 #[must_use = "a durable record allows the last byte of the answer to leave"]
@@ -129,42 +118,6 @@ impl Journaled {
     pub fn hash(&self) -> RecordHash {
         self.hash
     }
-}
-
-/// Whether a journal accepts requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JournalState {
-    /// It does.
-    Open,
-    /// Too much waits for the ledger.
-    Full,
-    /// The disk has no room; tried again every second.
-    DiskFull,
-    /// A write or sync failed; only a restart helps.
-    Failed,
-    /// It was shut down.
-    Stopped,
-}
-
-/// The journal in numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JournalStatus {
-    /// Whether it accepts requests.
-    pub state: JournalState,
-    /// Bytes that are not in the ledger, to within 1 MiB above.
-    pub unshipped_bytes: u64,
-    /// Records, counted from the journal's beginning.
-    pub records: u64,
-    /// Records that were released.
-    pub released_records: u64,
-    /// Syncs since the start.
-    pub commits: u64,
-    /// Requests without a record.
-    pub open_requests: usize,
-    /// Segment files.
-    pub segments: usize,
-    /// What made it fail.
-    pub last_error: Option<io::ErrorKind>,
 }
 
 /// A usage journal that is open for writing; cheap to clone.
@@ -194,6 +147,10 @@ impl Journal {
     /// checkpoint had counted. All of it is durable when this returns.
     ///
     /// Errors: another process has the folder; damage that no crash can leave; the disk.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the composition root hands its one clock to all this way"
+    )]
     pub fn open(config: JournalConfig, clock: Arc<dyn Clock>) -> Result<(Self, Recovery), JournalError> {
         Self::open_on(config, clock.as_ref(), Arc::new(LocalDisk))
     }
@@ -236,6 +193,7 @@ impl Journal {
     ///
     /// Errors: those of `is_writable`; the request is open already; the entry is too long; no room in the queue.
     /// In each case the request is not open and nothing is written.
+    #[expect(clippy::needless_pass_by_value, reason = "an entry is used up by being written")]
     pub fn open_request(&self, entry: OpenEntry) -> Result<(), JournalError> {
         self.check_bound()?;
         let line = encode_line(Kind::Open, entry.request_id, &entry)?;
@@ -246,6 +204,7 @@ impl Journal {
     ///
     /// Errors: as `open_request`, and the request is not open. A lost checkpoint costs precision after a crash and
     /// nothing else, so the caller goes on.
+    #[expect(clippy::needless_pass_by_value, reason = "an entry is used up by being written")]
     pub fn checkpoint(&self, entry: CheckpointEntry) -> Result<(), JournalError> {
         self.check_bound()?;
         let line = encode_line(Kind::Checkpoint, entry.request_id, &entry)?;

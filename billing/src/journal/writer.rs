@@ -1,6 +1,8 @@
 //! The one thread that writes: takes whatever has queued, one buffer, one write, one fdatasync, wakes all.
 //! Never waits to gather more, never retries a sync, and never reads what it wrote.
 //! Started by `recover`, fed through `intake`.
+//!
+//! Above 400 lines, because the order of write, sync, publish and failure is one argument and reads as one.
 
 use std::{
     collections::VecDeque,
@@ -212,7 +214,9 @@ impl Writer {
     /// Begins the next segment when this one has no room for a batch of `bytes`.
     fn rotate_for(&mut self, bytes: usize) -> Result<(), DiskError> {
         let is_empty = self.written_bytes <= self.header_bytes;
-        if is_empty || self.written_bytes + SYNCED_LINE_BYTES + bytes as u64 <= self.shared.config.segment_bytes_max {
+        if is_empty
+            || self.written_bytes + SYNCED_LINE_BYTES + bytes as u64 <= self.shared.config.segment_bytes_max
+        {
             return Ok(());
         }
         if self.unsynced_since.is_some() {
@@ -371,7 +375,10 @@ impl Writer {
         }
         if !self.carried.is_empty() {
             let requests = self.carried.len();
-            tracing::error!(requests, "the disk is full: requests that were open leave no trace in the journal");
+            tracing::error!(
+                requests,
+                "the disk is full: requests that were open leave no trace in the journal"
+            );
         }
         if self.unsynced_since.is_some() {
             self.sync()?;

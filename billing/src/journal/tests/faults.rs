@@ -131,14 +131,18 @@ async fn a_failed_sync_ends_the_journal() {
     assert!(matches!(journal.open_request(opened(id(9))), Err(JournalError::Failed { .. })));
     assert!(matches!(journal.is_writable(), Err(JournalError::Failed { .. })));
     let status = journal.status();
-    assert_eq!((status.state, status.last_error, status.records), (JournalState::Failed, Some(ErrorKind::Other), 4));
+    assert_eq!(
+        (status.state, status.last_error, status.records),
+        (JournalState::Failed, Some(ErrorKind::Other), 4)
+    );
     assert_eq!(journal.read_after(0, 10).expect("what is durable can still be read").len(), 4);
     assert!(matches!(journal.shutdown().await, Err(JournalError::Failed { .. })));
     drop(journal);
 
     let (_, recovery) = open(config(folder.path())).expect("restart");
     assert_eq!((recovery.crashed, recovery.truncated_bytes, recovery.records), (3, 0, 7));
-    let crashed = read(folder.path()).into_iter().filter(|(record, _)| record.record.reason == EndReason::Crashed);
+    let crashed =
+        read(folder.path()).into_iter().filter(|(record, _)| record.record.reason == EndReason::Crashed);
     assert_eq!(crashed.count(), 3, "what was refused was not recorded as completed");
 }
 

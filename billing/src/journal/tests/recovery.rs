@@ -118,8 +118,10 @@ async fn unwritten_blocks_in_the_last_batch_are_cut() {
     let all = lines(&path);
     let synced = indexes(&all, "synced");
     // Everything in one batch: only the first line vouches, and for nothing but the header.
-    let batch: Vec<_> =
-        (0..all.len()).filter(|index| *index == synced[0] || !synced.contains(index)).map(|index| all[index].clone()).collect();
+    let batch: Vec<_> = (0..all.len())
+        .filter(|index| *index == synced[0] || !synced.contains(index))
+        .map(|index| all[index].clone())
+        .collect();
     write_lines(&path, &batch);
     check(folder.path());
     let text = fs::read(&path).expect("read");
@@ -137,7 +139,9 @@ async fn unwritten_blocks_in_the_last_batch_are_cut() {
 
     // The same hole is damage once a later line says that those bytes had reached the disk,
     let mut vouched = holed(hole);
-    vouched.extend_from_slice(format!("{}\n", reseal(&format!("00000000 synced {{\"bytes\":{}}}", text.len()))).as_bytes());
+    vouched.extend_from_slice(
+        format!("{}\n", reseal(&format!("00000000 synced {{\"bytes\":{}}}", text.len()))).as_bytes(),
+    );
     fs::write(&path, vouched).expect("write");
     assert_eq!(refused_at(folder.path()).0, line as u64 + 1);
     // in the header, and where nothing is missing but something else is there.

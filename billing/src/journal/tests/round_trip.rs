@@ -54,12 +54,8 @@ fn the_writer_spells_records_as_serde_does() {
     let journal_id = domain::JournalId::from_uuid(Uuid::from_u128(99));
     let mut chain = Chain { next_sequence: 41, last_hash: RecordHash::from_bytes([0xa5; 32]) };
     let record = closed(id(1));
-    let whole = JournaledRecord {
-        journal_id,
-        sequence: 41,
-        previous_hash: chain.last_hash,
-        record: record.clone(),
-    };
+    let whole =
+        JournaledRecord { journal_id, sequence: 41, previous_hash: chain.last_hash, record: record.clone() };
     let expected = serde_json::to_vec(&whole).expect("json");
     let mut buffer = Vec::new();
     let json = serde_json::to_vec(&record).expect("json");
@@ -67,7 +63,10 @@ fn the_writer_spells_records_as_serde_does() {
     assert_eq!(sequence, 41);
     assert_eq!(hash, RecordHash::from_bytes(Sha256::digest(&expected).into()));
     let line = String::from_utf8(buffer).expect("text");
-    assert_eq!(line, format!("{}\n", reseal(&format!("00000000 close {}", str::from_utf8(&expected).expect("text")))));
+    assert_eq!(
+        line,
+        format!("{}\n", reseal(&format!("00000000 close {}", str::from_utf8(&expected).expect("text"))))
+    );
     assert!(line.len() - json.len() <= CloseEncoder::OVERHEAD_BYTES - 13, "room for longer sequences");
 }
 
@@ -104,7 +103,8 @@ async fn what_contradicts_the_journal_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_writers_leave_one_chain() {
     let folder = tempfile::tempdir().expect("temp dir");
-    let (journal, _) = open(JournalConfig { segment_bytes_max: 1 << 20, ..config(folder.path()) }).expect("open");
+    let (journal, _) =
+        open(JournalConfig { segment_bytes_max: 1 << 20, ..config(folder.path()) }).expect("open");
     let tasks: Vec<_> = (0..64_u128)
         .map(|task| {
             let journal = journal.clone();

@@ -42,9 +42,14 @@ async fn an_edited_record_breaks_the_chain() {
     let (place, damage) = difference(edited.path());
     assert_eq!((place.file, place.line), (path(&edited), closes[2] as u64 + 1));
     let Damage::Chain { expected, found, .. } = damage else { panic!("{damage}") };
-    assert_eq!(found, read(folder.path()).into_iter().find(|(record, _)| {
-        text[closes[1]].contains(&record.record.request_id.to_string())
-    }).expect("record").1);
+    assert_eq!(
+        found,
+        read(folder.path())
+            .into_iter()
+            .find(|(record, _)| { text[closes[1]].contains(&record.record.request_id.to_string()) })
+            .expect("record")
+            .1
+    );
     assert_ne!(expected, found);
 
     // The last record of a segment is vouched for by the next segment's header.
@@ -161,9 +166,12 @@ async fn a_shortened_end_shows_only_beside_the_ledger() {
 #[tokio::test]
 async fn identity_and_segments_belong_together() {
     let folder = tempfile::tempdir().expect("temp dir");
-    let problem = |folder: &Path| match open(config(folder)).expect_err("refused") {
-        JournalError::Damaged(VerifyError::NotAJournal { problem, .. }) => problem,
-        error => panic!("{error}"),
+    let problem = |folder: &Path| {
+        let refused = open(config(folder)).expect_err("refused");
+        let JournalError::Damaged(VerifyError::NotAJournal { problem, .. }) = refused else {
+            panic!("{refused}")
+        };
+        problem
     };
     assert!(verify(folder.path(), |_| {}).is_err(), "no journal is no empty journal");
     written(folder.path()).await;
