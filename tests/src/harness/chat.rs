@@ -76,7 +76,8 @@ pub struct Streaming {
 }
 
 impl Chat {
-    pub(super) fn new(base_url: &str, key: &str) -> Self {
+    /// A client of the server at this base URL.
+    pub fn new(base_url: &str, key: &str) -> Self {
         Self { client: reqwest::Client::new(), base_url: base_url.to_owned(), key: key.to_owned() }
     }
 

@@ -1,0 +1,135 @@
+//! The JSON of a chat request, field by field, before any check.
+//! Never decides what is allowed; it only says what can be read at all.
+//! Parsed by `ChatRequest::from_wire`.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, SeqAccess, Visitor},
+};
+use serde_json::Value;
+
+#[derive(Deserialize)]
+pub(super) struct WireRequest {
+    pub(super) model: String,
+    pub(super) messages: Vec<WireMessage>,
+    pub(super) stream: Option<bool>,
+    pub(super) stream_options: Option<WireStreamOptions>,
+    pub(super) max_tokens: Option<i64>,
+    pub(super) max_completion_tokens: Option<i64>,
+    pub(super) temperature: Option<f32>,
+    pub(super) top_p: Option<f32>,
+    pub(super) top_k: Option<i64>,
+    pub(super) seed: Option<i64>,
+    pub(super) stop: Option<TextOrTexts>,
+    pub(super) n: Option<i64>,
+    pub(super) ignore_eos: Option<bool>,
+    pub(super) response_format: Option<WireResponseFormat>,
+    pub(super) logprobs: Option<bool>,
+    pub(super) top_logprobs: Option<i64>,
+    pub(super) presence_penalty: Option<f32>,
+    pub(super) frequency_penalty: Option<f32>,
+    pub(super) logit_bias: Option<serde_json::Map<String, Value>>,
+    pub(super) tools: Option<Vec<Value>>,
+    pub(super) functions: Option<Vec<Value>>,
+    pub(super) modalities: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct WireStreamOptions {
+    pub(super) include_usage: Option<bool>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct WireResponseFormat {
+    pub(super) r#type: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct WireMessage {
+    pub(super) role: WireRole,
+    pub(super) content: Option<Content>,
+    pub(super) tool_calls: Option<Vec<Value>>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum WireRole {
+    System,
+    Developer,
+    User,
+    Assistant,
+}
+
+#[derive(Deserialize)]
+pub(super) struct WirePart {
+    pub(super) r#type: String,
+    pub(super) text: Option<String>,
+}
+
+/// A message's content: a text, or parts of which only texts are supported.
+pub(super) struct Content(pub(super) String);
+
+/// `stop`: one text or several.
+pub(super) struct TextOrTexts(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct ContentVisitor;
+        impl<'de> Visitor<'de> for ContentVisitor {
+            type Value = Content;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or an array of content parts")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Content, E> {
+                Ok(Content(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content, A::Error> {
+                let mut text = String::new();
+                while let Some(part) = parts.next_element::<WirePart>()? {
+                    match (part.r#type.as_str(), part.text) {
+                        ("text", Some(part)) => text.push_str(&part),
+                        ("text", None) => return Err(de::Error::missing_field("text")),
+                        (other, _) => {
+                            let message =
+                                format!("content parts of type {other:?} are not supported by this model");
+                            return Err(de::Error::custom(message));
+                        }
+                    }
+                }
+                Ok(Content(text))
+            }
+        }
+        input.deserialize_any(ContentVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for TextOrTexts {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct TextsVisitor;
+        impl<'de> Visitor<'de> for TextsVisitor {
+            type Value = TextOrTexts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or an array of strings")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<TextOrTexts, E> {
+                Ok(TextOrTexts(vec![text.to_owned()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<TextOrTexts, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = items.next_element()? {
+                    texts.push(text);
+                }
+                Ok(TextOrTexts(texts))
+            }
+        }
+        input.deserialize_any(TextsVisitor)
+    }
+}
