@@ -80,9 +80,9 @@ fn arithmetic(line: &Line, currency: &str) -> Vec<String> {
     let Some((price, per)) = line.unit_price.as_ref().zip(line.unit_price_per) else {
         return vec![match line.unit.as_str() {
             "millijoules" => {
-                format!("{} J in {} requests", joules(line.quantity), with_separators(line.requests))
+                format!("{} J in {}", joules(line.quantity), requests(line.requests))
             }
-            unit => format!("{quantity} {unit} in {} requests", with_separators(line.requests)),
+            unit => format!("{quantity} {unit} in {}", requests(line.requests)),
         }];
     };
     let product = format!("{quantity} {} × {price} {currency} per {}", line.unit, with_separators(per));
@@ -90,12 +90,16 @@ fn arithmetic(line: &Line, currency: &str) -> Vec<String> {
         return vec![format!("{product} = {}", line.exact)];
     };
     let met = format!(
-        "SLO met by {} of {} requests ({} %, rounded down)",
+        "SLO met by {} of {} ({} %, rounded down)",
         with_separators(attainment.requests_slo_met),
-        with_separators(attainment.requests),
+        requests(attainment.requests),
         attainment.percent_rounded_down
     );
     vec![format!("{product} × {percent} %, given back = {}", line.exact), met]
+}
+
+fn requests(count: u64) -> String {
+    format!("{} {}", with_separators(count), if count == 1 { "request" } else { "requests" })
 }
 
 /// A page that grows line by line.

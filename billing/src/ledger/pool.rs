@@ -148,10 +148,10 @@ impl Pool {
     pub(crate) async fn migrate(&self) -> Result<(), LedgerError> {
         match self {
             // SQLite has no migration lock of its own: the write lock is taken first, and each
-            // migration becomes a savepoint inside.
+            // migration becomes a savepoint inside. `run_direct` as `run` gives a future that is not `Send`.
             Self::Sqlite { writes, .. } => {
                 let mut transaction = writes.begin_with("BEGIN IMMEDIATE").await?;
-                migrator(SQLITE_MIGRATIONS).run(&mut *transaction).await?;
+                migrator(SQLITE_MIGRATIONS).run_direct(None, &mut *transaction, false).await?;
                 transaction.commit().await?;
             }
             Self::Postgres(pool) => migrator(POSTGRES_MIGRATIONS).run(pool).await?,

@@ -1,0 +1,209 @@
+//! How many usage records a second the ledger takes, and how long an invoice over them takes.
+//! Never an assertion about time: it prints a table.
+//! Run by `cargo bench -p billing --bench ledger`; SQLite always, PostgreSQL where it can be started.
+#![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
+
+use std::{
+    error::Error,
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use billing::{
+    invoice,
+    ledger::{Ledger, Limits, NewTenant, Tenant},
+    plan::Plan,
+};
+use domain::{
+    EndReason, EnergySource, JournalId, JournaledRecord, Micros, Millijoules, Period, RecordHash, RequestId,
+    Slo, SloClass, Timestamp, Tokens, UsageRecord,
+};
+use sha2::{Digest as _, Sha256};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Records for each row of the table: some seconds of shipping.
+const RECORDS: u64 = 60_000;
+/// 2026-11-01T00:00:00Z.
+const NOVEMBER: i64 = 1_793_491_200_000_000;
+/// The folder of PostgreSQL's programs on Debian.
+const POSTGRES_PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
+/// An empty cluster answers within seconds.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+fn main() -> Outcome<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let folder = tempfile::tempdir()?;
+    println!("{RECORDS} records of 29 columns, 20 keys, 720 hours; fsync as in production");
+    println!("{:<12} {:>7} {:>12} {:>14} {:>14}", "database", "batch", "records/s", "again/s", "invoice");
+    for batch in [1_000, 5_000] {
+        let url = format!("sqlite://{}/{batch}.db", folder.path().display());
+        runtime.block_on(measure("SQLite", &url, batch))?;
+    }
+    let url = std::env::var("TALLYGATE_TEST_POSTGRES_URL").ok();
+    let server = if url.is_none() { Server::start(folder.path()) } else { Err("a URL was given".into()) };
+    let url = url.or_else(|| server.as_ref().ok().map(Server::url));
+    match (url, &server) {
+        (Some(url), _) => {
+            for batch in [1_000, 5_000] {
+                runtime.block_on(measure("PostgreSQL", &runtime.block_on(fresh(&url))?, batch))?;
+            }
+        }
+        (None, Err(reason)) => println!("PostgreSQL skipped: {reason}"),
+        (None, Ok(_)) => {}
+    }
+    Ok(())
+}
+
+/// A new database beside the one a URL names.
+async fn fresh(url: &str) -> Outcome<String> {
+    use sqlx::Connection as _;
+    let name = format!("bench_{}", uuid::Uuid::new_v4().simple());
+    let mut connection = sqlx::PgConnection::connect(url).await?;
+    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    sqlx::raw_sql(create).execute(&mut connection).await?;
+    let (base, _) = url.rsplit_once('/').ok_or("a URL with a database")?;
+    Ok(format!("{base}/{name}"))
+}
+
+async fn measure(name: &str, url: &str, batch: usize) -> Outcome<()> {
+    let ledger = Ledger::connect(url).await?;
+    let now = Timestamp::from_unix_micros(NOVEMBER);
+    ledger.publish_plan(&Plan::demo()?, now).await?;
+    let new = NewTenant { name: "bench", plan_name: "demo", zone: "Asia/Kolkata", limits: Limits::default() };
+    let tenant = ledger.create_tenant(&new, now).await?;
+    let journal = chain(&tenant)?;
+    let journal_id = journal[0].0.journal_id;
+    let began = Instant::now();
+    for part in journal.chunks(batch) {
+        ledger.ship(journal_id, part).await?;
+    }
+    let first = began.elapsed();
+    let began = Instant::now();
+    for part in journal.chunks(batch) {
+        ledger.ship(journal_id, part).await?;
+    }
+    let again = began.elapsed();
+    let period = Period::month("2026-11", "Asia/Kolkata")?;
+    let began = Instant::now();
+    let invoice = invoice::preview(&ledger, &tenant, &period, now).await?;
+    let billed = began.elapsed();
+    assert!(invoice.records > 0, "the invoice covers what was shipped");
+    let rate = |span: Duration| u128::from(RECORDS) * 1_000_000 / span.as_micros().max(1);
+    println!("{name:<12} {batch:>7} {:>12} {:>14} {:>11} µs", rate(first), rate(again), billed.as_micros());
+    ledger.close().await;
+    Ok(())
+}
+
+fn chain(tenant: &Tenant) -> Outcome<Vec<(JournaledRecord, RecordHash)>> {
+    let journal_id = JournalId::from_uuid(uuid::Uuid::new_v4());
+    let mut hash = RecordHash::GENESIS;
+    let mut entries = Vec::new();
+    let step = 720 * 3_600_000_000 / i64::try_from(RECORDS)?;
+    for sequence in 1..=RECORDS {
+        let finished_at = Timestamp::from_unix_micros(NOVEMBER + i64::try_from(sequence)? * step);
+        let record = record(tenant, sequence, finished_at)?;
+        let journaled = JournaledRecord { journal_id, sequence, previous_hash: hash, record };
+        hash = RecordHash::from_bytes(Sha256::digest(serde_json::to_vec(&journaled)?).into());
+        entries.push((journaled, hash));
+    }
+    Ok(entries)
+}
+
+fn record(tenant: &Tenant, number: u64, finished_at: Timestamp) -> Outcome<UsageRecord> {
+    Ok(UsageRecord {
+        request_id: RequestId::generate(finished_at),
+        tenant_id: tenant.id,
+        key_id: format!("key{}", number % 20).parse()?,
+        model: "demo".parse()?,
+        backend: "local".to_owned(),
+        slo: Slo::of_class(SloClass::Interactive),
+        reason: EndReason::Completed,
+        prompt_tokens: Tokens::new(500 + number % 100),
+        cached_prompt_tokens: Tokens::new(number % 100),
+        output_tokens: Tokens::new(200 + number % 7),
+        reasoning_tokens: Tokens::ZERO,
+        ttft: Some(Micros::new(120_000)),
+        tpot: Some(Micros::new(20_000)),
+        slo_met: !number.is_multiple_of(50),
+        tokens_in_slo: Tokens::new(200),
+        energy: Millijoules::new(number % 5_000),
+        energy_source: EnergySource::Modelled,
+        client_stall: Micros::ZERO,
+        queue: Micros::new(900),
+        started_at: finished_at,
+        finished_at,
+        price_version: "demo@1".parse()?,
+    })
+}
+
+/// A PostgreSQL of our own, with durable commits, stopped when dropped.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start(folder: &Path) -> Outcome<Self> {
+        let program = |name: &str| format!("{POSTGRES_PROGRAMS}/{name}");
+        if !Path::new(&program("postgres")).exists() {
+            return Err(format!("there is no {POSTGRES_PROGRAMS}").into());
+        }
+        let data = folder.join("postgres");
+        // PostgreSQL refuses to run as root: a folder of its own user.
+        let as_user = |command: &str| {
+            let mut runuser = Command::new("runuser");
+            runuser
+                .args(["-u", "postgres", "--", "sh", "-c", command])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            runuser
+        };
+        let given = Command::new("sh")
+            .args([
+                "-c",
+                &format!(
+                    "mkdir -p {0} && chown postgres {0} && chmod 711 {1}",
+                    data.display(),
+                    folder.display()
+                ),
+            ])
+            .status()?;
+        let initdb = format!("{} -D {} -A trust -U postgres", program("initdb"), data.display());
+        if !given.success() || !as_user(&initdb).status()?.success() {
+            return Err("initdb as user postgres failed (only root can become that user)".into());
+        }
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let serve = format!(
+            "exec {} -D {} -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=",
+            program("postgres"),
+            data.display()
+        );
+        let server = Self { child: as_user(&serve).spawn()?, port };
+        let began = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if began.elapsed() > START_LIMIT {
+                return Err("PostgreSQL did not answer within 30 seconds".into());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        Ok(server)
+    }
+
+    fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // SIGTERM reaches postgres through runuser; a benchmark that ends has nothing to lose otherwise.
+        let stopped = Command::new("kill").arg(self.child.id().to_string()).status();
+        if stopped.is_ok() {
+            self.child.wait().ok();
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The ledger, its invoices and the shipper, over SQLite and over PostgreSQL.
+//! Never one database alone: every test of `on_each_database!` runs on both.
+//! Run by `cargo test -p billing --test ledger`; `databases` says how PostgreSQL is found.
+
+#[cfg(test)]
+#[macro_use]
+mod databases;
+#[cfg(test)]
+mod access;
+#[cfg(test)]
+mod guards;
+#[cfg(test)]
+mod invoices;
+#[cfg(test)]
+mod periods;
+#[cfg(test)]
+mod records;
+#[cfg(test)]
+mod shipper;
+#[cfg(test)]
+mod shipping;
