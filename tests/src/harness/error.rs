@@ -2,13 +2,13 @@
 //! Never a failed expectation: those are assertions of the test.
 //! Made by every part of the harness.
 
-use std::{path::PathBuf, process::ExitStatus, time::Duration};
+use std::{fmt, path::PathBuf, process::ExitStatus, time::Duration};
 
 /// The outcome of a step of a test.
 pub type Outcome<T = ()> = Result<T, HarnessError>;
 
 /// Why a step of a test failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum HarnessError {
     /// The operating system refused something.
     #[error("{what}: {source}")]
@@ -78,5 +78,12 @@ impl HarnessError {
     pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
+    }
+}
+
+impl fmt::Debug for HarnessError {
+    /// A failed test prints its error this way: as text for a person, line breaks included.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }

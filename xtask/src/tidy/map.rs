@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use super::{
     Tree, Violation,
     code::{Code, Kind},
+    tree::File,
 };
 
 const RULE: &str = "map";
@@ -106,12 +107,13 @@ impl Known {
     fn in_tree(tree: &Tree) -> Self {
         let mut known = Self::default();
         for (file, code) in tree.code() {
-            known.read(file.member(), code);
+            known.read(file, code);
         }
         known
     }
 
-    fn read(&mut self, member: &str, code: &Code) {
+    fn read(&mut self, file: &File, code: &Code) {
+        let member = file.member();
         for (index, token) in code.tokens.iter().enumerate() {
             if let Some(text) = token.text_content() {
                 self.texts.insert(text.to_owned());
@@ -129,7 +131,7 @@ impl Known {
             if token.kind != Kind::Literal && (is_definition || is_listed) {
                 self.defined.insert((member.to_owned(), name.text.clone()));
             }
-            if token.is_word("fn") && (token.is_test || member == "tests") {
+            if token.is_word("fn") && (token.is_test || file.is_test()) {
                 self.tests.insert(name.text.clone());
             }
         }
