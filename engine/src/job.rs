@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use domain::Tokens;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::EngineError;
 
@@ -19,7 +19,7 @@ pub(crate) const STOP_BYTES_MAX: usize = 1_024;
 const TEMPERATURE_MAX: f32 = 100.0;
 
 /// Who says a message of a chat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// The operator's instructions.
@@ -31,7 +31,7 @@ pub enum Role {
 }
 
 /// One message of a chat.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChatMessage {
     /// Who says it.
     pub role: Role,

@@ -19,7 +19,10 @@ const WINDOW_IDS: usize = 8;
 /// A character has at most four bytes, so at most four ids make one.
 const CHARACTER_IDS_MAX: usize = 4;
 
-/// A window without any whole character this long is garbage; looking back further would help nobody.
+/// Three marks stand for at most nine ids, and three more may be cut from a character at the border.
+const CUT_IDS: usize = 12;
+
+/// A window this long without a clean border is garbage; looking back further would help nobody.
 const WINDOW_IDS_MAX: usize = 64;
 
 /// The ids around the border of certain text.
@@ -28,17 +31,40 @@ pub(crate) struct Detokenizer {
     window: Vec<u32>,
     /// Bytes of the window's text that were let out.
     let_out: usize,
+    /// Bytes of an unfinished character that came as byte tokens.
+    unfinished: Vec<u8>,
 }
 
 impl Detokenizer {
     pub(crate) fn new(vocabulary: Arc<dyn Vocabulary>) -> Self {
-        Self { vocabulary, window: Vec::new(), let_out: 0 }
+        Self { vocabulary, window: Vec::new(), let_out: 0, unfinished: Vec::new() }
     }
 
     /// Takes the next id; gives the text that became certain.
     ///
     /// Errors: the tokenizer's.
     pub(crate) fn push(&mut self, id: u32) -> Result<String, TextError> {
+        if let Some(byte) = self.vocabulary.byte(id) {
+            return self.push_byte(id, byte);
+        }
+        // What was unfinished can no longer become a character.
+        let broken = String::from_utf8_lossy(&std::mem::take(&mut self.unfinished)).into_owned();
+        Ok(broken + &self.push_text(id)?)
+    }
+
+    /// Byte tokens are put together here: decoders take a whole run of them at once and give up on all of
+    /// it for one wrong byte, which a stream cannot take back.
+    fn push_byte(&mut self, id: u32, byte: u8) -> Result<String, TextError> {
+        self.unfinished.push(byte);
+        let (piece, used) = whole_characters(&self.unfinished);
+        self.unfinished.drain(..used);
+        // Only as a neighbour of the text to come.
+        self.window = vec![id];
+        self.let_out = self.vocabulary.decode(&self.window)?.len();
+        Ok(piece)
+    }
+
+    fn push_text(&mut self, id: u32) -> Result<String, TextError> {
         self.window.push(id);
         let text = self.vocabulary.decode(&self.window)?;
         let certain = certain_len(&text);
@@ -46,6 +72,8 @@ impl Detokenizer {
         self.let_out = self.let_out.max(certain);
         if certain == text.len() && self.window.len() >= WINDOW_IDS {
             self.shorten()?;
+        } else if self.window.len() >= WINDOW_IDS_MAX {
+            self.cut(text.len() - certain)?;
         }
         Ok(piece)
     }
@@ -61,12 +89,37 @@ impl Detokenizer {
                 return Ok(());
             }
         }
-        if self.window.len() >= WINDOW_IDS_MAX {
-            self.window.clear();
-            self.let_out = 0;
-        }
+        if self.window.len() >= WINDOW_IDS_MAX { self.cut(0) } else { Ok(()) }
+    }
+
+    /// Keeps the last few ids, of whose text the last `uncertain` bytes were not let out.
+    fn cut(&mut self, uncertain: usize) -> Result<(), TextError> {
+        self.window.drain(..self.window.len() - CUT_IDS);
+        let text = self.vocabulary.decode(&self.window)?;
+        self.let_out = text.len().saturating_sub(uncertain);
         Ok(())
     }
+}
+
+/// The text of the bytes up to an unfinished character, and the number of bytes it is of.
+fn whole_characters(bytes: &[u8]) -> (String, usize) {
+    let mut text = String::new();
+    let mut used = 0;
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        used += chunk.valid().len();
+        let is_last = used + chunk.invalid().len() == bytes.len();
+        let is_unfinished =
+            std::str::from_utf8(chunk.invalid()).is_err_and(|error| error.error_len().is_none());
+        if is_last && is_unfinished {
+            break;
+        }
+        if !chunk.invalid().is_empty() {
+            text.push(REPLACEMENT);
+            used += chunk.invalid().len();
+        }
+    }
+    (text, used)
 }
 
 /// Length of the text without marks at its end that may be an unfinished character.
@@ -74,3 +127,6 @@ fn certain_len(text: &str) -> usize {
     let marks = text.chars().rev().take(UNFINISHED_MARKS_MAX).take_while(|mark| *mark == REPLACEMENT).count();
     text.len() - marks * REPLACEMENT.len_utf8()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 //! Never reads files; it is given their bytes.
 //! Made when a model is loaded, used behind the `Vocabulary` trait.
 
+use std::collections::HashMap;
+
 use tokenizers::Tokenizer;
 
 use super::{TextError, Vocabulary};
@@ -9,6 +11,8 @@ use super::{TextError, Vocabulary};
 /// A tokenizer as the hub's models carry it.
 pub(crate) struct HubVocabulary {
     tokenizer: Tokenizer,
+    /// Tokens such as `<0x0A>`, where the decoder reads them as bytes.
+    bytes: HashMap<u32, u8>,
 }
 
 impl HubVocabulary {
@@ -20,7 +24,8 @@ impl HubVocabulary {
         // A tokenizer saved from training may cut or pad texts; a prompt is taken whole or refused.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|error| error.to_string())?;
-        Ok(Self { tokenizer })
+        let bytes = byte_tokens(&tokenizer);
+        Ok(Self { tokenizer, bytes })
     }
 
     /// The id of a token, special ones included.
@@ -45,4 +50,16 @@ impl Vocabulary for HubVocabulary {
         let text = self.tokenizer.decode(ids, true);
         text.map_err(|error| TextError::Tokenizer { what: error.to_string() })
     }
+
+    fn byte(&self, id: u32) -> Option<u8> {
+        self.bytes.get(&id).copied()
+    }
+}
+
+/// The byte tokens, if decoding one gives its byte and not its name.
+fn byte_tokens(tokenizer: &Tokenizer) -> HashMap<u32, u8> {
+    let find = |byte: u8| Some((tokenizer.token_to_id(&format!("<0x{byte:02X}>"))?, byte));
+    let is_read_as_byte =
+        find(b'A').is_some_and(|(id, _)| tokenizer.decode(&[id], false).is_ok_and(|text| text == "A"));
+    if is_read_as_byte { (0..=u8::MAX).filter_map(find).collect() } else { HashMap::new() }
 }

@@ -58,6 +58,11 @@ pub(crate) trait Vocabulary: Send + Sync {
 
     /// The text of ids, special tokens left out; bytes that are not UTF-8 become U+FFFD.
     fn decode(&self, ids: &[u32]) -> Result<String, TextError>;
+
+    /// The byte that an id stands for, in vocabularies that spell unknown characters byte by byte.
+    fn byte(&self, _: u32) -> Option<u8> {
+        None
+    }
 }
 
 /// A model's text side.

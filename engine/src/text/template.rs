@@ -15,6 +15,9 @@ use crate::job::ChatMessage;
 /// Steps one rendering may take. A long chat needs thousands; a template that loops is cut off.
 const FUEL: u64 = 10_000_000;
 
+/// Widest indentation `tojson` gives. Unit: spaces.
+const INDENT_MAX: usize = 16;
+
 const NAME: &str = "chat";
 
 /// Marks an error that the template raised on purpose.
@@ -119,9 +122,6 @@ fn tojson(value: Value, options: Kwargs) -> Result<String, Error> {
         .map_err(|error| Error::new(ErrorKind::BadSerialization, "tojson").with_source(error))
 }
 
-/// Widest indentation a template gets.
-const INDENT_MAX: usize = 16;
-
 /// One line, with a space after each comma and colon.
 struct Spaced;
 
@@ -146,3 +146,6 @@ impl serde_json::ser::Formatter for Spaced {
         out.write_all(b": ")
     }
 }
+
+#[cfg(test)]
+mod tests;

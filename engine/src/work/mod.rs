@@ -118,14 +118,14 @@ impl Worker {
         if plan.is_empty() {
             return;
         }
+        // The board shows who runs before they can tell that they do.
+        self.report();
         let started_at = Instant::now();
         for assignment in plan.iter().filter(|assignment| assignment.is_first) {
             if let Some(sequence) = self.sequences.get_mut(&assignment.id) {
                 sequence.start(started_at);
             }
         }
-        // The inbox shows queue and running set as they are during the step.
-        self.report();
         let batch = self.batch(&plan);
         let wanted = plan.iter().filter(|assignment| assignment.yields).count();
         let stepped = catch_unwind(AssertUnwindSafe(|| self.runner.step(&batch)));

@@ -2,14 +2,15 @@
 //! Never asserts on time.
 //! Run by `cargo test -p engine`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use domain::ModelName;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
 use super::*;
 use crate::{
-    ChatMessage, Engine, EngineConfig, ModelSource, Role,
+    ChatMessage, Engine, EngineConfig, Event, Finish, Job, ModelSource,
     model::{config, fixture::TinyModel},
 };
 
@@ -262,8 +263,100 @@ fn a_batch_that_does_not_fit_is_refused_before_it_changes_anything() {
     assert_eq!(step(&mut runner, vec![row(0, 0, &[1, 2, 3], 1)]), before);
 }
 
-/// Where the golden files are, if they were made.
-fn golden() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/demo-golden");
-    folder.join("logits.safetensors").exists().then_some(folder)
+/// One chat as transformers rendered, tokenised and continued it.
+#[derive(Deserialize)]
+struct Golden {
+    messages: Vec<ChatMessage>,
+    rendered: String,
+    ids: Vec<u32>,
+    greedy_text: String,
+}
+
+fn golden_file(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/demo-golden").join(name);
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; made by cargo xtask train-demo", path.display()))
+}
+
+fn quads(bytes: &[u8]) -> impl Iterator<Item = [u8; 4]> {
+    bytes.chunks_exact(4).map(|quad| [quad[0], quad[1], quad[2], quad[3]])
+}
+
+fn demo_config() -> EngineConfig {
+    EngineConfig::new(ModelName::new("demo").expect("name"), ModelSource::Demo)
+}
+
+/// Relative to the largest absolute logit of each row.
+const GOLDEN_DISTANCE_MAX: f32 = 1e-4;
+
+#[test]
+fn the_demo_model_computes_what_transformers_computes() {
+    let chats: Vec<Golden> = serde_json::from_slice(&golden_file("prompts.json")).expect("prompts.json");
+    let bytes = golden_file("logits.safetensors");
+    let tensors = SafeTensors::deserialize(&bytes).expect("logits.safetensors");
+    let mut loaded = crate::model::load(&demo_config()).expect("load");
+    assert!(!chats.is_empty());
+    for (number, chat) in chats.iter().enumerate() {
+        let tensor = |part: &str| tensors.tensor(&format!("prompt_{number}.{part}")).expect("tensor");
+        let ids = |part: &str| -> Vec<u32> { quads(tensor(part).data()).map(u32::from_le_bytes).collect() };
+        assert_eq!(ids("ids"), chat.ids);
+        let template = loaded.text.template.as_ref().expect("template");
+        assert_eq!(template.render(&chat.messages).expect("render"), chat.rendered);
+        assert_eq!(loaded.text.prompt(&chat.messages).expect("prompt").ids(), chat.ids);
+
+        let expected: Vec<f32> = quads(tensor("logits").data()).map(f32::from_le_bytes).collect();
+        let [kept, vocabulary] = *tensor("logits").shape() else { panic!("logits are rows") };
+        let batch = Batch { rows: vec![row(0, 0, &chat.ids, kept)] };
+        let found = loaded.runner.step(&batch).expect("step");
+        assert_eq!(found.rows_len(), kept);
+        for (found, expected) in found.rows().zip(expected.chunks_exact(vocabulary)) {
+            assert!(
+                distance(found, expected) < GOLDEN_DISTANCE_MAX,
+                "prompt {number}: {}",
+                distance(found, expected)
+            );
+        }
+        loaded.runner.clear(SlotId(0));
+    }
+}
+
+#[test]
+fn the_demo_model_answers_as_transformers_does() {
+    let chats: Vec<Golden> = serde_json::from_slice(&golden_file("prompts.json")).expect("prompts.json");
+    let bytes = golden_file("logits.safetensors");
+    let tensors = SafeTensors::deserialize(&bytes).expect("logits.safetensors");
+    let engine = Engine::start(demo_config()).expect("start");
+    let submit = |(number, chat): (usize, &Golden)| {
+        let tensor = tensors.tensor(&format!("prompt_{number}.greedy")).expect("tensor");
+        let expected: Vec<u32> = quads(tensor.data()).map(u32::from_le_bytes).collect();
+        let mut job = Job::new(
+            engine.prompt(&chat.messages).expect("prompt"),
+            u32::try_from(expected.len()).expect("small"),
+        );
+        job.sampling.temperature = 0.0;
+        (expected, chat.greedy_text.clone(), engine.submit(job).expect("submit"))
+    };
+    // All at once: together they answer as alone.
+    let running: Vec<_> = chats.iter().enumerate().map(submit).collect();
+    for (expected, greedy_text, mut generation) in running {
+        let (mut ids, mut text) = (Vec::new(), String::new());
+        while let Some(event) = generation.next_blocking() {
+            match event {
+                Event::Started(_) => {}
+                Event::Token(token) => {
+                    ids.push(token.id);
+                    text += &token.text;
+                }
+                Event::Finished(tally) => {
+                    text += &tally.tail;
+                    // Transformers keeps the end token in its list; here it is neither counted nor let out.
+                    let is_ended = expected.len() > ids.len();
+                    assert_eq!(tally.finish, if is_ended { Finish::Stop } else { Finish::Length });
+                }
+            }
+        }
+        assert_eq!(ids, expected[..ids.len()]);
+        assert!(expected.len() - ids.len() <= 1);
+        assert_eq!(text, greedy_text);
+    }
 }
