@@ -34,6 +34,9 @@ const CANCEL_MAX: Duration = Duration::from_secs(5);
 /// How often draining looks at what still runs.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
+/// Open files asked of the system; the hard limit bounds what is given.
+const FILES_WANTED: u64 = 1_048_576;
+
 /// What stops after the last request.
 struct Background {
     ledger: Ledger,
@@ -45,6 +48,7 @@ struct Background {
 /// Serves until a signal comes.
 pub(super) async fn run(config: Config) -> Result<(), CliError> {
     start_logging();
+    raise_file_limit();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ledger = open::ledger(&config).await?;
     let secrets = start::first_start(&ledger, clock.now()).await?;
@@ -83,6 +87,14 @@ fn start_logging() {
     };
     if let Err(error) = outcome {
         out::complain(&format!("logging: {error}"));
+    }
+}
+
+/// Each connection is an open file; the usual soft limit of 1,024 is fewer than one gateway serves.
+fn raise_file_limit() {
+    match rlimit::increase_nofile_limit(FILES_WANTED) {
+        Ok(limit) => tracing::debug!(limit, "open files"),
+        Err(error) => tracing::warn!(error = %error, "the limit of open files stays as it is"),
     }
 }
 
