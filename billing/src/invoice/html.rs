@@ -33,7 +33,7 @@ pub(super) fn render(invoice: &Invoice) -> Result<String, LedgerError> {
     };
     let lines = invoice.lines.iter().map(|line| row(line, &invoice.currency)).collect();
     let page = Page { invoice, title, lines };
-    page.render().map_err(|error| LedgerError::corrupt("invoice", error))
+    page.render().map_err(|error| LedgerError::corrupt("invoice", &error))
 }
 
 fn row<'a>(line: &'a Line, currency: &str) -> Row<'a> {

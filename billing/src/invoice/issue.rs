@@ -82,7 +82,7 @@ pub async fn issue(
             item: &line.item,
             model: line.model.as_deref(),
             price_version: line.price_version.as_deref(),
-            quantity: quantity.map_err(|error| LedgerError::corrupt("quantity", error))?,
+            quantity: quantity.map_err(|error| LedgerError::corrupt("quantity", &error))?,
             unit: &line.unit,
             unit_price: line.unit_price.as_deref(),
             exact: &line.exact,

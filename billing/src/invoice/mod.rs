@@ -178,7 +178,7 @@ impl Invoice {
             return Ok(body.clone());
         }
         let json = serde_json::to_string_pretty(self);
-        json.map(|json| json + "\n").map_err(|error| LedgerError::corrupt("invoice", error))
+        json.map(|json| json + "\n").map_err(|error| LedgerError::corrupt("invoice", &error))
     }
 
     /// Reads an issued invoice back.
@@ -186,7 +186,7 @@ impl Invoice {
     /// Errors: a text that is no invoice.
     pub fn from_issued(body: &str) -> Result<Self, LedgerError> {
         let invoice: Self =
-            serde_json::from_str(body).map_err(|error| LedgerError::corrupt("invoice", error))?;
+            serde_json::from_str(body).map_err(|error| LedgerError::corrupt("invoice", &error))?;
         Ok(Self { issued_body: Some(body.to_owned()), ..invoice })
     }
 

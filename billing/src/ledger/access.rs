@@ -76,7 +76,7 @@ impl Ledger {
         let tenants = tenants::all(&mut transaction).await?;
         let tenants = tenants.into_iter().map(|tenant| {
             let zone = TimeZone::get(&tenant.zone);
-            let zone = zone.map_err(|error| LedgerError::corrupt("time zone", error))?;
+            let zone = zone.map_err(|error| LedgerError::corrupt("time zone", &error))?;
             let versions = by_name.get(tenant.plan_name.as_str()).map_or(&[][..], Vec::as_slice);
             Ok(TenantAccess { schedule: PlanSchedule::new(versions, &zone), tenant })
         });

@@ -224,32 +224,29 @@ impl LedgerError {
     }
 
     /// A stored value that does not read back.
-    pub(crate) fn corrupt(what: &'static str, detail: impl ToString) -> Self {
+    pub(crate) fn corrupt(what: &'static str, detail: &dyn Display) -> Self {
         Self::Corrupt { what, detail: detail.to_string() }
     }
 
     /// Whether the database refused a row because its name or id exists already.
     pub(crate) fn is_taken(&self) -> bool {
-        match self {
-            Self::Database(sqlx::Error::Database(error)) => error.is_unique_violation(),
-            _ => false,
-        }
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
     }
 }
 
 impl From<IdError> for LedgerError {
     fn from(error: IdError) -> Self {
-        Self::corrupt("id", error)
+        Self::corrupt("id", &error)
     }
 }
 
 impl From<MoneyError> for LedgerError {
     fn from(error: MoneyError) -> Self {
-        Self::corrupt("currency", error)
+        Self::corrupt("currency", &error)
     }
 }
 
 /// Reads a name that we stored ourselves.
 pub(crate) fn read_back<T: FromStr<Err: Display>>(what: &'static str, text: &str) -> Result<T, LedgerError> {
-    text.parse().map_err(|error| LedgerError::corrupt(what, error))
+    text.parse().map_err(|error| LedgerError::corrupt(what, &error))
 }

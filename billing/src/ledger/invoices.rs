@@ -70,7 +70,7 @@ impl IssuedInvoice {
             period: Period::new(start, end, &row.zone)?,
             currency: row.currency.parse()?,
             total: MinorUnits::new(row.total_minor),
-            records: u64::try_from(row.records).map_err(|error| LedgerError::corrupt("count", error))?,
+            records: u64::try_from(row.records).map_err(|error| LedgerError::corrupt("count", &error))?,
             issued_at: Timestamp::from_unix_micros(row.issued_unix_us),
             body: row.body,
         })
@@ -141,7 +141,7 @@ pub(crate) async fn insert(
     lines: &[LineColumns<'_>],
 ) -> Result<(), LedgerError> {
     let (subtotal_exact, subtotal_minor) = subtotal;
-    let records = i64::try_from(invoice.records).map_err(|error| LedgerError::corrupt("count", error))?;
+    let records = i64::try_from(invoice.records).map_err(|error| LedgerError::corrupt("count", &error))?;
     let values = [
         Value::Text(&invoice.number),
         Value::Text(ISSUER),

@@ -31,7 +31,7 @@ impl SecretHash {
 
     pub(super) fn from_column(column: &[u8]) -> Result<Self, LedgerError> {
         let bytes = <[u8; 32]>::try_from(column);
-        bytes.map(Self).map_err(|error| LedgerError::corrupt("secret hash", error))
+        bytes.map(Self).map_err(|error| LedgerError::corrupt("secret hash", &error))
     }
 }
 

@@ -74,7 +74,7 @@ struct RecordRow {
 impl StoredRecord {
     fn from_row(row: RecordRow) -> Result<Self, LedgerError> {
         let sequence =
-            u64::try_from(row.sequence).map_err(|error| LedgerError::corrupt("sequence", error))?;
+            u64::try_from(row.sequence).map_err(|error| LedgerError::corrupt("sequence", &error))?;
         let slo = Slo {
             class: read_back("SLO class", &row.slo_class)?,
             ttft: row.ttft_target_us.map(Micros::from_i64).transpose()?,

@@ -106,7 +106,7 @@ struct KeyRow {
 
 impl UsageTotals {
     fn from_row(row: &TotalsRow) -> Result<Self, LedgerError> {
-        let count = |count: i64| u64::try_from(count).map_err(|error| LedgerError::corrupt("tally", error));
+        let count = |count: i64| u64::try_from(count).map_err(|error| LedgerError::corrupt("tally", &error));
         Ok(Self {
             requests: count(row.requests)?,
             requests_slo_met: count(row.requests_slo_met)?,
@@ -266,7 +266,7 @@ fn spans(
     name: impl Fn(&jiff::ZonedDateTime) -> String,
 ) -> Result<Vec<Span>, LedgerError> {
     let out_of_range = || LedgerError::Period(domain::PeriodError::OutOfRange);
-    let zone = TimeZone::get(period.zone()).map_err(|error| LedgerError::corrupt("time zone", error))?;
+    let zone = TimeZone::get(period.zone()).map_err(|error| LedgerError::corrupt("time zone", &error))?;
     let start =
         jiff::Timestamp::from_microsecond(period.start().unix_micros()).map_err(|_| out_of_range())?;
     let mut at = start.to_zoned_datetime(zone);

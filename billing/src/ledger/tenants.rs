@@ -91,7 +91,7 @@ impl Tenant {
 impl Limits {
     pub(super) fn from_columns(columns: [Option<i64>; 3]) -> Result<Self, LedgerError> {
         let limit = |column: Option<i64>| {
-            column.map(u64::try_from).transpose().map_err(|error| LedgerError::corrupt("limit", error))
+            column.map(u64::try_from).transpose().map_err(|error| LedgerError::corrupt("limit", &error))
         };
         Ok(Self {
             requests_per_minute: limit(columns[0])?,

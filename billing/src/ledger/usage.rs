@@ -85,13 +85,13 @@ impl Ledger {
 
 impl JournalCursor {
     fn from_row((sequence, hash): (i64, Vec<u8>)) -> Result<Self, LedgerError> {
-        let sequence = u64::try_from(sequence).map_err(|error| LedgerError::corrupt("sequence", error))?;
+        let sequence = u64::try_from(sequence).map_err(|error| LedgerError::corrupt("sequence", &error))?;
         Ok(Self { sequence, hash: hash_from_column(&hash)? })
     }
 }
 
 pub(super) fn hash_from_column(column: &[u8]) -> Result<RecordHash, LedgerError> {
-    let bytes = <[u8; 32]>::try_from(column).map_err(|error| LedgerError::corrupt("record hash", error))?;
+    let bytes = <[u8; 32]>::try_from(column).map_err(|error| LedgerError::corrupt("record hash", &error))?;
     Ok(RecordHash::from_bytes(bytes))
 }
 
@@ -206,7 +206,7 @@ async fn find_other_record(
 }
 
 fn to_json<T: Serialize>(rows: &[T]) -> Result<String, LedgerError> {
-    serde_json::to_string(rows).map_err(|error| LedgerError::corrupt("batch", error))
+    serde_json::to_string(rows).map_err(|error| LedgerError::corrupt("batch", &error))
 }
 
 fn hex_id(id: Uuid) -> String {

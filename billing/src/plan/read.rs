@@ -327,7 +327,7 @@ fn plain_decimal(field: &str, text: &str, max: u64) -> Result<BigDecimal, PlanPr
         return Err(PlanProblem::TooManyDecimals { field: field(), decimals, decimals_max: DECIMALS_MAX });
     }
     let amount = BigDecimal::from_str(text).map_err(|_| not_decimal())?;
-    if amount > BigDecimal::from(max) {
+    if amount > max {
         return Err(PlanProblem::TooLarge { field: field(), max });
     }
     Ok(amount.normalized())

@@ -81,142 +81,143 @@ fn a_day_begins_at_midnight_of_the_zone() {
     }
 }
 
+/// A line of the good plan, what stands there instead, and the error: its place and its reason.
+const REFUSED: &[(&str, &str, &str, &str)] = &[
+    (
+        "\"0.15\"",
+        "0.15",
+        "10:18",
+        "`input_per_mtok` must be a decimal in quotes, such as \"0.15\", not a float: prices are exact",
+    ),
+    (
+        "\"0.15\"",
+        "1",
+        "10:18",
+        "`input_per_mtok` must be a decimal in quotes, such as \"0.15\", not a whole number: prices are exact",
+    ),
+    ("\"0.15\"", "\"-0.15\"", "10:18", "`input_per_mtok` cannot be negative"),
+    (
+        "\"0.15\"",
+        "\"1e3\"",
+        "10:18",
+        "`input_per_mtok` must be a plain decimal such as \"0.15\", not \"1e3\"",
+    ),
+    (
+        "\"0.15\"",
+        "\"1,5\"",
+        "10:18",
+        "`input_per_mtok` must be a plain decimal such as \"0.15\", not \"1,5\"",
+    ),
+    ("\"0.15\"", "\".5\"", "10:18", "`input_per_mtok` must be a plain decimal such as \"0.15\", not \".5\""),
+    ("\"0.15\"", "\"5.\"", "10:18", "`input_per_mtok` must be a plain decimal such as \"0.15\", not \"5.\""),
+    ("\"0.15\"", "\"\"", "10:18", "`input_per_mtok` must be a plain decimal such as \"0.15\", not \"\""),
+    ("\"0.15\"", "\"+1\"", "10:18", "`input_per_mtok` must be a plain decimal such as \"0.15\", not \"+1\""),
+    (
+        "\"0.15\"",
+        "\"NaN\"",
+        "10:18",
+        "`input_per_mtok` must be a plain decimal such as \"0.15\", not \"NaN\"",
+    ),
+    ("\"0.15\"", "\"٣\"", "10:18", "`input_per_mtok` must be a plain decimal such as \"0.15\", not \"٣\""),
+    ("\"0.15\"", "\"0.1234567891\"", "10:18", "`input_per_mtok` has 10 decimals; at most 9 are allowed"),
+    ("\"0.15\"", "\"1000000001\"", "10:18", "`input_per_mtok` must be at most 1000000000"),
+    ("\"0.15\"", "true", "10:18", "`input_per_mtok` must be a decimal in quotes, not true or false"),
+    ("\"50\"", "\"100.000000001\"", "7:23", "`late_tokens_percent` must be at most 100"),
+    ("\"50\"", "\"-1\"", "7:23", "`late_tokens_percent` cannot be negative"),
+    (
+        "late_tokens_percent",
+        "late_percent",
+        "7:1",
+        "unknown field `late_percent` in [slo_credit]; it may have: late_tokens_percent",
+    ),
+    (
+        "output_per_mtok",
+        "output",
+        "11:1",
+        "unknown field `output` in [[price]]; it may have: model, input_per_mtok, cached_input_per_mtok, \
+         output_per_mtok",
+    ),
+    (
+        "version = 1",
+        "vresion = 1",
+        "2:1",
+        "unknown field `vresion` in the plan; it may have: name, version, currency, effective_from, billed_reasons, \
+         slo, slo_credit, price",
+    ),
+    ("output_per_mtok = \"0.60\"\n", "", "8:1", "[[price]] needs the field `output_per_mtok`"),
+    ("currency = \"USD\"\n", "", "1:1", "the plan needs the field `currency`"),
+    ("[slo]\nclass = \"interactive\"\n", "", "1:1", "the plan needs the field `slo`"),
+    ("version = 1", "version = 0", "2:11", "`version` must be at least 1"),
+    ("version = 1", "version = -1", "2:11", "`version` cannot be negative"),
+    ("version = 1", "version = \"1\"", "2:11", "`version` must be a whole number, not a text"),
+    ("version = 1", "version = 99999999999", "2:11", "`version` must be at most 2147483647"),
+    (
+        "\"USD\"",
+        "\"usd\"",
+        "3:12",
+        "`currency` must be an ISO 4217 code of three capital letters, not \"usd\"",
+    ),
+    ("\"interactive\"", "\"fast\"", "5:9", "`class` must be interactive, standard or batch, not \"fast\""),
+    ("class = \"interactive\"", "class = \"batch\"\nttft_ms = 0", "6:11", "`ttft_ms` must be at least 1"),
+    (
+        "class = \"interactive\"",
+        "class = \"batch\"\ntpot_ms = 0.5",
+        "6:11",
+        "`tpot_ms` must be a whole number, not a float",
+    ),
+    (
+        "class = \"interactive\"",
+        "class = \"batch\"\ntpot_ms = 86400001",
+        "6:11",
+        "`tpot_ms` must be at most 86400000",
+    ),
+    (
+        "name = \"demo\"",
+        "name = \"De mo\"",
+        "1:8",
+        "`name` must be 1 to 63 lower-case letters, digits, - or _, not \"De mo\"",
+    ),
+    (
+        "model = \"demo\"",
+        "model = \"a b\"",
+        "9:9",
+        "`model` must be \"*\" or 1 to 128 letters, digits and . _ : / -, not \"a b\"",
+    ),
+    (
+        "currency = \"USD\"",
+        "currency = \"USD\"\nbilled_reasons = [\"completed\", \"gone\"]",
+        "4:32",
+        "\"gone\" is no end reason; they are: completed, client_gone, deadline",
+    ),
+    (
+        "currency = \"USD\"",
+        "currency = \"USD\"\nbilled_reasons = [\"crashed\"]",
+        "4:19",
+        "requests that end with \"crashed\" are never billed",
+    ),
+    (
+        "currency = \"USD\"",
+        "currency = \"USD\"\nbilled_reasons = [\"completed\", \"completed\"]",
+        "4:32",
+        "the end reason \"completed\" stands here twice",
+    ),
+    (
+        "currency = \"USD\"",
+        "currency = \"USD\"\neffective_from = \"2026-02-30\"",
+        "4:18",
+        "`effective_from` must be a date such as \"2026-01-31\", not \"2026-02-30\"",
+    ),
+    (
+        "currency = \"USD\"",
+        "currency = \"USD\"\neffective_from = 2026-01-01",
+        "4:18",
+        "`effective_from` must be a text in quotes, not a date without quotes",
+    ),
+];
+
 #[test]
 fn errors_name_line_column_and_reason() {
-    let unquoted = |found| {
-        format!(
-            "`input_per_mtok` must be a decimal in quotes, such as \"0.15\", not {found}: prices are exact"
-        )
-    };
-    let plain = |text| format!("`input_per_mtok` must be a plain decimal such as \"0.15\", not {text:?}");
-    let top = "name, version, currency, effective_from, billed_reasons, slo, slo_credit, price";
-    let fields = "model, input_per_mtok, cached_input_per_mtok, output_per_mtok";
-    let rows: &[(&str, &str, &str, String)] = &[
-        ("\"0.15\"", "0.15", "10:18", unquoted("a float")),
-        ("\"0.15\"", "1", "10:18", unquoted("a whole number")),
-        ("\"0.15\"", "\"-0.15\"", "10:18", "`input_per_mtok` cannot be negative".into()),
-        ("\"0.15\"", "\"1e3\"", "10:18", plain("1e3")),
-        ("\"0.15\"", "\"1,5\"", "10:18", plain("1,5")),
-        ("\"0.15\"", "\".5\"", "10:18", plain(".5")),
-        ("\"0.15\"", "\"5.\"", "10:18", plain("5.")),
-        ("\"0.15\"", "\"\"", "10:18", plain("")),
-        ("\"0.15\"", "\"+1\"", "10:18", plain("+1")),
-        ("\"0.15\"", "\"NaN\"", "10:18", plain("NaN")),
-        ("\"0.15\"", "\"٣\"", "10:18", plain("٣")),
-        (
-            "\"0.15\"",
-            "\"0.1234567891\"",
-            "10:18",
-            "`input_per_mtok` has 10 decimals; at most 9 are allowed".into(),
-        ),
-        ("\"0.15\"", "\"1000000001\"", "10:18", "`input_per_mtok` must be at most 1000000000".into()),
-        (
-            "\"0.15\"",
-            "true",
-            "10:18",
-            "`input_per_mtok` must be a decimal in quotes, not true or false".into(),
-        ),
-        ("\"50\"", "\"100.000000001\"", "7:23", "`late_tokens_percent` must be at most 100".into()),
-        ("\"50\"", "\"-1\"", "7:23", "`late_tokens_percent` cannot be negative".into()),
-        (
-            "late_tokens_percent",
-            "late_percent",
-            "7:1",
-            "unknown field `late_percent` in [slo_credit]; it may have: late_tokens_percent".into(),
-        ),
-        (
-            "output_per_mtok",
-            "output",
-            "11:1",
-            format!("unknown field `output` in [[price]]; it may have: {fields}"),
-        ),
-        (
-            "version = 1",
-            "vresion = 1",
-            "2:1",
-            format!("unknown field `vresion` in the plan; it may have: {top}"),
-        ),
-        ("output_per_mtok = \"0.60\"\n", "", "8:1", "[[price]] needs the field `output_per_mtok`".into()),
-        ("currency = \"USD\"\n", "", "1:1", "the plan needs the field `currency`".into()),
-        ("[slo]\nclass = \"interactive\"\n", "", "1:1", "the plan needs the field `slo`".into()),
-        ("version = 1", "version = 0", "2:11", "`version` must be at least 1".into()),
-        ("version = 1", "version = -1", "2:11", "`version` cannot be negative".into()),
-        ("version = 1", "version = \"1\"", "2:11", "`version` must be a whole number, not a text".into()),
-        ("version = 1", "version = 99999999999", "2:11", "`version` must be at most 2147483647".into()),
-        (
-            "\"USD\"",
-            "\"usd\"",
-            "3:12",
-            "`currency` must be an ISO 4217 code of three capital letters, not \"usd\"".into(),
-        ),
-        (
-            "\"interactive\"",
-            "\"fast\"",
-            "5:9",
-            "`class` must be interactive, standard or batch, not \"fast\"".into(),
-        ),
-        (
-            "class = \"interactive\"",
-            "class = \"batch\"\nttft_ms = 0",
-            "6:11",
-            "`ttft_ms` must be at least 1".into(),
-        ),
-        (
-            "class = \"interactive\"",
-            "class = \"batch\"\ntpot_ms = 0.5",
-            "6:11",
-            "`tpot_ms` must be a whole number, not a float".into(),
-        ),
-        (
-            "class = \"interactive\"",
-            "class = \"batch\"\ntpot_ms = 86400001",
-            "6:11",
-            "`tpot_ms` must be at most 86400000".into(),
-        ),
-        (
-            "name = \"demo\"",
-            "name = \"De mo\"",
-            "1:8",
-            "`name` must be 1 to 63 lower-case letters, digits, - or _, not \"De mo\"".into(),
-        ),
-        (
-            "model = \"demo\"",
-            "model = \"a b\"",
-            "9:9",
-            "`model` must be \"*\" or 1 to 128 letters, digits and . _ : / -, not \"a b\"".into(),
-        ),
-        (
-            "currency = \"USD\"",
-            "currency = \"USD\"\nbilled_reasons = [\"completed\", \"gone\"]",
-            "4:32",
-            "\"gone\" is no end reason; they are: completed, client_gone, deadline".into(),
-        ),
-        (
-            "currency = \"USD\"",
-            "currency = \"USD\"\nbilled_reasons = [\"crashed\"]",
-            "4:19",
-            "requests that end with \"crashed\" are never billed".into(),
-        ),
-        (
-            "currency = \"USD\"",
-            "currency = \"USD\"\nbilled_reasons = [\"completed\", \"completed\"]",
-            "4:32",
-            "the end reason \"completed\" stands here twice".into(),
-        ),
-        (
-            "currency = \"USD\"",
-            "currency = \"USD\"\neffective_from = \"2026-02-30\"",
-            "4:18",
-            "`effective_from` must be a date such as \"2026-01-31\", not \"2026-02-30\"".into(),
-        ),
-        (
-            "currency = \"USD\"",
-            "currency = \"USD\"\neffective_from = 2026-01-01",
-            "4:18",
-            "`effective_from` must be a text in quotes, not a date without quotes".into(),
-        ),
-    ];
-    for (line, replacement, place, problem) in rows {
+    for (line, replacement, place, problem) in REFUSED {
         check(&with(line, replacement), &format!("plan.toml:{place}: {problem}"));
     }
 }

@@ -131,11 +131,11 @@ proptest! {
         for (exact, shown) in exact.iter().zip(&shown) {
             let unit = ten_to(currency.exponent());
             let distance = (&exact.0 * unit - BigDecimal::from(shown.get())).abs();
-            prop_assert!(distance < BigDecimal::from(1));
+            prop_assert!(distance < 1);
             let is_opposite = (exact.is_negative() && shown.get() > 0) || (exact.0.is_positive() && shown.get() < 0);
             prop_assert!(!is_opposite && (!exact.0.is_zero() || shown.get() == 0));
         }
-        let mut backwards = exact.clone();
+        let mut backwards = exact;
         backwards.reverse();
         prop_assert_eq!(ExactAmount::sum(&backwards), sum);
     }
@@ -147,6 +147,6 @@ proptest! {
         let down = exact.negated().round_half_away_from_zero(Currency::USD).expect("it fits");
         prop_assert_eq!(up.get(), -down.get());
         let distance = (&exact.0 * BigDecimal::from(100) - BigDecimal::from(up.get())).abs();
-        prop_assert!(distance * BigDecimal::from(2) <= BigDecimal::from(1));
+        prop_assert!(distance * 2 <= 1);
     }
 }

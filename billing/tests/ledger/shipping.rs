@@ -33,10 +33,10 @@ async fn refused(database: &Database, tenant: &Tenant, chain: &Chain, batch: &[E
 }
 
 fn chain_break(error: &LedgerError) -> (u64, ChainBreak) {
-    match error {
-        LedgerError::ChainBroken { sequence, detail, .. } => (*sequence, detail.clone()),
-        other => panic!("not a broken chain: {other}"),
-    }
+    let LedgerError::ChainBroken { sequence, detail, .. } = error else {
+        panic!("not a broken chain: {error}");
+    };
+    (*sequence, detail.clone())
 }
 
 on_each_database! {
@@ -191,7 +191,7 @@ on_each_database! {
         let first = chain.add(huge(1));
         database.ledger.ship(chain.journal_id, std::slice::from_ref(&first)).await.expect("it fits alone");
         let second = chain.add(huge(1));
-        refused(database, &acme, &chain, &[second.clone()]).await;
+        refused(database, &acme, &chain, std::slice::from_ref(&second)).await;
         let mut both = Chain::new();
         let batch = both.add_all([huge(1), huge(1)]);
         refused(database, &acme, &both, &batch).await;
