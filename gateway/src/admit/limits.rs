@@ -116,8 +116,12 @@ impl Limits {
 
     /// Takes one request and its tokens from every limit of the tenant and the key, or from none.
     ///
-    /// Errors: the first limit that has no room; nothing was taken then.
-    pub fn admit(&self, ask: &Ask, now: Instant) -> Result<(Reservation, Permit, LimitViews), Exceeded> {
+    /// Errors: the first limit that has no room, with the limits as they stand; nothing was taken then.
+    pub fn admit(
+        &self,
+        ask: &Ask,
+        now: Instant,
+    ) -> Result<(Reservation, Permit, LimitViews), (Exceeded, LimitViews)> {
         let now_us = self.micros(now);
         let state = Arc::clone(locked(&self.tenants).entry(ask.tenant_id).or_default());
         let views = {
@@ -125,8 +129,14 @@ impl Limits {
             let tenant = &mut *guard;
             let key = tenant.keys.entry(ask.key_id.clone()).or_default();
             let mut scopes = [(Scope::Tenant, &ask.tenant, &mut tenant.tenant), (Scope::Key, &ask.key, key)];
-            for (scope, limits, state) in &mut scopes {
-                state.check(*scope, limits, ask.tokens, now_us)?;
+            for (_, limits, state) in &mut scopes {
+                state.drain(limits, now_us);
+            }
+            let exceeded = scopes
+                .iter()
+                .find_map(|(scope, limits, state)| state.find_exceeded(*scope, limits, ask.tokens));
+            if let Some(exceeded) = exceeded {
+                return Err((exceeded, views(&scopes)));
             }
             for (_, limits, state) in &mut scopes {
                 state.take(limits, ask.tokens);
@@ -150,31 +160,39 @@ impl Limits {
 }
 
 impl ScopeState {
-    fn check(&mut self, scope: Scope, limits: &LimitSet, tokens: u64, now_us: u64) -> Result<(), Exceeded> {
+    fn drain(&mut self, limits: &LimitSet, now_us: u64) {
+        let rows =
+            [(limits.requests_per_minute, &mut self.requests), (limits.tokens_per_minute, &mut self.tokens)];
+        for (limit, bucket) in rows {
+            if let Some(limit) = limit {
+                bucket.drain(limit, now_us);
+            }
+        }
+    }
+
+    /// The first limit without room.
+    fn find_exceeded(&self, scope: Scope, limits: &LimitSet, tokens: u64) -> Option<Exceeded> {
         let rows = [
-            (Limiter::RequestsPerMinute, limits.requests_per_minute, &mut self.requests, 1),
-            (Limiter::TokensPerMinute, limits.tokens_per_minute, &mut self.tokens, tokens),
+            (Limiter::RequestsPerMinute, limits.requests_per_minute, &self.requests, 1),
+            (Limiter::TokensPerMinute, limits.tokens_per_minute, &self.tokens, tokens),
         ];
         for (limiter, limit, bucket, cost) in rows {
             let Some(limit) = limit else { continue };
-            bucket.drain(limit, now_us);
             let wait = bucket.wait(limit, cost);
             if wait != Some(Duration::ZERO) {
                 let remaining = bucket.view(limit).remaining;
-                return Err(Exceeded { limiter, scope, limit, remaining, cost, retry_after: wait });
+                return Some(Exceeded { limiter, scope, limit, remaining, cost, retry_after: wait });
             }
         }
-        match limits.concurrency {
-            Some(limit) if self.running >= limit => Err(Exceeded {
-                limiter: Limiter::Concurrency,
-                scope,
-                limit,
-                remaining: 0,
-                cost: 1,
-                retry_after: (limit > 0).then_some(CONCURRENCY_RETRY),
-            }),
-            _ => Ok(()),
-        }
+        let limit = limits.concurrency.filter(|limit| self.running >= *limit)?;
+        Some(Exceeded {
+            limiter: Limiter::Concurrency,
+            scope,
+            limit,
+            remaining: 0,
+            cost: 1,
+            retry_after: (limit > 0).then_some(CONCURRENCY_RETRY),
+        })
     }
 
     /// An unlimited scope counts nothing but what runs: a bucket that never drains must not fill.
@@ -291,7 +309,8 @@ mod tests {
 
     impl Table {
         fn admit(&self, after_ms: u64) -> Result<(Reservation, Permit, LimitViews), Exceeded> {
-            self.limits.admit(&self.ask, self.origin + Duration::from_millis(after_ms))
+            let admitted = self.limits.admit(&self.ask, self.origin + Duration::from_millis(after_ms));
+            admitted.map_err(|(exceeded, _)| exceeded)
         }
     }
 

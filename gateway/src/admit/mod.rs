@@ -51,9 +51,9 @@ pub enum Refusal {
         /// Most tokens a prompt may have.
         prompt_max: u64,
     },
-    /// A limit is used up.
+    /// A limit is used up; with all limits as they stand.
     #[error("{}", limit_text(.0))]
-    Limit(Exceeded),
+    Limit(Exceeded, LimitViews),
     /// The journal can take no new record.
     #[error("no new requests are taken at the moment: usage cannot be recorded")]
     Journal(#[source] JournalError),
@@ -68,8 +68,20 @@ impl Refusal {
         match self {
             Self::ModelNotAllowed(_) | Self::ModelNotPriced(_) => Fault::Forbidden,
             Self::PromptTooLong { .. } => Fault::Invalid,
-            Self::Limit(_) => Fault::Limited,
+            Self::Limit(..) => Fault::Limited,
             Self::Journal(_) | Self::Draining => Fault::Overloaded,
+        }
+    }
+
+    /// The limits as they stand, where they were looked at.
+    pub fn limit_views(&self) -> LimitViews {
+        match self {
+            Self::Limit(_, views) => *views,
+            Self::ModelNotAllowed(_)
+            | Self::ModelNotPriced(_)
+            | Self::PromptTooLong { .. }
+            | Self::Journal(_)
+            | Self::Draining => LimitViews::default(),
         }
     }
 
@@ -79,7 +91,7 @@ impl Refusal {
             Self::ModelNotAllowed(_) => "model_not_allowed",
             Self::ModelNotPriced(_) => "model_not_priced",
             Self::PromptTooLong { .. } => "context_length_exceeded",
-            Self::Limit(_) => "rate_limit_exceeded",
+            Self::Limit(..) => "rate_limit_exceeded",
             Self::Journal(_) => "usage_unrecordable",
             Self::Draining => "shutting_down",
         }
@@ -184,7 +196,9 @@ impl Admitter {
             key: key.limits,
             tokens: demand.prompt_tokens.get().saturating_add(u64::from(output_tokens_max)),
         };
-        let (reservation, permit, views) = self.limits.admit(&ask, demand.started).map_err(Refusal::Limit)?;
+        let admitted = self.limits.admit(&ask, demand.started);
+        let (reservation, permit, views) =
+            admitted.map_err(|(exceeded, views)| Refusal::Limit(exceeded, views))?;
         let subject = Subject {
             request_id: demand.request_id,
             tenant_id: tenant.id,

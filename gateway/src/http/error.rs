@@ -183,7 +183,7 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let base = Self::new(refusal.fault(), refusal.code(), refusal.to_string());
         match refusal {
-            Refusal::Limit(exceeded) => Self {
+            Refusal::Limit(exceeded, _) => Self {
                 retry_after: exceeded.retry_after,
                 is_retry_useless: exceeded.retry_after.is_none(),
                 ..base
@@ -234,14 +234,15 @@ mod tests {
     #[test]
     fn a_limit_says_who_what_and_when() {
         let exceeded = |retry_after| {
-            ApiError::from(Refusal::Limit(Exceeded {
+            let exceeded = Exceeded {
                 limiter: Limiter::TokensPerMinute,
                 scope: Scope::Key,
                 limit: 100,
                 remaining: 40,
                 cost: 70,
                 retry_after,
-            }))
+            };
+            ApiError::from(Refusal::Limit(exceeded, LimitViews::default()))
         };
         let soon = exceeded(Some(Duration::from_millis(1_500)));
         let response = soon.to_response();

@@ -10,7 +10,7 @@ use actix_web::{
     web,
 };
 use domain::Micros;
-use engine::Job;
+use engine::{Job, Prompt};
 
 use super::{request::ChatRequest, response::Envelope, sse::EventStream};
 use crate::{
@@ -25,6 +25,9 @@ use crate::{
 
 /// A body that has not arrived by then is given up. Slow uplinks send a megabyte in it.
 const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Longest text tokenized on the connection's own thread: about a millisecond of work. Unit: bytes.
+const INLINE_PROMPT_BYTES_MAX: usize = 32 * 1_024;
 
 /// Everything needed to answer once the request runs.
 struct Running {
@@ -82,13 +85,13 @@ async fn start(
     request: &HttpRequest,
     app: &App,
     principal: &Principal,
-    chat: ChatRequest,
+    mut chat: ChatRequest,
     started: Instant,
 ) -> Result<Running, (ApiError, LimitViews)> {
     let bare = |error: ApiError| (error, LimitViews::default());
     let name = chat.model.as_str().to_owned();
     let backend = app.backends.find(&chat.model).ok_or_else(|| bare(ApiError::no_model(&name)))?;
-    let prompt = backend.engine.prompt(&chat.messages).map_err(|error| bare(error.into()))?;
+    let prompt = prompt(backend, &mut chat).await.map_err(bare)?;
     let started_at = app.clock.now();
     let demand = Demand {
         request_id: request_id(request, app),
@@ -97,8 +100,10 @@ async fn start(
         started,
         started_at,
     };
-    let admission =
-        app.admitter.admit(principal, backend, &demand).map_err(|refusal| bare(refusal.into()))?;
+    let admission = app.admitter.admit(principal, backend, &demand).map_err(|refusal| {
+        let views = refusal.limit_views();
+        (refusal.into(), views)
+    })?;
     let limits = admission.limit_views();
     let job = job(app, principal, &admission, chat, prompt);
     let mut pieces = run(app, backend, admission, job).map_err(|error| (error, limits))?;
@@ -110,13 +115,21 @@ async fn start(
     }
 }
 
-fn job(
-    app: &App,
-    principal: &Principal,
-    admission: &Admission,
-    chat: ChatRequest,
-    prompt: engine::Prompt,
-) -> Job {
+/// Renders and counts the prompt; a long one beside the connections of this thread, which would wait for it.
+async fn prompt(backend: &Backend, chat: &mut ChatRequest) -> Result<Prompt, ApiError> {
+    let messages = std::mem::take(&mut chat.messages);
+    let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
+    if bytes <= INLINE_PROMPT_BYTES_MAX {
+        return Ok(backend.engine.prompt(&messages)?);
+    }
+    let engine = backend.engine.clone();
+    match web::block(move || engine.prompt(&messages)).await {
+        Ok(prompt) => Ok(prompt?),
+        Err(_) => Err(ApiError::from_failure(Failure::Engine)),
+    }
+}
+
+fn job(app: &App, principal: &Principal, admission: &Admission, chat: ChatRequest, prompt: Prompt) -> Job {
     let (_, scope) = principal.tenant().id.as_uuid().as_u64_pair();
     Job {
         prompt,
