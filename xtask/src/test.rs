@@ -184,7 +184,15 @@ impl Test {
             ]);
             light.arg("--").args(&self.filters);
             let mut heavy = cargo(root, target);
-            heavy.args(["test", "--package", HEAVY_PACKAGE, "--no-fail-fast", "--", "--test-threads=1"]);
+            heavy.args([
+                "test",
+                "--package",
+                HEAVY_PACKAGE,
+                "--no-fail-fast",
+                "--",
+                "--test-threads=1",
+                "--show-output",
+            ]);
             heavy.args(&self.filters);
             commands.extend([light, heavy]);
         }
