@@ -98,6 +98,7 @@ impl TinyModel {
 
     fn serialize(&self, is_in: impl Fn(&str) -> bool) -> Vec<u8> {
         let bytes = |values: &[f32]| -> Vec<u8> {
+            #[expect(clippy::wildcard_enum_match_arm, reason = "tests write these element types only")]
             let one = |value: &f32| match self.dtype {
                 Dtype::F16 => half::f16::from_f32(*value).to_le_bytes().to_vec(),
                 Dtype::BF16 => half::bf16::from_f32(*value).to_le_bytes().to_vec(),

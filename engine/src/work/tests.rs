@@ -1,6 +1,8 @@
 //! The engine's thread through the public door, on the simulated device.
 //! Never sleeps to wait for a result: each test reads events until the end.
 //! Run by `cargo test -p engine`.
+//!
+//! Long because each promise of the door has its own test, and all share the readers at the top.
 
 use std::time::{Duration, Instant};
 

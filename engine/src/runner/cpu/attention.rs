@@ -56,8 +56,38 @@ pub(super) fn attend(
     mixed
 }
 
-/// One token's one head.
+/// One token's one head, with the widest registers this machine has. The sums are the same with all.
 fn attend_one(
+    query: &[f32],
+    place: Place<'_>,
+    kv_dim: usize,
+    offset: usize,
+    scores: &mut Vec<f32>,
+    out: &mut [f32],
+) {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") {
+        // SAFETY: the machine has what the function is compiled for.
+        return unsafe { attend_one_wide(query, place, kv_dim, offset, scores, out) };
+    }
+    attend_one_plain(query, place, kv_dim, offset, scores, out);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn attend_one_wide(
+    query: &[f32],
+    place: Place<'_>,
+    kv_dim: usize,
+    offset: usize,
+    scores: &mut Vec<f32>,
+    out: &mut [f32],
+) {
+    attend_one_plain(query, place, kv_dim, offset, scores, out);
+}
+
+#[inline(always)]
+fn attend_one_plain(
     query: &[f32],
     place: Place<'_>,
     kv_dim: usize,
@@ -67,21 +97,26 @@ fn attend_one(
 ) {
     let head_dim = query.len();
     let scale = 1.0 / (head_dim as f32).sqrt();
-    let keys = place.keys.chunks_exact(kv_dim).map(|key| &key[offset..offset + head_dim]);
     scores.clear();
-    scores.extend(keys.map(|key| dot(query, key) * scale));
+    scores.resize(place.keys.len() / kv_dim, 0.0);
+    // A plain loop: closures are not compiled for the wide registers of the function around them.
+    for (score, key) in scores.iter_mut().zip(place.keys.chunks_exact(kv_dim)) {
+        *score = dot(query, &key[offset..offset + head_dim]) * scale;
+    }
     let score_max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     scores.iter_mut().for_each(|score| *score = (*score - score_max).exp());
     let total: f32 = scores.iter().sum();
-    let values = place.values.chunks_exact(kv_dim).map(|value| &value[offset..offset + head_dim]);
     out.fill(0.0);
-    for (score, value) in scores.iter().zip(values) {
-        out.iter_mut().zip(value).for_each(|(out, value)| *out += score * value);
+    for (score, value) in scores.iter().zip(place.values.chunks_exact(kv_dim)) {
+        for (out, value) in out.iter_mut().zip(&value[offset..offset + head_dim]) {
+            *out += score * value;
+        }
     }
     out.iter_mut().for_each(|out| *out /= total);
 }
 
 /// Always sums in the same order, whatever the machine.
+#[inline(always)]
 fn dot(left: &[f32], right: &[f32]) -> f32 {
     let mut lanes = [0.0_f32; LANES];
     let (left_chunks, right_chunks) = (left.chunks_exact(LANES), right.chunks_exact(LANES));

@@ -68,7 +68,7 @@ fn spaces_and_byte_tokens_of_sentencepiece_models_come_out_right() {
         assert_eq!(fallback.decode(&ids).expect("decode"), expected);
         assert_eq!(pieces(&fallback, &ids).concat(), expected);
     }
-    let long = [vec![a, e].repeat(40), euro.to_vec(), vec![the].repeat(40)].concat();
+    let long = [[a, e].repeat(40), euro.to_vec(), [the].repeat(40)].concat();
     assert_eq!(pieces(&fallback, &long).concat(), fallback.decode(&long).expect("decode"));
     let broken = [vec![a], euro.to_vec(), vec![0x80, 0xE2, 0x82], vec![b, 0xE2]].concat();
     assert_eq!(
