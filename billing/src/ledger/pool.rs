@@ -16,7 +16,7 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use super::LedgerError;
+use super::{LedgerError, sql};
 
 /// Connections to PostgreSQL. The request path uses none: shipping, snapshots and the command line share these.
 const POSTGRES_CONNECTIONS_MAX: u32 = 8;
@@ -150,7 +150,7 @@ impl Pool {
             // SQLite has no migration lock of its own: the write lock is taken first, and each
             // migration becomes a savepoint inside. `run_direct` as `run` gives a future that is not `Send`.
             Self::Sqlite { writes, .. } => {
-                let mut transaction = writes.begin_with("BEGIN IMMEDIATE").await?;
+                let mut transaction = writes.begin_with(sql::BEGIN_WRITE_SQLITE).await?;
                 migrator(SQLITE_MIGRATIONS).run_direct(None, &mut *transaction, false).await?;
                 transaction.commit().await?;
             }
@@ -163,16 +163,16 @@ impl Pool {
     pub(crate) async fn read(&self) -> Result<Transaction, LedgerError> {
         Ok(match self {
             Self::Sqlite { reads, .. } => Transaction::Sqlite(reads.begin().await?),
-            Self::Postgres(pool) => Transaction::Postgres(
-                pool.begin_with("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?,
-            ),
+            Self::Postgres(pool) => Transaction::Postgres(pool.begin_with(sql::BEGIN_READ_POSTGRES).await?),
         })
     }
 
     /// A transaction that may write. SQLite: holds the write lock from the start, so it never has to retry.
     pub(crate) async fn write(&self) -> Result<Transaction, LedgerError> {
         Ok(match self {
-            Self::Sqlite { writes, .. } => Transaction::Sqlite(writes.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite { writes, .. } => {
+                Transaction::Sqlite(writes.begin_with(sql::BEGIN_WRITE_SQLITE).await?)
+            }
             Self::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
         })
     }

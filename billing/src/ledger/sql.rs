@@ -1,11 +1,16 @@
 //! Every statement of the ledger, written once where both databases agree.
-//! Never a value: those are bound as `$1`, `$2`, …
+//! Never a value: those are bound as `$1`, `$2` and so on.
 //! Called by the parts of the ledger, through `pool::Transaction`.
 //!
 //! Bulk statements take one JSON text instead of thousands of placeholders: SQLite is quadratic in
 //! numbered placeholders, and one text serves both databases (docs/adr/0002-ledger-store.md).
 
 use super::pool::Statement;
+
+/// SQLite: takes the write lock at once, so that no statement inside has to wait or be tried again.
+pub(super) const BEGIN_WRITE_SQLITE: &str = "BEGIN IMMEDIATE";
+/// PostgreSQL: every statement inside sees one state.
+pub(super) const BEGIN_READ_POSTGRES: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
 pub(super) const REVISION: Statement =
     Statement::both("SELECT value FROM ledger_counters WHERE name = 'revision'");
