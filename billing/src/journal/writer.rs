@@ -2,7 +2,7 @@
 //! Never waits to gather more, never retries a sync, and never reads what it wrote.
 //! Started by `recover`, fed through `intake`.
 //!
-//! Above 400 lines, because the order of write, sync, publish and failure is one argument and reads as one.
+//! Long because the order of write, sync, publish and failure is one argument and reads as one.
 
 use std::{
     collections::VecDeque,
