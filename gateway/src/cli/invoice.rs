@@ -4,9 +4,13 @@
 
 use std::{fs, path::PathBuf};
 
-use billing::invoice::{self, Invoice};
+use billing::{
+    invoice::{self, Invoice},
+    journal,
+    ledger::Ledger,
+};
 use clap::{Args, ValueEnum};
-use domain::{Clock as _, SystemClock};
+use domain::{Clock as _, Period, SystemClock};
 
 use super::{CliError, open, out, usage};
 use crate::config::Config;
@@ -41,6 +45,9 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
     let tenant = open::tenant(&ledger, &arguments.tenant).await?;
     let period = usage::period_of(&tenant, arguments.period.as_deref())?;
     let now = SystemClock.now();
+    if arguments.issue {
+        refuse_unshipped(config, &ledger, &period).await?;
+    }
     let invoice: Invoice = match arguments.issue {
         true => invoice::issue(&ledger, &tenant, &period, now).await?,
         false => invoice::preview(&ledger, &tenant, &period, now).await?,
@@ -59,4 +66,29 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
         }
     }
     Ok(())
+}
+
+/// An issued invoice never changes, so nothing of its period may still be on its way to the ledger.
+///
+/// Errors: records of this machine's journal that finished before the period's end and are not shipped.
+async fn refuse_unshipped(config: &Config, ledger: &Ledger, period: &Period) -> Result<(), CliError> {
+    let folder = config.journal_folder();
+    if !folder.exists() {
+        return Ok(());
+    }
+    let shipped = ledger.journal_cursor(journal::identity(&folder)?).await?.sequence;
+    let mut waiting: u64 = 0;
+    for record in journal::read_all(&folder)? {
+        let (journaled, _) = record?;
+        if journaled.sequence > shipped && journaled.record.finished_at < period.end() {
+            waiting += 1;
+        }
+    }
+    match waiting {
+        0 => Ok(()),
+        _ => Err(CliError::Usage(format!(
+            "{waiting} usage records of the period are in the journal and not yet in the ledger; \
+             start `tallygate serve`, which ships them, and issue the invoice then"
+        ))),
+    }
 }
