@@ -251,10 +251,15 @@ impl Life {
     }
 }
 
-/// Every record of the ledger, by the number of the request that its prompt's length tells.
+/// Whether a client left before the engine began: nothing was computed, so the record counts nothing.
+fn is_unbegun(record: &Value) -> bool {
+    record["record"]["prompt_tokens"] == 0
+}
+
+/// Every record of the ledger that counts anything, by the number of the request that its prompt's length tells.
 fn by_request(records: &[Value], prompt_of_first: u64) -> BTreeMap<usize, &Value> {
     let mut found = BTreeMap::new();
-    for record in records {
+    for record in records.iter().filter(|record| !is_unbegun(record)) {
         let prompt = record["record"]["prompt_tokens"].as_u64().expect("a count");
         let index = usize::try_from(prompt - prompt_of_first).expect("a small number");
         assert!(index < REQUESTS, "a record of no request: {record}");
@@ -297,6 +302,28 @@ fn check_request(index: usize, seen: &Seen, killed: Option<Instant>, record: Opt
         }
         Seen::Refused => assert!(record.is_none(), "{context}"),
     }
+}
+
+/// Records that count nothing belong to clients that left at once and have no other record; each client has one.
+fn check_unbegun(
+    records: &[Value],
+    seen: &BTreeMap<usize, (Seen, Option<Instant>)>,
+    by_request: &BTreeMap<usize, &Value>,
+) {
+    let unbegun: Vec<_> = records.iter().filter(|record| is_unbegun(record)).collect();
+    for record in &unbegun {
+        let record = &record["record"];
+        assert_eq!(
+            (&record["reason"], &record["output_tokens"]),
+            (&"client_gone".into(), &0.into()),
+            "{record}"
+        );
+    }
+    let left_at_once = |(index, (seen, _)): &(&usize, &(Seen, Option<Instant>))| {
+        matches!(seen, Seen::Left { received: 0, .. }) && !by_request.contains_key(index)
+    };
+    let left = seen.iter().filter(left_at_once).count();
+    assert!(unbegun.len() <= left, "{} records count nothing, {left} clients left at once", unbegun.len());
 }
 
 /// Walks the journal's files as an auditor would: SHA-256 over each close line's JSON, carried by the next.
@@ -415,6 +442,7 @@ fn check(installation: &Installation, seen: &BTreeMap<usize, (Seen, Option<Insta
     for (index, (seen, killed)) in seen {
         check_request(*index, seen, *killed, by_request.get(index).copied());
     }
+    check_unbegun(&records, seen, &by_request);
     let ids: HashSet<_> = records.iter().map(|record| record["record"]["request_id"].to_string()).collect();
     assert_eq!(ids.len(), records.len(), "no request id twice");
     check_chain(installation.folder(), records.len())?;
