@@ -9,7 +9,7 @@ use std::{
 };
 
 use sqlx::{
-    FromRow, PgPool, Postgres, Sqlite, SqlitePool,
+    Connection as _, FromRow, PgPool, Postgres, Sqlite, SqlitePool,
     migrate::{Migration, MigrationType, Migrator},
     postgres::{PgPoolOptions, PgRow},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
@@ -124,8 +124,13 @@ impl Pool {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(SQLITE_BUSY)
             .foreign_keys(true);
+        // A full disk makes SQLite roll back by itself; the ROLLBACK that follows then fails, and the driver
+        // counts the connection as inside a transaction for good. Such a connection is closed and replaced.
         let pool = |connections| {
-            SqlitePoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT)
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         };
         let open = |source| LedgerError::Unreachable { place: path.display().to_string(), source };
         let writes = pool(1).connect_with(options.clone()).await.map_err(open)?;
@@ -276,5 +281,52 @@ fn create_private(path: &Path) -> Result<(), LedgerError> {
     match opened {
         Ok(_) => Ok(()),
         Err(source) => Err(LedgerError::File { path: PathBuf::from(path), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ledger::{Ledger, Limits, NewTenant},
+        plan::Plan,
+    };
+
+    /// Fills the file up to its present size plus a few pages, as a full disk would.
+    async fn fill(ledger: &Ledger) -> LedgerError {
+        let mut transaction = ledger.write().await.expect("a transaction");
+        let count: (i64,) = transaction.row(Statement::both("PRAGMA page_count"), &[]).await.expect("pages");
+        let limit = format!("PRAGMA max_page_count = {}", count.0 + 4);
+        let Transaction::Sqlite(connection) = &mut transaction else { panic!("a SQLite file") };
+        sqlx::raw_sql(sqlx::AssertSqlSafe(limit)).execute(&mut **connection).await.expect("a limit");
+        let text = "x".repeat(100_000);
+        let small = Statement::both("INSERT INTO journal_cursors VALUES (zeroblob(16), 1, zeroblob(32))");
+        transaction.execute(small, &[]).await.expect("a small row fits");
+        // Of one row into a table without triggers: SQLite then undoes the whole transaction, not the statement.
+        let wide = Statement::both(
+            "INSERT INTO tallies_hourly
+             VALUES (zeroblob(16), 0, $1, 'm', 's', 'r', 'v', 'e', 1, 1, 0, 0, 0, 0, 0, 0, 0)",
+        );
+        transaction.execute(wide, &[Value::Text(&text)]).await.expect_err("it is full")
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_stops_only_the_write_it_meets() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("ledger.db").display());
+        let ledger = Ledger::connect(&url).await.expect("a ledger");
+        let now = domain::Timestamp::from_unix_micros(0);
+        ledger.publish_plan(&Plan::demo().expect("the demo plan"), now).await.expect("published");
+        for name in ["first", "second"] {
+            let full = fill(&ledger).await;
+            assert!(full.to_string().contains("full"), "{full}");
+            let new = NewTenant { name, plan_name: "demo", zone: "UTC", limits: Limits::default() };
+            ledger.create_tenant(&new, now).await.expect("there is room again");
+        }
+        assert_eq!(ledger.tenants().await.expect("read").len(), 2);
+        let mut transaction = ledger.read().await.expect("a transaction");
+        let count = "SELECT (SELECT COUNT(*) FROM journal_cursors) + (SELECT COUNT(*) FROM tallies_hourly)";
+        let left: (i64,) = transaction.row(Statement::both(count), &[]).await.expect("a number");
+        assert_eq!(left.0, 0, "the failed transactions left nothing");
     }
 }
