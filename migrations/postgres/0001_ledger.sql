@@ -140,6 +140,7 @@ CREATE TABLE invoices (
     subtotal_minor BIGINT NOT NULL,
     total_minor BIGINT NOT NULL,
     records BIGINT NOT NULL CHECK (records >= 0),
+    lines BIGINT NOT NULL CHECK (lines >= 0),
     issued_unix_us BIGINT NOT NULL CHECK (issued_unix_us >= period_end_unix_us),
     body TEXT NOT NULL,
     UNIQUE (issuer, serial),
@@ -209,3 +210,15 @@ END;
 $$;
 CREATE TRIGGER invoices_one_per_instant BEFORE INSERT ON invoices
 FOR EACH ROW EXECUTE FUNCTION tallygate_one_invoice_per_instant();
+
+-- All lines of an invoice come with it, from 1 to as many as it says; so later there is no place left.
+CREATE FUNCTION tallygate_no_more_lines() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM invoices WHERE number = NEW.number AND NEW.position <= lines) THEN
+        RAISE EXCEPTION 'an issued invoice takes no more lines' USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END;
+$$;
+CREATE TRIGGER invoice_lines_keep_count BEFORE INSERT ON invoice_lines
+FOR EACH ROW EXECUTE FUNCTION tallygate_no_more_lines();

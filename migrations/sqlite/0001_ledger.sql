@@ -140,6 +140,7 @@ CREATE TABLE invoices (
     subtotal_minor INTEGER NOT NULL,
     total_minor INTEGER NOT NULL,
     records INTEGER NOT NULL CHECK (records >= 0),
+    lines INTEGER NOT NULL CHECK (lines >= 0),
     issued_unix_us INTEGER NOT NULL CHECK (issued_unix_us >= period_end_unix_us),
     body TEXT NOT NULL,
     UNIQUE (issuer, serial),
@@ -209,3 +210,8 @@ BEGIN SELECT RAISE(ABORT, 'a line of an issued invoice is never deleted'); END;
 CREATE TRIGGER invoice_lines_keep_replace BEFORE INSERT ON invoice_lines
 WHEN EXISTS (SELECT 1 FROM invoice_lines WHERE number = NEW.number AND position = NEW.position)
 BEGIN SELECT RAISE(ABORT, 'a line of an issued invoice never changes'); END;
+-- All lines of an invoice come with it, from 1 to as many as it says; so later there is no place left.
+-- An invoice must be there also for clients that do not check foreign keys.
+CREATE TRIGGER invoice_lines_keep_count BEFORE INSERT ON invoice_lines
+WHEN NOT EXISTS (SELECT 1 FROM invoices WHERE number = NEW.number AND NEW.position <= lines)
+BEGIN SELECT RAISE(ABORT, 'an issued invoice takes no more lines'); END;

@@ -142,6 +142,7 @@ pub(crate) async fn insert(
 ) -> Result<(), LedgerError> {
     let (subtotal_exact, subtotal_minor) = subtotal;
     let records = i64::try_from(invoice.records).map_err(|error| LedgerError::corrupt("count", &error))?;
+    let line_count = i64::try_from(lines.len()).map_err(|error| LedgerError::corrupt("count", &error))?;
     let values = [
         Value::Text(&invoice.number),
         Value::Text(ISSUER),
@@ -155,6 +156,7 @@ pub(crate) async fn insert(
         Value::Int(subtotal_minor.get()),
         Value::Int(invoice.total.get()),
         Value::Int(records),
+        Value::Int(line_count),
         Value::Int(invoice.issued_at.unix_micros()),
         Value::Text(&invoice.body),
     ];

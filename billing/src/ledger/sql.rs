@@ -279,8 +279,9 @@ pub(super) const INVOICES_OF_TENANT: Statement =
 pub(super) const INVOICE_BY_NUMBER: Statement = invoices!("WHERE number = $1");
 pub(super) const INSERT_INVOICE: Statement = Statement::both(
     "INSERT INTO invoices (number, issuer, serial, tenant_id, period_start_unix_us, period_end_unix_us, zone,
-                           currency, subtotal_exact, subtotal_minor, total_minor, records, issued_unix_us, body)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                           currency, subtotal_exact, subtotal_minor, total_minor, records, lines, issued_unix_us,
+                           body)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
 );
 pub(super) const INSERT_INVOICE_LINE: Statement = Statement::both(
     "INSERT INTO invoice_lines (number, position, kind, item, model, price_version, quantity, unit, unit_price,

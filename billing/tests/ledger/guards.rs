@@ -24,6 +24,7 @@ const BOTH: &[(&str, &str)] = &[
     ("UPDATE plans SET currency = 'EUR'", "the currency of a plan never changes"),
     ("UPDATE tenants SET currency = 'EUR'", "the currency of a tenant never changes"),
     ("UPDATE invoices SET total_minor = 0", "an issued invoice never changes"),
+    ("UPDATE invoices SET lines = lines + 1", "an issued invoice never changes"),
     ("UPDATE invoices SET body = '{}'", "an issued invoice never changes"),
     ("DELETE FROM invoices", "an issued invoice"),
     ("UPDATE invoice_lines SET displayed_minor = 0", "a line of an issued invoice never changes"),
@@ -32,14 +33,30 @@ const BOTH: &[(&str, &str)] = &[
     (
         "INSERT INTO invoices SELECT 'TG-000009', issuer, 9, tenant_id, period_start_unix_us + 1,
                     period_end_unix_us, zone, currency, subtotal_exact, subtotal_minor, total_minor, records,
-                    issued_unix_us, body FROM invoices",
+                    lines, issued_unix_us, body FROM invoices",
         "already has an issued invoice",
     ),
     (
         "INSERT INTO invoices SELECT 'TG-000009', issuer, 9, tenant_id, period_end_unix_us,
                     issued_unix_us + 1, zone, currency, subtotal_exact, subtotal_minor, total_minor, records,
-                    issued_unix_us, body FROM invoices",
+                    lines, issued_unix_us, body FROM invoices",
         "check",
+    ),
+    // One more line at the end, lines for the whole invoice again, and a line of an invoice that is not there yet.
+    (
+        "INSERT INTO invoice_lines SELECT number, MAX(position) + 1, 'charge', 'output', 'demo', 'demo@1', 1, 'tokens',
+                    '0.60', '9.99', 999 FROM invoice_lines GROUP BY number",
+        "takes no more lines",
+    ),
+    (
+        "INSERT INTO invoice_lines SELECT number, position + 1000, kind, item, model, price_version, quantity, unit,
+                    unit_price, exact, displayed_minor FROM invoice_lines",
+        "takes no more lines",
+    ),
+    (
+        "INSERT INTO invoice_lines VALUES ('TG-000002', 1, 'charge', 'output', 'demo', 'demo@1', 1, 'tokens',
+                    '0.60', '9.99', 999)",
+        "takes no more lines",
     ),
     ("UPDATE tallies_hourly SET requests = -1", "check"),
     ("UPDATE tallies_hourly SET late_tokens = late_tokens + 1", "check"),
@@ -58,7 +75,7 @@ const ONLY_SQLITE: &[(&str, &str)] = &[
             ),
             (
                 "INSERT OR REPLACE INTO invoices SELECT number, issuer, serial, tenant_id, period_start_unix_us,
-                    period_end_unix_us, zone, currency, '0', 0, 0, records, issued_unix_us, '{}' FROM invoices",
+                    period_end_unix_us, zone, currency, '0', 0, 0, records, lines, issued_unix_us, '{}' FROM invoices",
                 "already has an issued invoice",
             ),
             (
