@@ -2,9 +2,12 @@
 //! Never blocks the engine: the channel has room for every event the job can cause.
 //! Made by `Engine::submit`; each accepted job ends in exactly one `Event::Finished`.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
 use domain::{EnergySource, Micros, Millijoules, Tokens};
@@ -42,6 +45,8 @@ pub struct Token {
     pub id: u32,
     /// Text that became certain with it. May be empty: half a character, or text that may yet become a stop string.
     pub text: String,
+    /// When the engine produced it; waiting for whoever reads the generation is not counted.
+    pub at: Instant,
 }
 
 /// What a job used and how it ended.

@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
+use billing::ship::ShipStatus;
 use domain::{Clock, Timestamp};
+use tokio::sync::watch;
 
 use crate::{admit::Admitter, authenticate::Authenticator, dispatch::Backends, stream::Streams};
 
@@ -34,6 +36,8 @@ pub struct App {
     pub request_time_max: Duration,
     /// Whether the ledger answered when it was last asked.
     pub is_ledger_near: Arc<AtomicBool>,
+    /// How records reach the ledger.
+    pub shipping: watch::Receiver<ShipStatus>,
 }
 
 /// Whether requests would be served now.
@@ -52,7 +56,7 @@ impl App {
         let is_draining = self.admitter.is_draining();
         let mut parts = vec![
             ("journal".to_owned(), journal.as_ref().map_or_else(ToString::to_string, |()| "ok".to_owned())),
-            ("ledger".to_owned(), if self.is_ledger_near() { "ok" } else { "degraded" }.to_owned()),
+            ("ledger".to_owned(), self.ledger_state()),
             ("requests".to_owned(), if is_draining { "draining" } else { "ok" }.to_owned()),
         ];
         let mut are_engines_ready = true;
@@ -69,7 +73,14 @@ impl App {
         Readiness { is_ready: journal.is_ok() && !is_draining && are_engines_ready, parts }
     }
 
-    fn is_ledger_near(&self) -> bool {
-        self.is_ledger_near.load(Ordering::Relaxed)
+    fn ledger_state(&self) -> String {
+        let failures = self.shipping.borrow().failures;
+        match (self.is_ledger_near.load(Ordering::Relaxed), failures) {
+            (true, 0) => "ok".to_owned(),
+            (false, 0) => "degraded: away".to_owned(),
+            (_, failures) => {
+                format!("degraded: shipping failed {failures} times, records wait in the journal")
+            }
+        }
     }
 }

@@ -61,12 +61,21 @@ pub struct Meter {
     tokens: u64,
     tokens_in_slo: u64,
     stall: Micros,
+    stalled_until: Option<Instant>,
 }
 
 impl Meter {
     /// Starts with nothing delivered.
     pub fn new(subject: Subject) -> Self {
-        Self { subject, first: None, last: Micros::ZERO, tokens: 0, tokens_in_slo: 0, stall: Micros::ZERO }
+        Self {
+            subject,
+            first: None,
+            last: Micros::ZERO,
+            tokens: 0,
+            tokens_in_slo: 0,
+            stall: Micros::ZERO,
+            stalled_until: None,
+        }
     }
 
     /// What is measured.
@@ -74,9 +83,13 @@ impl Meter {
         &self.subject
     }
 
-    /// One more token is handed to the connection at `now`.
-    pub fn token(&mut self, now: Instant) {
-        let at = self.elapsed(now);
+    /// One more token is handed to the connection at `now`, which the engine had produced at `produced`.
+    ///
+    /// A token that waited behind a client that did not read counts from when it was produced: the engine never
+    /// waits for a client, so that is when the client would have had it.
+    pub fn token(&mut self, produced: Instant, now: Instant) {
+        let waited_for_client = self.stalled_until.is_some_and(|until| produced < until);
+        let at = self.elapsed(if waited_for_client { produced } else { now });
         if self.first.is_none() {
             self.first = Some(at);
         }
@@ -88,9 +101,11 @@ impl Meter {
         self.tokens += 1;
     }
 
-    /// The client did not read for this long.
-    pub fn stalled(&mut self, span: Micros) {
+    /// The client did not read between these instants.
+    pub fn stalled(&mut self, from: Instant, until: Instant) {
+        let span = Micros::from_duration(until.saturating_duration_since(from));
         self.stall = Micros::new(self.stall.get().saturating_add(span.get()));
+        self.stalled_until = Some(until);
     }
 
     /// Tokens handed over so far.
@@ -98,10 +113,8 @@ impl Meter {
         Tokens::new(self.tokens)
     }
 
-    /// Time since the request was read, without the client's stalls.
-    fn elapsed(&self, now: Instant) -> Micros {
-        let whole = Micros::from_duration(now.saturating_duration_since(self.subject.started));
-        whole.checked_sub(self.stall).unwrap_or(Micros::ZERO)
+    fn elapsed(&self, at: Instant) -> Micros {
+        Micros::from_duration(at.saturating_duration_since(self.subject.started))
     }
 
     /// The measurement so far, for the journal.
@@ -206,7 +219,8 @@ mod tests {
         let origin = Instant::now();
         let mut meter = meter(origin);
         for ms in at_ms {
-            meter.token(origin + Duration::from_millis(*ms));
+            let at = origin + Duration::from_millis(*ms);
+            meter.token(at, at);
         }
         let end = origin + Duration::from_millis(at_ms.last().copied().unwrap_or(0));
         let tokens = u64::try_from(at_ms.len()).expect("few");
@@ -236,15 +250,18 @@ mod tests {
     #[test]
     fn a_stalled_client_counts_against_nobody() {
         let origin = Instant::now();
+        let at = |ms| origin + Duration::from_millis(ms);
         let mut meter = meter(origin);
-        meter.token(origin + Duration::from_millis(10));
-        meter.stalled(Micros::from_millis(60_000));
-        meter.token(origin + Duration::from_millis(60_020));
-        let end = origin + Duration::from_millis(60_020);
-        let record = meter.finish(count(2), EndReason::Completed, end, Timestamp::from_unix_micros(2));
-        assert!(record.slo_met);
-        assert_eq!(record.tpot, Some(Micros::new(10_000)));
+        meter.token(at(10), at(10));
+        meter.stalled(at(15), at(60_015));
+        // Produced in time while the client slept, produced late while it slept, and produced after it woke.
+        meter.token(at(20), at(60_020));
+        meter.token(at(50_000), at(60_020));
+        meter.token(at(60_030), at(60_031));
+        let record = meter.finish(count(4), EndReason::Completed, at(60_031), Timestamp::from_unix_micros(2));
         assert_eq!((record.tokens_in_slo.get(), record.client_stall.get()), (2, 60_000_000));
+        assert_eq!(record.tpot, Some(Micros::new(20_007_000)));
+        assert!(!record.slo_met, "the engine's own gaps were too long");
     }
 
     #[test]

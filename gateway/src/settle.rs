@@ -11,20 +11,24 @@ use crate::admit::Reservation;
 #[must_use = "the last bytes of the answer may leave now"]
 #[derive(Debug)]
 pub struct Settled {
-    record: UsageRecord,
+    journaled: Journaled,
 }
 
 impl Settled {
     /// What was used.
     pub fn record(&self) -> &UsageRecord {
-        &self.record
+        self.journaled.record()
     }
 }
 
 /// Closes the reservation with the tokens the record counts.
-pub fn settle(reservation: Reservation, journaled: &Journaled) -> Settled {
-    let record = journaled.record().clone();
+///
+/// # Panics
+/// When the record is not of the request that made the reservation.
+pub fn settle(reservation: Reservation, journaled: Journaled) -> Settled {
+    let record = journaled.record();
+    assert_eq!(record.request_id, reservation.request_id(), "a record settles its own request");
     let tokens_used = record.prompt_tokens.get().saturating_add(record.output_tokens.get());
     reservation.settle(tokens_used);
-    Settled { record }
+    Settled { journaled }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::harness::{Chat, Installation, Outcome, Server, create_database};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A simulated engine under the priced name: slow enough to be interrupted, fast enough to test with.
 const SIMULATED: &str =
@@ -13,6 +14,19 @@ const SIMULATED: &str =
 
 /// The shipper commits within a second; a busy machine takes longer.
 const SHIPPED_MAX: Duration = Duration::from_secs(30);
+
+/// A running server takes a change of keys over within two seconds; a busy machine takes longer.
+const TAKEN_OVER_MAX: Duration = Duration::from_secs(10);
+
+/// Waits until a new key opens.
+async fn known(server: &Server, key: &str) -> Outcome {
+    let asked = Instant::now();
+    while server.chat(key).get("/models").await?.status != 200 {
+        assert!(asked.elapsed() < TAKEN_OVER_MAX, "a new key is not known");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
 
 /// A started server and the key it printed.
 async fn first_start(installation: &mut Installation) -> Outcome<(Server, String)> {
@@ -99,8 +113,20 @@ async fn an_answer_its_record_and_its_invoice_agree() -> Outcome {
         assert_eq!(record["slo_met"], usage["tallygate"]["slo_met"], "{id}");
         assert_eq!(record["reason"], "completed", "{id}");
     }
-    let text = installation.run(&["invoice", "demo"])?;
-    assert!(text.to_lowercase().contains("draft"), "{text}");
+    let sum = |field: &str| records.iter().filter_map(|record| record["record"][field].as_u64()).sum::<u64>();
+    let printed = installation.run(&["invoice", "demo", "--format", "json"])?;
+    let invoice: Value = serde_json::from_str(&printed).unwrap_or_default();
+    let quantity = |item: &str| {
+        let lines = invoice["lines"].as_array().cloned().unwrap_or_default();
+        let line = lines
+            .iter()
+            .find(|line| line["description"].as_str().is_some_and(|text| text.contains(item)))
+            .cloned();
+        line.unwrap_or_default()["quantity"].as_u64()
+    };
+    assert_eq!(quantity("input tokens"), Some(sum("prompt_tokens")), "{printed}");
+    assert_eq!(quantity("output tokens"), Some(sum("output_tokens")), "{printed}");
+    assert_eq!(invoice["status"], "draft", "{printed}");
     installation.run(&["verify-journal"])?;
     Ok(())
 }
@@ -108,7 +134,10 @@ async fn an_answer_its_record_and_its_invoice_agree() -> Outcome {
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_requests_consume_nothing() -> Outcome {
     let mut installation = Installation::new(SIMULATED)?;
-    let (server, key) = first_start(&mut installation).await?;
+    let (server, _) = first_start(&mut installation).await?;
+    let limits = ["--requests-per-minute", "6", "--tokens-per-minute", "6000", "--concurrency", "1"];
+    let key = installation.create_key("demo", &limits)?;
+    known(&server, &key).await?;
     let good = Chat::request("hello", 3);
     let with = |field: &str, value: Value| {
         let mut request = good.clone();
@@ -122,6 +151,12 @@ async fn refused_requests_consume_nothing() -> Outcome {
         (&key, with("max_tokens", json!(0)), 400, "invalid_value"),
         (&key, with("n", json!(2)), 400, "unsupported_value"),
         (&key, with("max_tokens", json!("3")), 400, "invalid_value"),
+        (
+            &key,
+            with("messages", json!([{"role": "user", "content": "x".repeat(9_000)}])),
+            400,
+            "context_length_exceeded",
+        ),
         (&"tg-0-0".to_owned(), good.clone(), 401, ""),
         (&String::new(), good.clone(), 401, ""),
     ];
@@ -133,7 +168,13 @@ async fn refused_requests_consume_nothing() -> Outcome {
         assert!(!answer.header("x-request-id").is_empty(), "{request}");
     }
     // One good request after them: its record is the only one, and no other will come.
-    assert_eq!(server.chat(&key).send(&good).await?.status, 200);
+    let answer = server.chat(&key).send(&good).await?;
+    assert_eq!(answer.status, 200);
+    let remaining = |name: &str| answer.header(name).to_owned();
+    assert_eq!(remaining("x-ratelimit-remaining-requests"), "5", "the refused ones took no request");
+    let reserved = answer.body["usage"]["prompt_tokens"].as_u64().unwrap_or(0) + 3;
+    let left: u64 = remaining("x-ratelimit-remaining-tokens").parse().unwrap_or(0);
+    assert_eq!(left, 6_000 - reserved, "the refused ones took no tokens");
     assert!(server.stop().await?.success());
     let records = records(&installation, 1).await?;
     assert_eq!(records.len(), 1, "{records:#?}");
@@ -252,9 +293,64 @@ async fn routes_without_a_key_tell_nothing_of_tenants() -> Outcome {
         let key_id = key.split('-').nth(1).unwrap_or_default();
         assert!(!text.contains(key_id), "{path}");
     }
-    for path in ["/models", "/models/demo", "/models/no", "/chat/completions"] {
-        let answer = server.chat("").get(path).await?;
-        assert!([401, 405].contains(&answer.status.as_u16()), "{path}: {}", answer.status);
+    let revoked = installation.create_key("demo", &[])?;
+    known(&server, &revoked).await?;
+    installation.run(&["key", "revoke", revoked.split('-').nth(1).unwrap_or_default()])?;
+    let asked = Instant::now();
+    while server.chat(&revoked).get("/models").await?.status == 200 {
+        assert!(asked.elapsed() < TAKEN_OVER_MAX, "a revoked key still opens");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    let wrong = format!("{key}x");
+    for key in ["", "nonsense", wrong.as_str(), revoked.as_str()] {
+        let chat = server.chat(key);
+        for path in ["/models", "/models/demo", "/models/no"] {
+            assert_eq!(chat.get(path).await?.status, 401, "{path} with {key:?}");
+        }
+        assert_eq!(chat.send(&Chat::request("hello", 3)).await?.status, 401, "chat with {key:?}");
+    }
+    Ok(())
+}
+
+/// A stream so long that it fills every buffer on its way to a client that does not read.
+const ENDLESS: &str = "[server]\ndrain_seconds = 1\n\
+    [[model]]\nname = \"demo\"\nsource = \"sim\"\n\
+    [model.sim]\ndecode_step_us = 0\ncontext_tokens_max = 1000000\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_stops_is_not_told_that_it_has_all() -> Outcome {
+    let mut installation = Installation::new(ENDLESS)?;
+    let (mut server, key) = first_start(&mut installation).await?;
+    let mut request = Chat::request("go on", 60_000);
+    (request["stream"], request["ignore_eos"]) = (json!(true), json!(true));
+    let body = request.to_string();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {key}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let address = server.origin().trim_start_matches("http://").to_owned();
+    let io = |what: &str| tests::harness::HarnessError::io(what.to_owned());
+    let socket = tokio::net::TcpSocket::new_v4().map_err(io("socket"))?;
+    socket.set_recv_buffer_size(4_096).map_err(io("socket"))?;
+    let address = address.parse().map_err(|_| io("address")(std::io::ErrorKind::InvalidInput.into()))?;
+    let mut client = socket.connect(address).await.map_err(io("connect"))?;
+    client.write_all(format!("{head}{body}").as_bytes()).await.map_err(io("send"))?;
+    // Long enough for the engine to be done and the buffers to be full; then the server must stop.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    server.signal(libc::SIGTERM);
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let mut received = Vec::new();
+    // The server may cut the connection: what came before counts.
+    client.read_to_end(&mut received).await.ok();
+    assert!(server.ended().await?.success());
+    let received = String::from_utf8_lossy(&received);
+    let parts = received.matches("\"content\":\"").count();
+    assert!(parts > 100 && parts < 60_000, "the test must fill the buffers: {parts} parts came");
+    assert!(
+        !received.contains("[DONE]") && !received.contains("\"finish_reason\":\"length\""),
+        "{parts} parts"
+    );
+    let records = records(&installation, 1).await?;
+    assert_eq!(records[0]["record"]["reason"], "engine_error", "{records:#?}");
     Ok(())
 }

@@ -115,7 +115,7 @@ impl Sequence {
         let matched = self.stop.push(&text);
         self.known.push(id);
         self.output_tokens += 1;
-        self.outlet.token(Token { id, text: matched.text });
+        self.outlet.token(Token { id, text: matched.text, at: Instant::now() });
         if matched.is_stopped {
             Verdict::EndsWithToken(Finish::Stop)
         } else if self.output_tokens >= self.output_tokens_max {

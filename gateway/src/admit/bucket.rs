@@ -50,9 +50,13 @@ impl Bucket {
         self.level += u128::from(cost) * MINUTE_US;
     }
 
-    /// Gives back what was taken and not used.
-    pub(super) fn give_back(&mut self, cost: u64) {
-        self.level = self.level.saturating_sub(u128::from(cost) * MINUTE_US);
+    /// Gives back what was taken and not used, `held_us` after it was taken.
+    ///
+    /// What has drained since counts as drained from this very taking, so that nothing frees room twice.
+    pub(super) fn give_back(&mut self, taken: u64, unused: u64, limit: u64, held_us: u64) {
+        let drained = u128::from(held_us) * u128::from(limit);
+        let left = (u128::from(taken) * MINUTE_US).saturating_sub(drained);
+        self.level = self.level.saturating_sub(left.min(u128::from(unused) * MINUTE_US));
     }
 
     /// What clients are told.
@@ -118,10 +122,23 @@ mod tests {
     fn what_was_not_used_comes_back() {
         let mut bucket = Bucket::default();
         bucket.take(100);
-        bucket.give_back(40);
+        bucket.give_back(100, 40, 100, 0);
         assert_eq!(bucket.view(100).remaining, 40);
-        bucket.give_back(1_000);
+        bucket.give_back(1_000, 1_000, 100, 0);
         assert_eq!(bucket.view(100).remaining, 100);
+    }
+
+    #[test]
+    fn what_has_drained_does_not_come_back() {
+        // Taken, unused, seconds held at 60 per minute; expected: what comes back.
+        for (taken, unused, seconds, expected) in
+            [(10, 9, 0, 9), (10, 9, 4, 6), (10, 2, 4, 2), (10, 9, 20, 0)]
+        {
+            let mut bucket = Bucket::default();
+            bucket.take(60);
+            bucket.give_back(taken, unused, 60, seconds * SECOND_US);
+            assert_eq!(bucket.view(60).remaining, expected, "{taken} {unused} {seconds}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::{KeyId, TenantId};
+use domain::{KeyId, RequestId, TenantId};
 
 use super::bucket::{Bucket, LimitView};
 
@@ -72,6 +72,8 @@ pub struct LimitViews {
 /// Who asks, and under which limits.
 #[derive(Clone, Debug)]
 pub struct Ask {
+    /// The request.
+    pub request_id: RequestId,
     /// The tenant.
     pub tenant_id: TenantId,
     /// The key.
@@ -122,7 +124,7 @@ impl Limits {
         ask: &Ask,
         now: Instant,
     ) -> Result<(Reservation, Permit, LimitViews), (Exceeded, LimitViews)> {
-        let now_us = self.micros(now);
+        let now_us = micros_between(self.origin, now);
         let state = Arc::clone(locked(&self.tenants).entry(ask.tenant_id).or_default());
         let views = {
             let mut guard = locked(&state);
@@ -143,13 +145,9 @@ impl Limits {
             }
             views(&scopes)
         };
-        let guard = Guard { state, ask: ask.clone() };
+        let guard = Guard { state, ask: ask.clone(), origin: self.origin, taken_at_us: now_us };
         let permit = Permit { guard: guard.clone() };
-        Ok((Reservation { guard, tokens_used: None }, permit, views))
-    }
-
-    fn micros(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.origin).as_micros()).unwrap_or(u64::MAX)
+        Ok((Reservation { guard, tokens_used: None, is_closed: false }, permit, views))
     }
 
     /// Requests running now, over all tenants.
@@ -222,6 +220,8 @@ fn views(scopes: &[(Scope, &LimitSet, &mut ScopeState)]) -> LimitViews {
 struct Guard {
     state: Arc<Mutex<TenantState>>,
     ask: Ask,
+    origin: Instant,
+    taken_at_us: u64,
 }
 
 impl Guard {
@@ -243,29 +243,53 @@ impl Guard {
 pub struct Reservation {
     guard: Guard,
     tokens_used: Option<u64>,
+    is_closed: bool,
 }
 
 impl Reservation {
+    /// Whose reservation it is.
+    pub fn request_id(&self) -> RequestId {
+        self.guard.ask.request_id
+    }
+
     /// Keeps the request and the tokens it used; gives back the rest of what was reserved.
-    pub fn settle(mut self, tokens_used: u64) {
+    pub fn settle(self, tokens_used: u64) {
+        self.settle_at(tokens_used, Instant::now());
+    }
+
+    fn settle_at(mut self, tokens_used: u64, now: Instant) {
         self.tokens_used = Some(tokens_used);
+        self.give_back(now);
+        self.is_closed = true;
+    }
+
+    /// What has drained away since it was taken is gone already and is not given back a second time.
+    fn give_back(&self, now: Instant) {
+        let reserved = self.guard.ask.tokens;
+        let unused = reserved.saturating_sub(self.tokens_used.unwrap_or(0));
+        let is_void = self.tokens_used.is_none();
+        let held_us = micros_between(self.guard.origin, now).saturating_sub(self.guard.taken_at_us);
+        self.guard.each_scope(|limits, state| {
+            if let Some(limit) = limits.tokens_per_minute {
+                state.tokens.give_back(reserved, unused, limit, held_us);
+            }
+            if let (true, Some(limit)) = (is_void, limits.requests_per_minute) {
+                state.requests.give_back(1, 1, limit, held_us);
+            }
+        });
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let reserved = self.guard.ask.tokens;
-        let unused = reserved.saturating_sub(self.tokens_used.unwrap_or(0));
-        let is_void = self.tokens_used.is_none();
-        self.guard.each_scope(|limits, state| {
-            if limits.tokens_per_minute.is_some() {
-                state.tokens.give_back(unused);
-            }
-            if is_void && limits.requests_per_minute.is_some() {
-                state.requests.give_back(1);
-            }
-        });
+        if !self.is_closed {
+            self.give_back(Instant::now());
+        }
     }
+}
+
+fn micros_between(from: Instant, until: Instant) -> u64 {
+    u64::try_from(until.saturating_duration_since(from).as_micros()).unwrap_or(u64::MAX)
 }
 
 /// A place among the requests that run at the same time; freed when dropped.
@@ -303,8 +327,10 @@ mod tests {
     fn table(tenant: LimitSet, key: LimitSet) -> Table {
         let origin = Instant::now();
         let tenant_id = TenantId::generate(domain::Timestamp::from_unix_micros(1));
+        let request_id = RequestId::generate(domain::Timestamp::from_unix_micros(1));
         let key_id = KeyId::new("k").expect("a key id");
-        Table { limits: Limits::new(origin), origin, ask: Ask { tenant_id, key_id, tenant, key, tokens: 10 } }
+        let ask = Ask { request_id, tenant_id, key_id, tenant, key, tokens: 10 };
+        Table { limits: Limits::new(origin), origin, ask }
     }
 
     impl Table {
@@ -335,12 +361,31 @@ mod tests {
     fn settlement_gives_back_what_was_not_used() {
         let table = table(limits(None, Some(30), None), LimitSet::default());
         let (first, _permit, _) = table.admit(0).expect("room");
-        first.settle(4);
+        first.settle_at(4, table.origin);
         let (second, _permit, views) = table.admit(0).expect("room");
         assert_eq!(views.tokens.map(|view| view.remaining), Some(16));
         drop(second);
         let (_reservation, _permit, views) = table.admit(0).expect("a void request used nothing");
-        assert_eq!(views.tokens.map(|view| view.remaining), Some(16));
+        // The moments until the drop have drained a fraction of a token, which is not given back again.
+        assert!(views.tokens.is_some_and(|view| (15..=16).contains(&view.remaining)), "{views:?}");
+    }
+
+    #[test]
+    fn what_has_drained_is_not_given_back_again() {
+        let table = table(limits(None, Some(60), None), LimitSet::default());
+        let (slow, _permit, _) = table.admit(0).expect("room");
+        // Ten seconds drain the ten tokens that the slow request reserved.
+        let (second, _permit, _) = table.admit(10_000).expect("room");
+        slow.settle_at(1, table.origin + Duration::from_secs(10));
+        let (_third, _permit, views) = table.admit(10_000).expect("room");
+        assert_eq!(
+            views.tokens.map(|view| view.remaining),
+            Some(40),
+            "two of ten are held, nothing came back"
+        );
+        second.settle_at(1, table.origin + Duration::from_secs(10));
+        let (_fourth, _permit, views) = table.admit(10_000).expect("room");
+        assert_eq!(views.tokens.map(|view| view.remaining), Some(39), "nine of the second came back");
     }
 
     #[test]

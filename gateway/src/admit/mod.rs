@@ -8,7 +8,7 @@ mod limits;
 use std::{sync::Arc, time::Instant};
 
 use billing::journal::{Journal, JournalError};
-use domain::{Fault, ModelName, RequestId, Timestamp, Tokens};
+use domain::{Fault, ModelName, RequestId, TenantId, Timestamp, Tokens};
 
 use crate::{
     authenticate::Principal,
@@ -120,6 +120,8 @@ fn limit_text(exceeded: &Exceeded) -> String {
 #[must_use = "stream it, or what it took is given back as if it had never been"]
 #[derive(Debug)]
 pub struct Admission {
+    /// Who asked.
+    principal: Principal,
     /// What the meter needs.
     pub(crate) subject: Subject,
     /// What it took from the per-minute limits.
@@ -140,6 +142,11 @@ impl Admission {
     /// The limits as they stand now, for response headers.
     pub fn limit_views(&self) -> LimitViews {
         self.views
+    }
+
+    /// Whose request.
+    pub fn tenant_id(&self) -> TenantId {
+        self.principal.tenant().id
     }
 
     /// Which request.
@@ -182,14 +189,15 @@ impl Admitter {
     /// Errors: the first reason against it.
     pub fn admit(
         &self,
-        principal: &Principal,
+        principal: Principal,
         backend: &Backend,
         demand: &Demand,
     ) -> Result<Admission, Refusal> {
-        self.check(principal, backend)?;
+        self.check(&principal, backend)?;
         let output_tokens_max = output_tokens_max(backend, demand)?;
         let (tenant, key) = (principal.tenant(), principal.key());
         let ask = Ask {
+            request_id: demand.request_id,
             tenant_id: tenant.id,
             key_id: key.id.clone(),
             tenant: tenant.limits,
@@ -211,7 +219,7 @@ impl Admitter {
             started_at: demand.started_at,
             started: demand.started,
         };
-        Ok(Admission { subject, reservation, permit, output_tokens_max, views })
+        Ok(Admission { principal, subject, reservation, permit, output_tokens_max, views })
     }
 
     fn check(&self, principal: &Principal, backend: &Backend) -> Result<(), Refusal> {

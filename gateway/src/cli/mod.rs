@@ -5,6 +5,7 @@
 mod check;
 mod invoice;
 mod key;
+mod listen;
 mod open;
 mod out;
 mod plan;
@@ -117,10 +118,7 @@ impl Cli {
     }
 
     async fn dispatch(self) -> Result<(), CliError> {
-        let environment: Vec<(String, String)> = std::env::vars_os()
-            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
-            .collect();
-        let config = crate::config::load(self.config.as_deref(), &environment)?;
+        let config = crate::config::load(self.config.as_deref(), std::env::vars_os())?;
         match self.command {
             Command::Serve => serve::run(config).await,
             Command::Check => check::run(&config).await,

@@ -4,19 +4,30 @@
 
 use std::{
     io::IsTerminal as _,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
-use actix_web::{App as Routes, HttpServer, dev::ServerHandle, middleware::from_fn};
-use billing::{journal::Journal, ledger::Ledger, ship::Shipper};
+use actix_web::{
+    App as Routes, HttpServer,
+    dev::{Server, ServerHandle},
+    middleware::from_fn,
+};
+use billing::{
+    journal::{Journal, Recovery},
+    ledger::Ledger,
+    ship::{ShipStatus, Shipper},
+};
 use domain::{Clock, SystemClock};
 use engine::Engine;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{CliError, open, out, start};
+use super::{CliError, listen, open, out, start};
 use crate::{
     admit::Admitter,
     app::App,
@@ -31,6 +42,8 @@ use crate::{
 const LAST_SHIPMENT_MAX: Duration = Duration::from_secs(10);
 /// After the drain time, cancelled requests may take this long to write their records.
 const CANCEL_MAX: Duration = Duration::from_secs(5);
+/// How long connections may stay open after draining. Unit: seconds.
+const CLOSE_SECONDS_MAX: u64 = 1;
 /// How often draining looks at what still runs.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
@@ -46,19 +59,26 @@ struct Background {
 }
 
 /// Serves until a signal comes.
+///
+/// Everything that can fail comes before the first start: its secrets are shown once, so nothing may stop between
+/// making and showing them.
 pub(super) async fn run(config: Config) -> Result<(), CliError> {
-    start_logging();
+    start_logging()?;
     raise_file_limit();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let listener = listen::listener(config.server.listen)?;
     let ledger = open::ledger(&config).await?;
-    let secrets = start::first_start(&ledger, clock.now()).await?;
     let (journal, recovery) = Journal::open(journal_config(&config), Arc::clone(&clock))?;
     tracing::info!(journal.id = %recovery.journal_id, records = recovery.records, crashed = recovery.crashed,
         truncated_bytes = recovery.truncated_bytes, "journal opened");
     let backends = start_engines(&config)?;
-    let app = Arc::new(build(&config, &clock, &journal, &ledger, backends).await?);
-    let background = start_background(&app, ledger, journal);
-    let (server, address) = bind(&config, &app)?;
+    refuse_lost_ledger(&ledger, &recovery).await?;
+    let secrets = start::first_start(&ledger, clock.now()).await?;
+    let shipper = Shipper::new(ledger.clone(), journal.clone());
+    let app = Arc::new(build(&config, &clock, &ledger, backends, (journal.clone(), shipper.status())).await?);
+    warn_unpriced(&app, &ledger).await?;
+    let background = start_background(&app, ledger, journal, shipper);
+    let (server, address) = server(&config, &app, listener)?;
     let handle = server.handle();
     let serving = actix_web::rt::spawn(server);
     if let Some(backend) = app.backends.all().next() {
@@ -73,10 +93,35 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     Ok(())
 }
 
-fn start_logging() {
+/// A new ledger beside an old journal has lost its tenants, keys and invoices; serving on would bill nobody.
+async fn refuse_lost_ledger(ledger: &Ledger, recovery: &Recovery) -> Result<(), CliError> {
+    if recovery.records > 0 && ledger.operators().await?.is_empty() {
+        let message = "the journal has records, but the ledger is new: restore the ledger, or move the journal's \
+                       folder away to begin afresh";
+        return Err(CliError::Usage(message.to_owned()));
+    }
+    Ok(())
+}
+
+/// Says which models no plan prices: every request for them will be refused.
+async fn warn_unpriced(app: &App, ledger: &Ledger) -> Result<(), CliError> {
+    let plans = ledger.plans().await?;
+    for backend in app.backends.all() {
+        if !plans.iter().any(|plan| plan.price_of(&backend.model).is_some()) {
+            tracing::warn!(model = %backend.model, "no published plan prices this model: requests for it are refused");
+        }
+    }
+    Ok(())
+}
+
+fn start_logging() -> Result<(), CliError> {
     use tracing_subscriber::EnvFilter;
-    let filter =
-        EnvFilter::try_from_env("TALLYGATE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,gateway=info"));
+    let fault = |error: String| CliError::Usage(format!("environment variable TALLYGATE_LOG: {error}"));
+    let filter = match std::env::var("TALLYGATE_LOG") {
+        Ok(text) => EnvFilter::try_new(text).map_err(|error| fault(error.to_string()))?,
+        Err(std::env::VarError::NotPresent) => EnvFilter::new("warn,gateway=info"),
+        Err(error @ std::env::VarError::NotUnicode(_)) => return Err(fault(error.to_string())),
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -85,9 +130,7 @@ fn start_logging() {
         Ok("json") => builder.json().try_init(),
         _ => builder.try_init(),
     };
-    if let Err(error) = outcome {
-        out::complain(&format!("logging: {error}"));
-    }
+    outcome.map_err(|error| CliError::Usage(format!("logging: {error}")))
 }
 
 /// Each connection is an open file; the usual soft limit of 1,024 is fewer than one gateway serves.
@@ -131,10 +174,11 @@ pub(super) fn start_engines(config: &Config) -> Result<Backends, CliError> {
 async fn build(
     config: &Config,
     clock: &Arc<dyn Clock>,
-    journal: &Journal,
     ledger: &Ledger,
     backends: Backends,
+    (journal, shipping): (Journal, watch::Receiver<ShipStatus>),
 ) -> Result<App, CliError> {
+    let request_time_max = Duration::from_secs(u64::from(config.server.request_seconds_max));
     Ok(App {
         clock: Arc::clone(clock),
         started_at: clock.now(),
@@ -142,31 +186,38 @@ async fn build(
         admitter: Admitter::new(journal.clone(), Instant::now()),
         backends,
         streams: Streams {
-            journal: journal.clone(),
+            journal,
             clock: Arc::clone(clock),
             tracker: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            request_time_max,
         },
         body_bytes_max: config.server.body_bytes_max,
-        request_time_max: Duration::from_secs(u64::from(config.server.request_seconds_max)),
+        request_time_max,
         is_ledger_near: Arc::new(AtomicBool::new(true)),
+        shipping,
     })
 }
 
 /// Starts what runs beside requests: the snapshot's refresher and the shipper.
-fn start_background(app: &Arc<App>, ledger: Ledger, journal: Journal) -> Background {
+fn start_background(
+    app: &Arc<App>,
+    ledger: Ledger,
+    journal: Journal,
+    shipper: Shipper<Journal>,
+) -> Background {
     let stopping = CancellationToken::new();
     let tasks = TaskTracker::new();
     let refresher = Refresher { ledger: ledger.clone(), app: Arc::clone(app), stopping: stopping.clone() };
     tasks.spawn(refresher.run());
-    let shipper = Shipper::new(ledger.clone(), journal.clone());
     tasks.spawn(shipper.run(stopping.clone()));
     Background { ledger, journal, stopping, tasks }
 }
 
-fn bind(config: &Config, app: &Arc<App>) -> Result<(actix_web::dev::Server, SocketAddr), CliError> {
+fn server(config: &Config, app: &Arc<App>, listener: TcpListener) -> Result<(Server, SocketAddr), CliError> {
     let listen = config.server.listen;
     let fault = |source| CliError::Io { what: format!("listen on {listen}"), source };
+    let address = listener.local_addr().map_err(fault)?;
     let routes = Arc::clone(app);
     let mut server = HttpServer::new(move || {
         let app = Arc::clone(&routes);
@@ -176,13 +227,12 @@ fn bind(config: &Config, app: &Arc<App>) -> Result<(actix_web::dev::Server, Sock
     // A client that closes its half has left: its generation must end.
     .h1_allow_half_closed(false)
     .disable_signals()
-    .shutdown_timeout(u64::from(config.server.drain_seconds).max(1));
+    // Draining is over by then; what is still open belongs to clients that do not read.
+    .shutdown_timeout(CLOSE_SECONDS_MAX);
     if config.server.workers > 0 {
         server = server.workers(usize::try_from(config.server.workers).unwrap_or(1));
     }
-    let server = server.bind(listen).map_err(fault)?;
-    let address = server.addrs().first().copied().unwrap_or(listen);
-    Ok((server.run(), address))
+    Ok((server.listen(listener).map_err(fault)?.run(), address))
 }
 
 async fn wait_for_signal() -> Result<(), CliError> {

@@ -80,6 +80,11 @@ impl ApiError {
         Self { status: Some(StatusCode::REQUEST_TIMEOUT), ..error }
     }
 
+    /// More than one credential: which one counts would be a guess.
+    pub fn two_keys() -> Self {
+        Self::new(Fault::Invalid, "two_api_keys", "send one Authorization header, not several")
+    }
+
     /// No such path.
     pub fn no_route(method: &str, path: &str) -> Self {
         Self::new(Fault::Missing, "unknown_url", format!("unknown request URL: {method} {path}"))
@@ -105,7 +110,7 @@ impl ApiError {
                 Self::new(Fault::Broken, "engine_error", "the model failed; nothing was billed")
             }
             Failure::Deadline => {
-                let message = "the request took longer than the server allows; nothing was billed";
+                let message = "the request took longer than the server allows";
                 let error = Self::new(Fault::Broken, "deadline_exceeded", message);
                 Self { status: Some(StatusCode::GATEWAY_TIMEOUT), ..error }
             }
@@ -114,6 +119,11 @@ impl ApiError {
                 "shutting_down",
                 "the server is shutting down; nothing was billed",
             ),
+            Failure::Unread => {
+                let message = "the answer was not read in time; what was produced is billed";
+                let error = Self::new(Fault::Invalid, "answer_not_read", message);
+                Self { status: Some(StatusCode::REQUEST_TIMEOUT), ..error }
+            }
             Failure::Journal => {
                 let message = "the request's usage could not be recorded; nothing was billed";
                 Self::new(Fault::Overloaded, "usage_unrecordable", message)

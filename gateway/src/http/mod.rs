@@ -10,7 +10,7 @@ mod openai;
 use std::sync::Arc;
 
 use actix_web::{
-    Error, HttpMessage as _, HttpRequest, HttpResponse,
+    Error, HttpMessage as _, HttpRequest, HttpResponse, Route,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     middleware::Next,
@@ -26,6 +26,9 @@ pub use error::{ApiError, status_of};
 ///
 /// Routes without a key: `/`, `/healthz`, `/readyz`. All others authenticate first.
 pub fn configure(app: &Arc<App>, routes: &mut web::ServiceConfig) {
+    let get_only = |path: &str, get: Route, head: Route| {
+        web::resource(path).route(get).route(head).default_service(web::route().to(method_not_allowed))
+    };
     routes
         .app_data(web::Data::from(Arc::clone(app)))
         .service(
@@ -33,19 +36,19 @@ pub fn configure(app: &Arc<App>, routes: &mut web::ServiceConfig) {
                 .route(web::post().to(openai::chat::create))
                 .default_service(web::route().to(method_not_allowed)),
         )
-        .service(
-            web::resource("/v1/models")
-                .route(web::get().to(openai::models::list))
-                .default_service(web::route().to(method_not_allowed)),
-        )
-        .service(
-            web::resource("/v1/models/{model:.*}")
-                .route(web::get().to(openai::models::show))
-                .default_service(web::route().to(method_not_allowed)),
-        )
-        .service(web::resource("/healthz").route(web::get().to(health::healthz)))
-        .service(web::resource("/readyz").route(web::get().to(health::readyz)))
-        .service(web::resource("/").route(web::get().to(health::home)))
+        .service(get_only(
+            "/v1/models",
+            web::get().to(openai::models::list),
+            web::head().to(openai::models::list),
+        ))
+        .service(get_only(
+            "/v1/models/{model:.*}",
+            web::get().to(openai::models::show),
+            web::head().to(openai::models::show),
+        ))
+        .service(get_only("/healthz", web::get().to(health::healthz), web::head().to(health::healthz)))
+        .service(get_only("/readyz", web::get().to(health::readyz), web::head().to(health::readyz)))
+        .service(get_only("/", web::get().to(health::home), web::head().to(health::home)))
         .default_service(web::route().to(not_found));
 }
 

@@ -65,6 +65,8 @@ pub enum Failure {
     Deadline,
     /// The process stops and the drain time is over.
     Draining,
+    /// The client did not read what was produced for it.
+    Unread,
     /// The record could not be made durable.
     Journal,
 }
@@ -80,6 +82,8 @@ pub struct Streams {
     pub tracker: TaskTracker,
     /// Cancelled when the drain time is over.
     pub stopping: CancellationToken,
+    /// Longest life of one request.
+    pub request_time_max: Duration,
 }
 
 /// The client's end of a running request. Dropping it is leaving.
@@ -115,6 +119,7 @@ impl Streams {
         let Admission { subject, reservation, permit, .. } = admission;
         self.journal.open_request(open_entry(&subject))?;
         let (sender, receiver) = mpsc::channel(PIECES_MAX);
+        let ends_at = subject.started + self.request_time_max + task::LAST_PIECES_MAX;
         let task = task::Task {
             streams: self.clone(),
             generation,
@@ -122,6 +127,7 @@ impl Streams {
             reservation,
             sender,
             energy_source,
+            ends_at,
         };
         self.tracker.spawn(task.run());
         Ok(Pieces { receiver, _permit: permit })

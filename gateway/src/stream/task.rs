@@ -8,15 +8,18 @@ use billing::journal::JournalError;
 use domain::{EndReason, EnergySource, Micros, UsageRecord};
 use engine::{Event, Finish, Generation, Tally};
 use tokio::{
-    sync::mpsc::{self, error::TrySendError},
-    time::{MissedTickBehavior, interval_at},
+    sync::mpsc::{
+        self,
+        error::{SendTimeoutError, TrySendError},
+    },
+    time::{MissedTickBehavior, interval_at, sleep_until},
 };
 
 use super::{CHECKPOINT_INTERVAL, Ending, Failure, Piece, Stop, Streams};
 use crate::{
     admit::Reservation,
     meter::{EngineCount, Meter},
-    settle::{Settled, settle},
+    settle::settle,
 };
 
 pub(super) struct Task {
@@ -26,30 +29,48 @@ pub(super) struct Task {
     pub(super) reservation: Reservation,
     pub(super) sender: mpsc::Sender<Piece>,
     pub(super) energy_source: EnergySource,
+    /// When the request's time is over, reading included.
+    pub(super) ends_at: Instant,
 }
 
 /// A client that takes nothing for this long has left without saying so; its connection may stay open for ever.
 const STALL_MAX: Duration = Duration::from_secs(120);
 
+/// What an answer may take beyond the request's own time: the engine ends it by itself, then its last pieces are read.
+pub(super) const LAST_PIECES_MAX: Duration = Duration::from_secs(5);
+
+/// How long the end of an answer waits for a client that has not read what came before.
+const UNREAD_END_MAX: Duration = Duration::from_secs(1);
+
 /// How often a record that found the disk full is tried again. There is one such loop for each request that was
 /// running when the disk filled up, and new ones are refused.
 const CLOSE_RETRY: Duration = Duration::from_secs(1);
 
-/// The client took its end away.
-struct ClientGone;
-
-/// Who ended a generation before it was done.
+/// Who ended an answer before it was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Interruption {
+    /// The client took its end away.
     ClientGone,
+    /// The client is there and does not read, or reads slower than its request may last.
+    Unread,
+    /// The process stops and the drain time is over.
     Draining,
+}
+
+/// How far an answer came.
+struct Delivery {
+    tally: Tally,
+    interruption: Option<Interruption>,
+    /// Whether text was produced that the client was not given.
+    is_cut: bool,
 }
 
 impl Task {
     /// Runs to the tally, makes the record durable, and only then lets the end of the answer go.
     pub(super) async fn run(mut self) {
-        let (tally, interruption) = self.deliver().await;
-        let reason = end_reason(tally.finish, interruption);
+        let delivery = self.deliver().await;
+        let tally = &delivery.tally;
+        let (reason, outcome) = delivery.outcome();
         let request_id = self.meter.subject().request_id;
         let count = EngineCount {
             prompt_tokens: tally.prompt_tokens,
@@ -61,83 +82,96 @@ impl Task {
         };
         let record = self.meter.finish(count, reason, Instant::now(), self.streams.clock.now());
         let Self { streams, reservation, sender, .. } = self;
+        // A client that has left, or never reads again, does not get the end.
+        let patience = if delivery.interruption.is_none() { STALL_MAX } else { UNREAD_END_MAX };
         let failed = match streams.journal.close(record.clone()).await {
             Ok(journaled) => {
-                let settled = settle(reservation, &journaled);
-                log(&settled);
-                let ending = ending(tally.finish, interruption, settled);
-                // A client that has left, or never reads again, does not get the end.
-                sender.send_timeout(Piece::End(ending), STALL_MAX).await.ok();
+                let settled = settle(reservation, journaled);
+                log(settled.record());
+                let ending = match outcome {
+                    Ok(stop) => Ending::Complete { stop, settled: Box::new(settled) },
+                    Err(failure) => Ending::Failed(failure),
+                };
+                sender.send_timeout(Piece::End(ending), patience).await.ok();
                 return;
             }
             Err(error) => error,
         };
         tracing::error!(request.id = %request_id, error = %failed, "usage record not durable");
-        sender.send_timeout(Piece::End(Ending::Failed(Failure::Journal)), STALL_MAX).await.ok();
+        sender.send_timeout(Piece::End(Ending::Failed(Failure::Journal)), patience).await.ok();
         drop(sender);
         // The client was told that it failed, so the record must not be billed.
         close_later(&streams, UsageRecord { reason: EndReason::EngineError, ..record }, failed).await;
     }
 
     /// Hands texts to the client until the engine's tally; cancels when the client leaves.
-    async fn deliver(&mut self) -> (Tally, Option<Interruption>) {
-        let mut interruption = None;
+    async fn deliver(&mut self) -> Delivery {
+        let (mut interruption, mut is_cut) = (None, false);
         let first = tokio::time::Instant::now() + CHECKPOINT_INTERVAL;
         let mut checkpoints = interval_at(first, CHECKPOINT_INTERVAL);
         checkpoints.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
-            tokio::select! {
+            let interrupted = tokio::select! {
                 biased;
-                () = self.sender.closed(), if interruption.is_none() => {
-                    interruption = Some(Interruption::ClientGone);
-                    self.generation.cancel();
+                () = self.sender.closed(), if interruption.is_none() => Interruption::ClientGone,
+                () = self.streams.stopping.cancelled(), if interruption.is_none() => Interruption::Draining,
+                () = sleep_until(self.ends_at.into()), if interruption.is_none() => Interruption::Unread,
+                _ = checkpoints.tick() => {
+                    self.checkpoint();
+                    continue;
                 }
-                () = self.streams.stopping.cancelled(), if interruption.is_none() => {
-                    interruption = Some(Interruption::Draining);
+                event = self.generation.next() => {
+                    let (text, tally) = match event {
+                        Some(Event::Started(_)) => continue,
+                        Some(Event::Token(token)) => {
+                            self.meter.token(token.at, Instant::now());
+                            (token.text, None)
+                        }
+                        Some(Event::Finished(tally)) => (tally.tail.clone(), Some(tally)),
+                        None => (String::new(), Some(self.lost_tally())),
+                    };
+                    let handed = match interruption {
+                        None => self.hand_over(&text).await,
+                        Some(_) => Ok(()),
+                    };
+                    is_cut |= handed.is_err() || (interruption.is_some() && !text.is_empty());
+                    interruption = interruption.or(handed.err());
+                    match tally {
+                        Some(tally) => return Delivery { tally, interruption, is_cut },
+                        None if handed.is_ok() => continue,
+                        None => {}
+                    }
                     self.generation.cancel();
+                    continue;
                 }
-                event = self.generation.next() => match event {
-                    Some(Event::Started(_)) => {}
-                    Some(Event::Token(token)) => {
-                        self.meter.token(Instant::now());
-                        if interruption.is_none() && self.hand_over(token.text).await.is_err() {
-                            interruption = Some(Interruption::ClientGone);
-                            self.generation.cancel();
-                        }
-                    }
-                    Some(Event::Finished(tally)) => {
-                        if interruption.is_none() {
-                            // The tally has come: a client that left just now changes nothing.
-                            self.hand_over(tally.tail.clone()).await.ok();
-                        }
-                        return (tally, interruption);
-                    }
-                    None => return (self.lost_tally(), interruption),
-                },
-                _ = checkpoints.tick() => self.checkpoint(),
-            }
+            };
+            interruption = Some(interrupted);
+            self.generation.cancel();
         }
     }
 
     /// Gives a text to the client; the time it does not take it is its own stall.
     ///
-    /// Errors: the client is gone, or has not read for [`STALL_MAX`], which is the same.
-    async fn hand_over(&mut self, text: String) -> Result<(), ClientGone> {
+    /// Errors: why the client was not given it.
+    async fn hand_over(&mut self, text: &str) -> Result<(), Interruption> {
         if text.is_empty() {
             return Ok(());
         }
-        let piece = match self.sender.try_send(Piece::Text(text)) {
+        let piece = match self.sender.try_send(Piece::Text(text.to_owned())) {
             Ok(()) => return Ok(()),
-            Err(TrySendError::Closed(_)) => return Err(ClientGone),
+            Err(TrySendError::Closed(_)) => return Err(Interruption::ClientGone),
             Err(TrySendError::Full(piece)) => piece,
         };
         let waiting = Instant::now();
+        let patience = STALL_MAX.min(self.ends_at.saturating_duration_since(waiting));
         let sent = tokio::select! {
-            sent = self.sender.send_timeout(piece, STALL_MAX) => sent.map_err(|_| ClientGone),
-            // `deliver` sees this next and cancels; the piece is lost with the answer.
-            () = self.streams.stopping.cancelled() => Ok(()),
+            sent = self.sender.send_timeout(piece, patience) => sent.map_err(|error| match error {
+                SendTimeoutError::Closed(_) => Interruption::ClientGone,
+                SendTimeoutError::Timeout(_) => Interruption::Unread,
+            }),
+            () = self.streams.stopping.cancelled() => Err(Interruption::Draining),
         };
-        self.meter.stalled(Micros::from_duration(waiting.elapsed()));
+        self.meter.stalled(waiting, Instant::now());
         sent
     }
 
@@ -178,30 +212,27 @@ async fn close_later(streams: &Streams, record: UsageRecord, mut failed: Journal
     }
 }
 
-fn end_reason(finish: Finish, interruption: Option<Interruption>) -> EndReason {
-    match (finish, interruption) {
-        (Finish::Stop | Finish::Length, _) => EndReason::Completed,
-        (Finish::Cancelled, Some(Interruption::ClientGone)) => EndReason::ClientGone,
-        (Finish::Deadline, _) => EndReason::Deadline,
-        (Finish::Cancelled, Some(Interruption::Draining) | None) | (Finish::Failed, _) => {
-            EndReason::EngineError
+impl Delivery {
+    /// Why the request ended, and what the client is told.
+    ///
+    /// An answer is complete only when the client was given all of it.
+    fn outcome(&self) -> (EndReason, Result<Stop, Failure>) {
+        match (self.tally.finish, self.interruption) {
+            (Finish::Stop, _) if !self.is_cut => (EndReason::Completed, Ok(Stop::Done)),
+            (Finish::Length, _) if !self.is_cut => (EndReason::Completed, Ok(Stop::Length)),
+            (Finish::Deadline, _) => (EndReason::Deadline, Err(Failure::Deadline)),
+            (Finish::Failed, _) | (Finish::Stop | Finish::Length | Finish::Cancelled, None) => {
+                (EndReason::EngineError, Err(Failure::Engine))
+            }
+            (_, Some(Interruption::ClientGone | Interruption::Unread)) => {
+                (EndReason::ClientGone, Err(Failure::Unread))
+            }
+            (_, Some(Interruption::Draining)) => (EndReason::EngineError, Err(Failure::Draining)),
         }
     }
 }
 
-fn ending(finish: Finish, interruption: Option<Interruption>, settled: Settled) -> Ending {
-    let stop = match (finish, interruption) {
-        (Finish::Stop, _) => Stop::Done,
-        (Finish::Length, _) => Stop::Length,
-        (Finish::Deadline, _) => return Ending::Failed(Failure::Deadline),
-        (Finish::Cancelled, Some(Interruption::Draining)) => return Ending::Failed(Failure::Draining),
-        (Finish::Cancelled | Finish::Failed, _) => return Ending::Failed(Failure::Engine),
-    };
-    Ending::Complete { stop, settled: Box::new(settled) }
-}
-
-fn log(settled: &Settled) {
-    let record = settled.record();
+fn log(record: &UsageRecord) {
     tracing::info!(
         request.id = %record.request_id,
         tenant.id = %record.tenant_id,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
+    http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
     web,
 };
 use domain::Micros;
@@ -47,7 +47,7 @@ pub(in crate::http) async fn create(
         Ok(principal) => principal,
         Err(error) => return error.to_response(),
     };
-    let body = match read_body(body, app.body_bytes_max).await {
+    let body = match read_body(&request, body, app.body_bytes_max).await {
         Ok(body) => body,
         Err(error) => return error.to_response(),
     };
@@ -57,7 +57,7 @@ pub(in crate::http) async fn create(
         Err(error) => return error.to_response(),
     };
     let (is_stream, include_usage) = (chat.is_stream, chat.include_usage);
-    match start(&request, &app, &principal, chat, started).await {
+    match start(&request, &app, principal, chat, started).await {
         Ok(running) if is_stream => stream(running, include_usage),
         Ok(running) => whole(running).await,
         Err((error, limits)) => error.to_response_with_limits(&limits),
@@ -66,13 +66,25 @@ pub(in crate::http) async fn create(
 
 /// The principal of a request's `Authorization` header.
 pub(super) fn authenticate(request: &HttpRequest, app: &App) -> Result<Principal, ApiError> {
-    let header = request.headers().get(AUTHORIZATION);
+    let mut headers = request.headers().get_all(AUTHORIZATION);
+    let header = headers.next();
+    if headers.next().is_some() {
+        return Err(ApiError::two_keys());
+    }
     let text = header.map(|value| value.to_str().unwrap_or("\u{fffd}"));
     Ok(app.authenticator.authenticate(text, app.clock.now())?)
 }
 
-async fn read_body(body: web::Payload, bytes_max: u32) -> Result<web::Bytes, ApiError> {
+async fn read_body(
+    request: &HttpRequest,
+    body: web::Payload,
+    bytes_max: u32,
+) -> Result<web::Bytes, ApiError> {
     let limit = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    let stated = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if stated.and_then(|text| text.parse::<u64>().ok()).is_some_and(|bytes| bytes > u64::from(bytes_max)) {
+        return Err(ApiError::too_large(bytes_max));
+    }
     match tokio::time::timeout(BODY_WAIT_MAX, body.to_bytes_limited(limit)).await {
         Ok(Ok(Ok(bytes))) => Ok(bytes),
         Ok(Err(_)) => Err(ApiError::too_large(bytes_max)),
@@ -84,7 +96,7 @@ async fn read_body(body: web::Payload, bytes_max: u32) -> Result<web::Bytes, Api
 async fn start(
     request: &HttpRequest,
     app: &App,
-    principal: &Principal,
+    principal: Principal,
     mut chat: ChatRequest,
     started: Instant,
 ) -> Result<Running, (ApiError, LimitViews)> {
@@ -105,8 +117,9 @@ async fn start(
         (refusal.into(), views)
     })?;
     let limits = admission.limit_views();
-    let job = job(app, principal, &admission, chat, prompt);
-    let mut pieces = run(app, backend, admission, job).map_err(|error| (error, limits))?;
+    let job = job(app, &admission, chat, prompt);
+    // What was taken is given back when this fails, so the limits are not told as if it were.
+    let mut pieces = run(app, backend, admission, job).map_err(bare)?;
     let envelope = Envelope::new(demand.request_id, started_at, &name);
     match pieces.next().await {
         Some(Piece::End(Ending::Failed(failure))) => Err((ApiError::from_failure(failure), limits)),
@@ -129,8 +142,8 @@ async fn prompt(backend: &Backend, chat: &mut ChatRequest) -> Result<Prompt, Api
     }
 }
 
-fn job(app: &App, principal: &Principal, admission: &Admission, chat: ChatRequest, prompt: Prompt) -> Job {
-    let (_, scope) = principal.tenant().id.as_uuid().as_u64_pair();
+fn job(app: &App, admission: &Admission, chat: ChatRequest, prompt: Prompt) -> Job {
+    let (_, scope) = admission.tenant_id().as_uuid().as_u64_pair();
     Job {
         prompt,
         sampling: chat.sampling,

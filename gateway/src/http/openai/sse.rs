@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::response::Envelope;
 use crate::{
     http::ApiError,
-    stream::{Ending, Piece, Pieces},
+    stream::{Ending, Failure, Piece, Pieces},
 };
 
 /// Room for a usual event, so that writing one allocates once. Unit: bytes.
@@ -83,7 +83,8 @@ impl Stream for EventStream {
             }
             match self.pieces.poll_next(context) {
                 Poll::Ready(Some(piece)) => self.push(piece),
-                Poll::Ready(None) => return Poll::Ready(None),
+                // The other end gave up waiting for this client to read.
+                Poll::Ready(None) => self.push(Piece::End(Ending::Failed(Failure::Unread))),
                 Poll::Pending => return Poll::Pending,
             }
         }

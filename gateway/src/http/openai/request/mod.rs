@@ -7,7 +7,7 @@ mod wire;
 use domain::ModelName;
 use engine::{ChatMessage, Role, Sampling};
 
-use wire::{Content, TextOrTexts, WireMessage, WireRequest, WireRole};
+use wire::{Content, Object, TextOrTexts, WireMessage, WireRequest, WireRole};
 
 use crate::http::ApiError;
 
@@ -37,19 +37,20 @@ impl ChatRequest {
     /// Errors: the first field that is wrong, by its path.
     pub(super) fn from_wire(body: &[u8]) -> Result<Self, ApiError> {
         let mut input = serde_json::Deserializer::from_slice(body);
-        let wire: WireRequest = serde_path_to_error::deserialize(&mut input).map_err(|error| {
-            let path = error.path().to_string();
-            let message = error.into_inner().to_string();
-            let is_syntax = path == "." || path == "?";
-            match is_syntax {
-                true => ApiError::invalid(
-                    "invalid_json",
-                    "",
-                    format!("the body is not a valid request: {message}"),
-                ),
-                false => ApiError::invalid("invalid_value", path.clone(), format!("{path}: {message}")),
-            }
-        })?;
+        let Object(wire): Object<WireRequest> =
+            serde_path_to_error::deserialize(&mut input).map_err(|error| {
+                let path = error.path().to_string();
+                let message = error.into_inner().to_string();
+                let is_syntax = path == "." || path == "?";
+                match is_syntax {
+                    true => ApiError::invalid(
+                        "invalid_json",
+                        "",
+                        format!("the body is not a valid request: {message}"),
+                    ),
+                    false => ApiError::invalid("invalid_value", path.clone(), format!("{path}: {message}")),
+                }
+            })?;
         input.end().map_err(|error| {
             ApiError::invalid("invalid_json", "", format!("the body goes on after its end: {error}"))
         })?;
@@ -60,7 +61,7 @@ impl ChatRequest {
 
 /// What changes the answer and cannot be done is refused, never silently dropped.
 fn refuse_unsupported(wire: &WireRequest) -> Result<(), ApiError> {
-    let is_text = wire.response_format.as_ref().is_none_or(|format| format.r#type == "text");
+    let is_text = wire.response_format.as_ref().is_none_or(|Object(format)| format.r#type == "text");
     let is_zero = |number: Option<f32>| number.is_none_or(|number| number == 0.0);
     let rows = [
         (wire.n.is_some_and(|n| n != 1), "n", "only one choice is supported"),
@@ -84,6 +85,7 @@ fn refuse_unsupported(wire: &WireRequest) -> Result<(), ApiError> {
             "functions",
             "functions are not supported",
         ),
+        (wire.web_search_options.is_some(), "web_search_options", "searching the web is not supported"),
         (
             wire.modalities.as_ref().is_some_and(|list| list.iter().any(|modality| modality != "text")),
             "modalities",
@@ -116,16 +118,16 @@ fn checked(wire: WireRequest) -> Result<ChatRequest, ApiError> {
         stop,
         ignore_eos: wire.ignore_eos.unwrap_or(false),
         is_stream: wire.stream.unwrap_or(false),
-        include_usage: wire.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
+        include_usage: wire.stream_options.and_then(|Object(options)| options.include_usage).unwrap_or(false),
     })
 }
 
-fn messages(wire: Vec<WireMessage>) -> Result<Vec<ChatMessage>, ApiError> {
+fn messages(wire: Vec<Object<WireMessage>>) -> Result<Vec<ChatMessage>, ApiError> {
     if wire.is_empty() || wire.len() > MESSAGES_MAX {
         let message = format!("messages: must have 1 to {MESSAGES_MAX} entries, not {}", wire.len());
         return Err(ApiError::invalid("invalid_value", "messages", message));
     }
-    let one = |(index, message): (usize, WireMessage)| {
+    let one = |(index, Object(message)): (usize, Object<WireMessage>)| {
         let fault = |field: &str, why: &str| {
             let path = format!("messages[{index}].{field}");
             Err(ApiError::invalid("invalid_value", path.clone(), format!("{path}: {why}")))
@@ -172,6 +174,10 @@ fn sampling(wire: &WireRequest) -> Result<Sampling, ApiError> {
 
 fn output_tokens_max(newer: Option<i64>, older: Option<i64>) -> Result<Option<u32>, ApiError> {
     match (newer, older) {
+        (Some(newer), Some(older)) if newer != older => {
+            let message = "max_tokens: differs from max_completion_tokens; send one of them";
+            Err(ApiError::invalid("invalid_value", "max_tokens", message))
+        }
         (Some(count), _) => whole("max_completion_tokens", count).map(Some),
         (None, Some(count)) => whole("max_tokens", count).map(Some),
         (None, None) => Ok(None),

@@ -22,7 +22,7 @@ fn good_requests_are_taken_whole() {
             {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
             {"role": "assistant", "content": "c", "name": "x"},
         ],
-        "temperature": 0, "top_p": 0.5, "top_k": 5, "seed": -1, "stop": "x", "max_tokens": 3,
+        "temperature": 0, "top_p": 0.5, "top_k": 5, "seed": -1, "stop": "x", "max_tokens": 7,
         "max_completion_tokens": 7, "stream": true, "stream_options": {"include_usage": true},
         "n": 1, "user": "u", "tools": [], "unknown": {"deep": [1]}, "presence_penalty": 0.0, "logit_bias": null,
     })))
@@ -64,6 +64,10 @@ fn bad_fields_are_named() {
         (json!({"max_tokens": 1.5}), "max_tokens"),
         (json!({"max_tokens": 99_999_999_999_i64}), "max_tokens"),
         (json!({"max_completion_tokens": 0}), "max_completion_tokens"),
+        (json!({"max_completion_tokens": 3, "max_tokens": 4}), "max_tokens"),
+        (json!({"messages": [["user", "hi"]]}), "messages[0]"),
+        (json!({"stream": true, "stream_options": [true]}), "stream_options"),
+        (json!({"web_search_options": {}}), "web_search_options"),
         (json!({"stop": ["a", "b", "c", "d", "e"]}), "stop"),
         (json!({"stop": [""]}), "stop"),
         (json!({"stop": 3}), "stop"),
@@ -83,9 +87,11 @@ fn bad_fields_are_named() {
 #[test]
 fn bodies_that_are_no_request_are_told_so() {
     let good = String::from_utf8(body(&json!({}))).expect("text");
+    let array = r#"["demo",[{"role":"user","content":"hi"}],null,null]"#;
     let twice = format!("{good}{good}");
     let deep = format!("{{\"model\":\"m\",\"x\":{}", "[".repeat(100_000));
-    for body in ["", "{", "[]", "null", "{\"model\":\"m\"}", &twice, &deep, "{\"model\":\"m\",\"messages\":"]
+    for body in
+        ["", "{", "[]", "null", "{\"model\":\"m\"}", &twice, &deep, "{\"model\":\"m\",\"messages\":", array]
     {
         let error = ChatRequest::from_wire(body.as_bytes()).expect_err("no request");
         assert_eq!(error.status(), 400, "{body:.40}");

@@ -2,20 +2,20 @@
 //! Never decides what is allowed; it only says what can be read at all.
 //! Parsed by `ChatRequest::from_wire`.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, SeqAccess, Visitor},
+    de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::Value;
 
 #[derive(Deserialize)]
 pub(super) struct WireRequest {
     pub(super) model: String,
-    pub(super) messages: Vec<WireMessage>,
+    pub(super) messages: Vec<Object<WireMessage>>,
     pub(super) stream: Option<bool>,
-    pub(super) stream_options: Option<WireStreamOptions>,
+    pub(super) stream_options: Option<Object<WireStreamOptions>>,
     pub(super) max_tokens: Option<i64>,
     pub(super) max_completion_tokens: Option<i64>,
     pub(super) temperature: Option<f32>,
@@ -25,7 +25,7 @@ pub(super) struct WireRequest {
     pub(super) stop: Option<TextOrTexts>,
     pub(super) n: Option<i64>,
     pub(super) ignore_eos: Option<bool>,
-    pub(super) response_format: Option<WireResponseFormat>,
+    pub(super) response_format: Option<Object<WireResponseFormat>>,
     pub(super) logprobs: Option<bool>,
     pub(super) top_logprobs: Option<i64>,
     pub(super) presence_penalty: Option<f32>,
@@ -34,6 +34,7 @@ pub(super) struct WireRequest {
     pub(super) tools: Option<Vec<Value>>,
     pub(super) functions: Option<Vec<Value>>,
     pub(super) modalities: Option<Vec<String>>,
+    pub(super) web_search_options: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +75,27 @@ pub(super) struct Content(pub(super) String);
 /// `stop`: one text or several.
 pub(super) struct TextOrTexts(pub(super) Vec<String>);
 
+/// A JSON object; serde would read a struct from an array as well.
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        input.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
 impl<'de> Deserialize<'de> for Content {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         struct ContentVisitor;
@@ -90,7 +112,7 @@ impl<'de> Deserialize<'de> for Content {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content, A::Error> {
                 let mut text = String::new();
-                while let Some(part) = parts.next_element::<WirePart>()? {
+                while let Some(Object(part)) = parts.next_element::<Object<WirePart>>()? {
                     match (part.r#type.as_str(), part.text) {
                         ("text", Some(part)) => text.push_str(&part),
                         ("text", None) => return Err(de::Error::missing_field("text")),
