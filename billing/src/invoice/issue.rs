@@ -11,8 +11,8 @@ use super::{
     build::{Built, build},
 };
 use crate::ledger::{
-    IssuedInvoice, Ledger, LedgerError, LineColumns, Tenant, Transaction, find_issued, find_plan,
-    invoice_number, lock_invoice_numbers, store_invoice, usage_sums,
+    IssuedInvoice, Ledger, LedgerError, LineColumns, Tenant, Transaction, check_tallies, find_issued,
+    find_plan, invoice_number, lock_invoice_numbers, store_invoice, usage_sums,
 };
 
 /// What the invoice of a period would be now. A running period gives what has been used so far.
@@ -46,7 +46,9 @@ pub async fn preview(
 /// Issues the invoice of a period that has ended: gives it the next number and stores it for good.
 ///
 /// Asked again, also by many at once, it gives the same invoice, byte for byte.
-/// Errors: a period that still runs, a period that another invoice covers in part, usage that cannot be rated.
+/// Errors: a period that still runs, a period that another invoice covers in part, tallies that are not the sums
+/// of their usage records, usage that cannot be rated.
+/// None of them uses up a number.
 pub async fn issue(
     ledger: &Ledger,
     tenant: &Tenant,
@@ -61,6 +63,7 @@ pub async fn issue(
     if let Some(issued) = find_issued(&mut transaction, tenant.id, period).await? {
         return Invoice::from_issued(&issued.body);
     }
+    check_tallies(&mut transaction, tenant.id, period).await?;
     let Built { invoice, displayed, subtotal } = rate(&mut transaction, tenant, period, now).await?;
     let invoice = Invoice { status: Status::Issued, number: Some(invoice_number(serial)), ..invoice };
     let body = invoice.to_json()?;

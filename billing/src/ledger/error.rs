@@ -153,6 +153,21 @@ pub enum LedgerError {
         /// The first instant after it.
         end: Timestamp,
     },
+    /// The hourly tallies are not the sums of the usage records.
+    #[error(
+        "the tallies of the hour from {hour} ({group}) count {difference:+} {count} against the usage records; \
+         nothing is issued until they agree"
+    )]
+    TallyDiffers {
+        /// The first instant of the hour.
+        hour: Timestamp,
+        /// Model, plan version, latency class, reason, energy source and key of the tally.
+        group: String,
+        /// What differs.
+        count: &'static str,
+        /// The tally's count less that of the records.
+        difference: i64,
+    },
     /// The usage could not be rated.
     #[error(transparent)]
     Rate(#[from] RateError),
@@ -217,7 +232,8 @@ impl LedgerError {
             | Self::Unreachable { .. }
             | Self::Migrate(_)
             | Self::Database(_)
-            | Self::Corrupt { .. } => Fault::Broken,
+            | Self::Corrupt { .. }
+            | Self::TallyDiffers { .. } => Fault::Broken,
             Self::Rate(error) => error.fault(),
             Self::Plan(error) => error.fault(),
         }

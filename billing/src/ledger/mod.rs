@@ -32,7 +32,7 @@ pub(crate) use invoices::{
 };
 pub(crate) use plans::find as find_plan;
 pub(crate) use pool::Transaction;
-pub(crate) use tallies::sums as usage_sums;
+pub(crate) use tallies::{check as check_tallies, sums as usage_sums};
 
 use pool::{Pool, Value};
 

@@ -241,6 +241,42 @@ pub(super) const USAGE_SUMS: Statement =
     usage_sums!("price_version, model, slo_class, reason, energy_source");
 pub(super) const USAGE_BY_KEY: Statement = usage_sums!("key_id");
 
+/// By how much tallies of whole hours differ from the usage records they sum: the first hour that does.
+///
+/// `$1` tenant; `$2`, `$3` first and last hour (excluded); `$4`, `$5` the same in microseconds. One statement,
+/// so both sides are of one moment. The remainder is taken twice because it is negative before 1970.
+pub(super) const TALLY_DIFFERENCE: Statement = Statement::both(
+    "SELECT unix_hour, key_id, model, slo_class, reason, price_version, energy_source,
+            CAST(SUM(requests) AS BIGINT) AS requests,
+            CAST(SUM(requests_slo_met) AS BIGINT) AS requests_slo_met,
+            CAST(SUM(prompt_tokens) AS BIGINT) AS prompt_tokens,
+            CAST(SUM(cached_prompt_tokens) AS BIGINT) AS cached_prompt_tokens,
+            CAST(SUM(output_tokens) AS BIGINT) AS output_tokens,
+            CAST(SUM(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
+            CAST(SUM(tokens_in_slo) AS BIGINT) AS tokens_in_slo,
+            CAST(SUM(late_tokens) AS BIGINT) AS late_tokens,
+            CAST(SUM(energy_mj) AS BIGINT) AS energy_mj
+     FROM (
+       SELECT unix_hour, key_id, model, slo_class, reason, price_version, energy_source, requests,
+              requests_slo_met, prompt_tokens, cached_prompt_tokens, output_tokens, reasoning_tokens,
+              tokens_in_slo, late_tokens, energy_mj
+       FROM tallies_hourly WHERE tenant_id = $1 AND unix_hour >= $2 AND unix_hour < $3
+       UNION ALL
+       SELECT (finished_unix_us - (finished_unix_us % 3600000000 + 3600000000) % 3600000000) / 3600000000,
+              key_id, model, slo_class, reason, price_version, energy_source, -COUNT(*),
+              -SUM(CASE WHEN slo_met THEN 1 ELSE 0 END), -SUM(prompt_tokens), -SUM(cached_prompt_tokens),
+              -SUM(output_tokens), -SUM(reasoning_tokens), -SUM(tokens_in_slo),
+              -SUM(output_tokens - tokens_in_slo), -SUM(energy_mj)
+       FROM usage_records WHERE tenant_id = $1 AND finished_unix_us >= $4 AND finished_unix_us < $5
+       GROUP BY 1, 2, 3, 4, 5, 6, 7
+     ) AS both_sides
+     GROUP BY unix_hour, key_id, model, slo_class, reason, price_version, energy_source
+     HAVING SUM(requests) <> 0 OR SUM(requests_slo_met) <> 0 OR SUM(prompt_tokens) <> 0
+         OR SUM(cached_prompt_tokens) <> 0 OR SUM(output_tokens) <> 0 OR SUM(reasoning_tokens) <> 0
+         OR SUM(tokens_in_slo) <> 0 OR SUM(late_tokens) <> 0 OR SUM(energy_mj) <> 0
+     ORDER BY unix_hour, key_id, model, slo_class, reason, price_version, energy_source LIMIT 1",
+);
+
 macro_rules! records {
     ($rest:literal) => {
         Statement::both(concat!("SELECT ", record_columns!(), " FROM usage_records ", $rest))

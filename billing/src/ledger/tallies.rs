@@ -97,6 +97,20 @@ struct SumRow {
     totals: TotalsRow,
 }
 
+/// What a tally is kept by, and by how much its counts exceed those of the records.
+#[derive(sqlx::FromRow)]
+struct DifferenceRow {
+    unix_hour: i64,
+    key_id: String,
+    model: String,
+    slo_class: String,
+    reason: String,
+    price_version: String,
+    energy_source: String,
+    #[sqlx(flatten)]
+    totals: TotalsRow,
+}
+
 #[derive(sqlx::FromRow)]
 struct KeyRow {
     key_id: String,
@@ -138,6 +152,33 @@ impl UsageTotals {
             late_tokens: self.late_tokens.checked_add(other.late_tokens)?,
             energy: self.energy.checked_add(other.energy)?,
         })
+    }
+}
+
+impl DifferenceRow {
+    /// The first count that differs, in words.
+    fn into_error(self) -> LedgerError {
+        let totals = &self.totals;
+        let counts = [
+            ("requests", totals.requests),
+            ("requests within the SLO", totals.requests_slo_met),
+            ("prompt tokens", totals.prompt_tokens),
+            ("cached prompt tokens", totals.cached_prompt_tokens),
+            ("output tokens", totals.output_tokens),
+            ("reasoning tokens", totals.reasoning_tokens),
+            ("tokens within the SLO", totals.tokens_in_slo),
+            ("late tokens", totals.late_tokens),
+            ("millijoules", totals.energy_mj),
+        ];
+        let first = counts.into_iter().find(|(_, difference)| *difference != 0);
+        let (count, difference) = first.unwrap_or(("requests", 0));
+        let Self { key_id, model, slo_class, reason, price_version, energy_source, .. } = self;
+        LedgerError::TallyDiffers {
+            hour: Timestamp::from_unix_micros(self.unix_hour.saturating_mul(HOUR_US)),
+            group: [model, price_version, slo_class, reason, energy_source, key_id].join(", "),
+            count,
+            difference,
+        }
     }
 }
 
@@ -198,6 +239,22 @@ pub(crate) async fn sums(
 ) -> Result<Vec<UsageSum>, LedgerError> {
     let rows: Vec<SumRow> = transaction.rows(sql::USAGE_SUMS, &span_values(tenant, start, end)).await?;
     rows.into_iter().map(UsageSum::from_row).collect()
+}
+
+/// Compares the tallies that a sum over this period takes with the usage records they were made from.
+///
+/// Tallies may be written by anybody with a database client; records may not.
+/// Errors: the first hour and group in which they differ.
+pub(crate) async fn check(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    period: &Period,
+) -> Result<(), LedgerError> {
+    let [tenant, first_hour, last_hour, _, whole_from, whole_to, _] =
+        span_values(tenant, period.start(), period.end());
+    let values = [tenant, first_hour, last_hour, whole_from, whole_to];
+    let found: Option<DifferenceRow> = transaction.find(sql::TALLY_DIFFERENCE, &values).await?;
+    found.map_or(Ok(()), |row| Err(row.into_error()))
 }
 
 async fn by_key(

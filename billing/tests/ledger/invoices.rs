@@ -158,6 +158,48 @@ on_each_database! {
         assert_eq!(issued.number.as_deref(), Some("TG-000001"));
     }
 
+    async fn tallies_that_are_not_the_records_are_not_billed(database: &Database) {
+        let ledger = &database.ledger;
+        let acme = tenant(ledger, "acme", "Asia/Kolkata").await;
+        let end = november("Asia/Kolkata").end();
+        // Half hours at both ends come from the records themselves; an hour outside is nobody's business here.
+        let edges = ["2026-10-31T18:10:00Z", "2026-10-31T18:50:00Z", "2026-11-30T18:10:00Z", "2026-11-30T18:50:00Z", "2026-12-09T10:00:00Z"];
+        let edges = edges.iter().zip(5..).map(|(instant, number)| record(&acme, number, at(instant)));
+        ship(ledger, some_records(&acme, 60).into_iter().chain(edges)).await;
+        // The hour of the first of them, from 2026-11-03T10:00:00Z: one completed request.
+        let hour = 498_250;
+        let tampered = [
+            ("output_tokens = output_tokens + 1000, tokens_in_slo = tokens_in_slo + 1000", "output_tokens = output_tokens - 1000, tokens_in_slo = tokens_in_slo - 1000", "+1000 output tokens"),
+            ("output_tokens = output_tokens + 7, late_tokens = late_tokens + 7", "output_tokens = output_tokens - 7, late_tokens = late_tokens - 7", "+7 output tokens"),
+            ("requests = requests + 1", "requests = requests - 1", "+1 requests"),
+            ("prompt_tokens = prompt_tokens + 3", "prompt_tokens = prompt_tokens - 3", "+3 prompt tokens"),
+            ("prompt_tokens = prompt_tokens + 1, cached_prompt_tokens = cached_prompt_tokens + 1", "prompt_tokens = prompt_tokens - 1, cached_prompt_tokens = cached_prompt_tokens - 1", "+1 prompt tokens"),
+            ("energy_mj = energy_mj + 9", "energy_mj = energy_mj - 9", "+9 millijoules"),
+            // The same totals under another name: what is billed changes, the sum over all does not.
+            ("reason = 'deadline'", "reason = 'completed'", "requests"),
+            ("price_version = 'demo@2'", "price_version = 'demo@1'", "requests"),
+            ("model = 'grand'", "model = 'demo'", "requests"),
+            ("unix_hour = unix_hour - 240", "unix_hour = unix_hour + 240", "-1 requests"),
+        ];
+        for (change, undo, count) in tampered {
+            let moved = if change.starts_with("unix_hour") { hour - 240 } else { hour };
+            database.raw(&format!("UPDATE tallies_hourly SET {change} WHERE unix_hour = {hour}")).await.expect("nothing stops it");
+            let issued = invoice::issue(ledger, &acme, &november("Asia/Kolkata"), end).await;
+            let error = issued.map(|invoice| invoice.number).expect_err(change);
+            assert!(matches!(&error, LedgerError::TallyDiffers { .. }), "{change}: {error}");
+            let text = error.to_string();
+            assert!(text.contains(count) && text.contains("2026-11-03T10:00:00Z"), "{change}: {text}");
+            database.raw(&format!("UPDATE tallies_hourly SET {undo} WHERE unix_hour = {moved}")).await.expect("put back");
+        }
+        let issued = invoice::issue(ledger, &acme, &november("Asia/Kolkata"), end).await.expect("they agree again");
+        assert_eq!((issued.number.as_deref(), issued.records), (Some("TG-000001"), 62));
+        let other = tenant(ledger, "other", "UTC").await;
+        ship(ledger, some_records(&other, 5)).await;
+        database.raw(&format!("DELETE FROM tallies_hourly WHERE unix_hour = {hour}")).await.expect("nothing stops it");
+        let error = invoice::issue(ledger, &other, &november("UTC"), november("UTC").end()).await;
+        assert!(matches!(error, Err(LedgerError::TallyDiffers { difference: -1, .. })), "{error:?}");
+    }
+
     async fn many_issuers_at_once_leave_no_gap(database: &Database) {
         let ledger = &database.ledger;
         let mut tenants = Vec::new();
