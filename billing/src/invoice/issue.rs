@@ -47,7 +47,7 @@ pub async fn preview(
 ///
 /// Asked again, also by many at once, it gives the same invoice, byte for byte.
 /// Errors: a period that still runs, a period that another invoice covers in part, tallies that are not the sums
-/// of their usage records, usage that cannot be rated.
+/// of their usage records, usage that cannot be rated, a period without usage from before the tenant's time.
 /// None of them uses up a number.
 pub async fn issue(
     ledger: &Ledger,
@@ -65,6 +65,10 @@ pub async fn issue(
     }
     check_tallies(&mut transaction, tenant.id, period).await?;
     let Built { invoice, displayed, subtotal } = rate(&mut transaction, tenant, period, now).await?;
+    if invoice.records == 0 && period.end() <= tenant.created_at {
+        let (created_at, end) = (tenant.created_at, period.end());
+        return Err(LedgerError::PeriodBeforeTenant { name: tenant.name.clone(), created_at, end });
+    }
     let invoice = Invoice { status: Status::Issued, number: Some(invoice_number(serial)), ..invoice };
     let body = invoice.to_json()?;
     let issued = IssuedInvoice {

@@ -168,6 +168,19 @@ pub enum LedgerError {
         /// The tally's count less that of the records.
         difference: i64,
     },
+    /// A period in which there was no such tenant yet.
+    #[error(
+        "the period ended at {end}, before tenant {name:?} was created ({created_at}), and holds no usage records; \
+         there is nothing to issue"
+    )]
+    PeriodBeforeTenant {
+        /// The tenant.
+        name: String,
+        /// When it was created.
+        created_at: Timestamp,
+        /// The period's end.
+        end: Timestamp,
+    },
     /// The usage could not be rated.
     #[error(transparent)]
     Rate(#[from] RateError),
@@ -217,6 +230,7 @@ impl LedgerError {
             | Self::BadModelList(_)
             | Self::BatchTooLarge { .. }
             | Self::ImpossibleRecord { .. }
+            | Self::PeriodBeforeTenant { .. }
             | Self::Period(_)
             | Self::Quantity(_) => Fault::Invalid,
             Self::Missing { .. } => Fault::Missing,

@@ -200,6 +200,24 @@ on_each_database! {
         assert!(matches!(error, Err(LedgerError::TallyDiffers { difference: -1, .. })), "{error:?}");
     }
 
+    async fn a_month_before_the_tenant_uses_no_number(database: &Database) {
+        let ledger = &database.ledger;
+        let acme = tenant(ledger, "acme", "UTC").await;
+        let january = Period::month("2025-01", "UTC").expect("a month");
+        let error = invoice::issue(ledger, &acme, &january, NOW).await.expect_err("refused");
+        assert!(matches!(&error, LedgerError::PeriodBeforeTenant { created_at, .. } if *created_at == NOW), "{error}");
+        assert_eq!(error.fault(), domain::Fault::Invalid);
+        invoice::preview(ledger, &acme, &january, NOW).await.expect("looking is allowed");
+        assert_eq!(ledger.invoices(acme.id).await.expect("read"), []);
+        // Usage of an earlier time, such as from a ledger that is being rebuilt, is billed all the same.
+        ship(ledger, [record(&acme, 5, at("2025-01-15T12:00:00Z"))]).await;
+        let issued = invoice::issue(ledger, &acme, &january, NOW).await.expect("issued");
+        assert_eq!((issued.number.as_deref(), issued.records), (Some("TG-000001"), 1));
+        // The month in which it was created may be empty.
+        let november = invoice::issue(ledger, &acme, &november("UTC"), at("2026-12-01T00:00:00Z")).await.expect("issued");
+        assert_eq!(november.number.as_deref(), Some("TG-000002"));
+    }
+
     async fn many_issuers_at_once_leave_no_gap(database: &Database) {
         let ledger = &database.ledger;
         let mut tenants = Vec::new();
