@@ -365,7 +365,18 @@ pub fn identity(folder: &Path) -> Result<JournalId, VerifyError> {
 ///
 /// Errors: the first difference, with file, line and byte offset.
 pub fn verify(folder: &Path, progress: impl FnMut(VerifyProgress)) -> Result<VerifyReport, VerifyError> {
-    verify::verify(folder, progress)
+    verify::verify(folder, None, progress)
+}
+
+/// As [`verify`], and keeps the hash of one record in the report: of the last one that the ledger has, to compare.
+///
+/// Errors: as [`verify`].
+pub fn verify_at(
+    folder: &Path,
+    sequence: u64,
+    progress: impl FnMut(VerifyProgress),
+) -> Result<VerifyReport, VerifyError> {
+    verify::verify(folder, Some(sequence), progress)
 }
 
 /// All closed records of a journal folder, in order, in constant memory: for rebuilding a ledger and for exports.

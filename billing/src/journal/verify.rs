@@ -32,8 +32,8 @@ pub struct VerifyProgress {
 /// What a journal holds, every line and link of it found in order.
 ///
 /// A journal cannot prove that its own end is there: removing whole lines from the end of the last segment, or
-/// rewriting everything from some record on, leaves a whole chain. Compare `last_sequence` and `last_hash` with
-/// the ledger, which keeps both for each record.
+/// rewriting everything from some record on, leaves a whole chain. Compare `last_sequence` and `hash_at` with the
+/// ledger's cursor: a record's hash covers the hash of the record before, and so all that were shipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyReport {
     /// Which journal.
@@ -50,6 +50,9 @@ pub struct VerifyReport {
     pub last_sequence: Option<u64>,
     /// The hash that the next record will carry.
     pub last_hash: RecordHash,
+    /// Of [`super::verify_at`]: the hash of the record asked for, or genesis for the place before the first.
+    /// `None` where the journal does not reach it, neither by the record nor by its successor.
+    pub hash_at: Option<RecordHash>,
     /// Bytes of whole lines.
     pub bytes: u64,
     /// The earliest end of a request.
@@ -65,11 +68,12 @@ pub struct VerifyReport {
 /// Errors: the first difference, with file, line and byte offset.
 pub(super) fn verify(
     folder: &Path,
+    sequence: Option<u64>,
     mut progress: impl FnMut(VerifyProgress),
 ) -> Result<VerifyReport, VerifyError> {
     let mut starts = 1;
     loop {
-        match walk(folder, &mut progress) {
+        match walk(folder, sequence, &mut progress) {
             Err(VerifyError::Io { source, .. })
                 if source.kind() == io::ErrorKind::NotFound && starts < STARTS_MAX =>
             {
@@ -80,7 +84,11 @@ pub(super) fn verify(
     }
 }
 
-fn walk(folder: &Path, progress: &mut impl FnMut(VerifyProgress)) -> Result<VerifyReport, VerifyError> {
+fn walk(
+    folder: &Path,
+    sequence: Option<u64>,
+    progress: &mut impl FnMut(VerifyProgress),
+) -> Result<VerifyReport, VerifyError> {
     let mut scan = Scan::open(folder)?;
     // Where nothing was pruned, every record has its `open` line.
     let is_whole = scan.segments().first() == Some(&1);
@@ -92,6 +100,7 @@ fn walk(folder: &Path, progress: &mut impl FnMut(VerifyProgress)) -> Result<Veri
         first_sequence: None,
         last_sequence: None,
         last_hash: RecordHash::GENESIS,
+        hash_at: None,
         bytes: 0,
         first_finished_at: None,
         last_finished_at: None,
@@ -103,6 +112,10 @@ fn walk(folder: &Path, progress: &mut impl FnMut(VerifyProgress)) -> Result<Veri
         let segment = scanned.segment;
         let records_before = report.records;
         note(&mut report, &mut open, scanned, is_whole)?;
+        // A header names the hash of the record before it, so a record is known that was removed since.
+        if let Some(chain) = scan.chain().filter(|chain| sequence == Some(chain.last_sequence())) {
+            report.hash_at = Some(chain.last_hash);
+        }
         let is_step = report.records != records_before && report.records.is_multiple_of(PROGRESS_RECORDS);
         if is_header || is_step {
             progress(VerifyProgress { segment, records: report.records, bytes: report.bytes });

@@ -2,10 +2,10 @@
 //! Never changes anything and takes no lock.
 //! Called by `Cli::run`; auditors may run it beside a serving gateway.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use billing::{
-    journal::{self, VerifyReport},
+    journal::{self, VerifyProgress, VerifyReport},
     ledger::{JournalCursor, Ledger},
 };
 use clap::Args;
@@ -13,6 +13,9 @@ use domain::Timestamp;
 
 use super::{CliError, out};
 use crate::config::Config;
+
+/// Walks over one journal. Each more needs a server that shipped and removed segments during the one before.
+const STARTS_MAX: usize = 3;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -25,29 +28,38 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), CliError> {
     let folder = arguments.folder.clone().unwrap_or_else(|| config.journal_folder());
-    // Read before the files: the ledger may only be behind them.
-    let is_alone = arguments.without_ledger || arguments.folder.is_some();
-    let ledger = if is_alone { None } else { Some(super::open::existing_ledger(config).await?) };
-    let before = match &ledger {
-        Some(ledger) => cursor(ledger, &folder).await?,
-        None => None,
-    };
-    let report = journal::verify(&folder, |progress| {
-        if progress.records > 0 {
-            out::complain(&format!("segment {}: {} records checked", progress.segment, progress.records));
-        }
-    })?;
+    if arguments.without_ledger || arguments.folder.is_some() {
+        show(&journal::verify(&folder, progress)?);
+        return Ok(());
+    }
+    let ledger = super::open::existing_ledger(config).await?;
+    let (report, cursor) = verify_with(&ledger, &folder).await?;
     show(&report);
-    match before {
-        Some(cursor) => compare(&report, &cursor),
-        None => Ok(()),
+    compare(&report, &cursor)
+}
+
+fn progress(progress: VerifyProgress) {
+    if progress.records > 0 {
+        out::complain(&format!("segment {}: {} records checked", progress.segment, progress.records));
     }
 }
 
-/// What the ledger has of the journal in this folder.
-async fn cursor(ledger: &Ledger, folder: &std::path::Path) -> Result<Option<JournalCursor>, CliError> {
+/// Walks the journal with the ledger's cursor in mind.
+///
+/// The cursor is read before the files: the ledger may only be behind them. A server that ships and removes
+/// segments meanwhile may take away the place of an old cursor; then the newer one is taken.
+async fn verify_with(ledger: &Ledger, folder: &Path) -> Result<(VerifyReport, JournalCursor), CliError> {
     let journal_id = journal::identity(folder)?;
-    Ok(Some(ledger.journal_cursor(journal_id).await?))
+    let mut cursor = ledger.journal_cursor(journal_id).await?;
+    for _ in 1..STARTS_MAX {
+        let report = journal::verify_at(folder, cursor.sequence, progress)?;
+        let now = ledger.journal_cursor(journal_id).await?;
+        if report.hash_at.is_some() || now == cursor {
+            return Ok((report, cursor));
+        }
+        cursor = now;
+    }
+    Ok((journal::verify_at(folder, cursor.sequence, progress)?, cursor))
 }
 
 fn show(report: &VerifyReport) {
@@ -75,24 +87,146 @@ fn show(report: &VerifyReport) {
     out::say("The hash chain is whole.");
 }
 
-/// A chain cannot prove that its own end is there; the ledger remembers it.
+/// A chain cannot prove that its own end is there, nor that it is the chain that was shipped; the ledger remembers
+/// how far it came and the hash there, which covers every record before.
+///
+/// Errors: an end that was removed, records that were removed before the ledger had them, a rewritten record.
 fn compare(report: &VerifyReport, cursor: &JournalCursor) -> Result<(), CliError> {
-    let last = report.last_sequence.unwrap_or(0);
-    if cursor.sequence > last {
-        let message = format!(
-            "journal: it ends at record {last}, but the ledger has records up to {} of it: its end was removed",
-            cursor.sequence
-        );
-        return Err(CliError::Usage(message));
+    let shipped = cursor.sequence;
+    // After its records were shipped and removed, a journal may hold none; its next header says where it stands.
+    let last = report.last_sequence.unwrap_or(match report.hash_at {
+        Some(_) => shipped,
+        None => 0,
+    });
+    let message = match (report.hash_at, report.first_sequence) {
+        (Some(hash), _) if hash != cursor.hash => format!(
+            "journal: record {shipped} has the hash {hash}, but the ledger has {} for it: \
+             it, or a record before it, was rewritten",
+            cursor.hash
+        ),
+        (None, Some(first)) if shipped < first => format!(
+            "journal: it begins at record {first}, but the ledger has records only up to {shipped}: \
+             those between were removed before they were shipped"
+        ),
+        (None, _) => format!(
+            "journal: it ends at record {last}, but the ledger has records up to {shipped} of it: \
+             its end was removed"
+        ),
+        (Some(_), _) => {
+            let behind = last.saturating_sub(shipped);
+            out::say(&format!("The ledger has it up to record {shipped}; {behind} not yet shipped."));
+            return Ok(());
+        }
+    };
+    Err(CliError::Usage(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, sync::Arc};
+
+    use billing::journal::{Journal, JournalConfig, OpenEntry};
+    use domain::{
+        EndReason, EnergySource, Micros, Millijoules, RequestId, Slo, SloClass, SystemClock, TenantId,
+        Tokens, UsageRecord,
+    };
+
+    use super::*;
+
+    /// Appends one record for each count of output tokens.
+    async fn write(folder: &Path, counts: &[u64]) {
+        let config = JournalConfig::new(folder);
+        let (journal, _) = Journal::open(config, Arc::new(SystemClock)).expect("a journal");
+        let at = Timestamp::from_unix_micros(1_794_268_800_000_000);
+        for count in counts {
+            let output_tokens = Tokens::new(*count);
+            let entry = OpenEntry {
+                request_id: RequestId::generate(at),
+                tenant_id: TenantId::generate(at),
+                key_id: "K1".parse().expect("a key id"),
+                model: "demo".parse().expect("a model"),
+                backend: "local".to_owned(),
+                slo: Slo::of_class(SloClass::Standard),
+                prompt_tokens: Tokens::new(3),
+                started_at: at,
+                price_version: "demo@1".parse().expect("a version"),
+            };
+            journal.open_request(entry.clone()).expect("open");
+            let record = UsageRecord {
+                request_id: entry.request_id,
+                tenant_id: entry.tenant_id,
+                key_id: entry.key_id,
+                model: entry.model,
+                backend: entry.backend,
+                slo: entry.slo,
+                reason: EndReason::Completed,
+                prompt_tokens: entry.prompt_tokens,
+                cached_prompt_tokens: Tokens::ZERO,
+                output_tokens,
+                reasoning_tokens: Tokens::ZERO,
+                ttft: None,
+                tpot: None,
+                slo_met: true,
+                tokens_in_slo: output_tokens,
+                energy: Millijoules::new(1),
+                energy_source: EnergySource::Modelled,
+                client_stall: Micros::ZERO,
+                queue: Micros::ZERO,
+                started_at: at,
+                finished_at: at,
+                price_version: entry.price_version,
+            };
+            drop(journal.close(record).await.expect("close"));
+        }
+        journal.shutdown().await.expect("shutdown");
     }
-    if cursor.sequence == last && last > 0 && cursor.hash != report.last_hash {
-        let message = format!(
-            "journal: record {last} has the hash {}, but the ledger has {} for it: it was rewritten",
-            report.last_hash, cursor.hash
-        );
-        return Err(CliError::Usage(message));
+
+    fn copy(from: &Path, to: &Path) {
+        for entry in fs::read_dir(from).expect("a folder") {
+            let entry = entry.expect("an entry");
+            fs::copy(entry.path(), to.join(entry.file_name())).expect("copy");
+        }
     }
-    let behind = last - cursor.sequence;
-    out::say(&format!("The ledger has it up to record {}; {behind} not yet shipped.", cursor.sequence));
-    Ok(())
+
+    /// What the command says of a folder, as of a ledger that took all records of another.
+    async fn verdict(ledger: &Ledger, folder: &Path) -> String {
+        let (report, cursor) = verify_with(ledger, folder).await.expect("a whole chain");
+        compare(&report, &cursor).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn a_rewritten_record_is_found_also_behind_unshipped_ones() {
+        let folders = [(); 4].map(|()| tempfile::tempdir().expect("a folder"));
+        let [genuine, forged, shortened, place] = folders.each_ref().map(tempfile::TempDir::path);
+        let ledger = Ledger::connect(&format!("sqlite://{}", place.join("ledger.db").display()));
+        let ledger = ledger.await.expect("a ledger");
+        // Journals of one identity, all empty.
+        write(genuine, &[]).await;
+        copy(genuine, forged);
+        copy(genuine, shortened);
+        for folder in [genuine, forged, shortened] {
+            assert_eq!(verdict(&ledger, folder).await, "", "nothing was shipped, nothing is there");
+        }
+
+        write(genuine, &[900]).await;
+        let shipped: Vec<_> =
+            journal::read_all(genuine).expect("a journal").collect::<Result<_, _>>().expect("whole");
+        ledger.ship(shipped[0].0.journal_id, &shipped).await.expect("shipped");
+        assert_eq!(verdict(&ledger, genuine).await, "");
+        write(genuine, &[5]).await;
+        assert_eq!(verdict(&ledger, genuine).await, "", "a record more is not yet shipped");
+
+        // Fewer tokens in the record that was shipped, with right hashes from there on.
+        write(forged, &[9]).await;
+        assert!(verdict(&ledger, forged).await.contains("was rewritten"));
+        write(forged, &[5]).await;
+        let found = verdict(&ledger, forged).await;
+        assert!(found.contains("record 1 has the hash") && found.contains("was rewritten"), "{found}");
+
+        assert!(
+            verdict(&ledger, shortened)
+                .await
+                .contains("it ends at record 0, but the ledger has records up to 1")
+        );
+    }
 }

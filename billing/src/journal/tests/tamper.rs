@@ -163,6 +163,39 @@ async fn a_shortened_end_shows_only_beside_the_ledger() {
     assert!(matches!(ahead, JournalError::Ahead { sequence: 31, last_sequence: 30 }), "{ahead}");
 }
 
+/// A forger who rewrites a record and everything after it leaves a whole chain, with another hash at each place.
+#[tokio::test]
+async fn a_rewritten_record_shows_beside_the_ledger_whatever_follows() {
+    let hash_at = |folder: &Path, sequence| verify_at(folder, sequence, |_| {}).expect("whole").hash_at;
+    let folder = tempfile::tempdir().expect("temp dir");
+    // An empty journal of the same identity, in which the forger begins anew.
+    let (journal, _) = open(small_segments(folder.path())).expect("open");
+    let forged = copy(folder.path());
+    write(&journal, 1..31).await;
+    journal.shutdown().await.expect("shutdown");
+    let (journal, _) = open(small_segments(forged.path())).expect("open");
+    journal.open_request(opened(id(1))).expect("open");
+    let cheaper = UsageRecord { reasoning_tokens: Tokens::ZERO, ..closed(id(1)) };
+    drop(journal.close(cheaper).await.expect("close"));
+    write(&journal, 2..31).await;
+    journal.shutdown().await.expect("shutdown");
+    assert_eq!(check(folder.path()).journal_id, check(forged.path()).journal_id);
+    assert_eq!(check(folder.path()).hash_at, None, "nothing was asked for");
+    let genuine = read(folder.path());
+    assert_eq!(hash_at(folder.path(), 0), Some(RecordHash::GENESIS));
+    for (record, hash) in &genuine {
+        assert_eq!(hash_at(folder.path(), record.sequence), Some(*hash));
+        assert_ne!(hash_at(forged.path(), record.sequence), Some(*hash), "record {}", record.sequence);
+    }
+    assert_eq!(hash_at(folder.path(), 31), None);
+
+    // Where the first segment is gone, the last record in it is still vouched for by the next header.
+    fs::remove_file(segment(folder.path(), 1)).expect("remove");
+    let first = check(folder.path()).first_sequence.expect("a record");
+    assert_eq!(hash_at(folder.path(), first - 1), Some(genuine[first as usize - 2].1));
+    assert_eq!(hash_at(folder.path(), first - 2), None);
+}
+
 #[tokio::test]
 async fn identity_and_segments_belong_together() {
     let folder = tempfile::tempdir().expect("temp dir");
