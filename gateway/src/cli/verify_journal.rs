@@ -198,8 +198,8 @@ mod tests {
     async fn a_rewritten_record_is_found_also_behind_unshipped_ones() {
         let folders = [(); 4].map(|()| tempfile::tempdir().expect("a folder"));
         let [genuine, forged, shortened, place] = folders.each_ref().map(tempfile::TempDir::path);
-        let ledger = Ledger::connect(&format!("sqlite://{}", place.join("ledger.db").display()));
-        let ledger = ledger.await.expect("a ledger");
+        let url = format!("sqlite://{}", place.join("ledger.db").display());
+        let ledger = Ledger::connect(&url).await.expect("a ledger");
         // Journals of one identity, all empty.
         write(genuine, &[]).await;
         copy(genuine, forged);
