@@ -385,3 +385,10 @@ pub fn verify_at(
 pub fn read_all(folder: &Path) -> Result<ClosedRecords, VerifyError> {
     ClosedRecords::open(folder)
 }
+
+/// As [`read_all`], but only the records after `sequence`; whole segments before them are not read.
+///
+/// Errors: as [`read_all`]; the first of these records is removed already.
+pub fn read_after(folder: &Path, sequence: u64) -> Result<ClosedRecords, VerifyError> {
+    ClosedRecords::open_after(folder, sequence)
+}

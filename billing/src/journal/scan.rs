@@ -136,6 +136,31 @@ impl Scan {
         })
     }
 
+    /// Starts at the segment in which the record after `sequence` stands or will stand: earlier ones stay unread.
+    ///
+    /// Errors: those of `open`; the record after `sequence` is removed already.
+    pub(super) fn open_after(folder: &Path, sequence: u64) -> Result<Self, VerifyError> {
+        let mut scan = Self::open(folder)?;
+        let next_sequence = sequence.saturating_add(1);
+        // Backwards, as most often only the last segment is wanted.
+        for index in (0..scan.segments.len()).rev() {
+            let path = segment_path(folder, scan.segments[index]);
+            // One that ends before its header, as a crash leaves it, is read on the way from the one before.
+            let Some(begins_at) = first_sequence(&path)? else { continue };
+            if begins_at <= next_sequence {
+                scan.index = index;
+                return Ok(scan);
+            }
+            if index == 0 {
+                let place = Place { file: path, line: 1, offset: 0 };
+                let damage = Damage::SequenceGap { expected: next_sequence, found: begins_at };
+                return Err(VerifyError::Damaged { place, damage });
+            }
+        }
+        // No header can be read: reading from the start names the damage.
+        Ok(scan)
+    }
+
     pub(super) fn journal_id(&self) -> JournalId {
         self.journal_id
     }
@@ -282,17 +307,32 @@ fn torn_tail(
     Ok(TornTail { file: place.file, offset: place.offset, bytes })
 }
 
-/// All closed records of a journal folder in order, each with its hash; ends before a torn tail.
+/// Where the chain stood when a segment began; `None` without a whole header.
+fn first_sequence(path: &Path) -> Result<Option<u64>, VerifyError> {
+    let mut reader = LineReader::open(path, 0, 0).map_err(VerifyError::io(path))?;
+    let line = reader.next().map_err(VerifyError::io(path))?;
+    Ok(match line.map(|raw| raw.decode()) {
+        Some(Ok(Line::Header(header))) => Some(header.next_sequence),
+        _ => None,
+    })
+}
+
+/// Closed records of a journal folder in order, each with its hash; ends before a torn tail.
 ///
 /// Errors: the first damage; nothing follows it.
 pub struct ClosedRecords {
     scan: Scan,
+    after: u64,
     is_ended: bool,
 }
 
 impl ClosedRecords {
     pub(super) fn open(folder: &Path) -> Result<Self, VerifyError> {
-        Ok(Self { scan: Scan::open(folder)?, is_ended: false })
+        Ok(Self { scan: Scan::open(folder)?, after: 0, is_ended: false })
+    }
+
+    pub(super) fn open_after(folder: &Path, sequence: u64) -> Result<Self, VerifyError> {
+        Ok(Self { scan: Scan::open_after(folder, sequence)?, after: sequence, is_ended: false })
     }
 }
 
@@ -302,7 +342,7 @@ impl Iterator for ClosedRecords {
     fn next(&mut self) -> Option<Self::Item> {
         while !self.is_ended {
             match self.scan.next() {
-                Ok(Some(Scanned { line: Line::Close(record, hash), .. })) => {
+                Ok(Some(Scanned { line: Line::Close(record, hash), .. })) if record.sequence > self.after => {
                     return Some(Ok((*record, hash)));
                 }
                 Ok(Some(_)) => {}

@@ -70,7 +70,12 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
 
 /// An issued invoice never changes, so nothing of its period may still be on its way to the ledger.
 ///
-/// Errors: records of this machine's journal that finished before the period's end and are not shipped.
+/// It looks at this machine's journal from the ledger's cursor on. It cannot see a record that is timed but not
+/// yet written (the last moments before a close), nor the journals of other gateways: whoever runs several issues
+/// a month when all of them have shipped it.
+///
+/// Errors: records that finished before the period's end and are not shipped; a journal that no longer has the
+/// record after the cursor; damage behind the cursor.
 async fn refuse_unshipped(config: &Config, ledger: &Ledger, period: &Period) -> Result<(), CliError> {
     let folder = config.journal_folder();
     if !folder.exists() {
@@ -78,17 +83,19 @@ async fn refuse_unshipped(config: &Config, ledger: &Ledger, period: &Period) -> 
     }
     let shipped = ledger.journal_cursor(journal::identity(&folder)?).await?.sequence;
     let mut waiting: u64 = 0;
-    for record in journal::read_all(&folder)? {
+    for record in journal::read_after(&folder, shipped)? {
         let (journaled, _) = record?;
-        if journaled.sequence > shipped && journaled.record.finished_at < period.end() {
+        if journaled.record.finished_at < period.end() {
             waiting += 1;
         }
     }
-    match waiting {
-        0 => Ok(()),
-        _ => Err(CliError::Usage(format!(
-            "{waiting} usage records of the period are in the journal and not yet in the ledger; \
-             start `tallygate serve`, which ships them, and issue the invoice then"
-        ))),
-    }
+    let (records, are, them) = match waiting {
+        0 => return Ok(()),
+        1 => ("record", "is", "it"),
+        _ => ("records", "are", "them"),
+    };
+    Err(CliError::Usage(format!(
+        "{waiting} usage {records} from before the period's end {are} in the journal and not yet in the ledger; \
+         start `tallygate serve`, which ships {them}, and issue the invoice then"
+    )))
 }

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::{
     CheckpointEntry, Journal, JournalConfig, JournalError, OpenEntry, Recovery, VerifyReport, disk::Disk,
-    read_all, verify, verify_at,
+    read_after, read_all, verify, verify_at,
 };
 
 const NOW: Timestamp = Timestamp::from_unix_micros(1_780_000_000_000_000);

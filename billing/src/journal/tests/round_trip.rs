@@ -205,3 +205,50 @@ async fn verify_works_while_the_journal_is_written() {
     let counts = checker.join().expect("checker");
     assert!(counts.is_sorted() && counts[0] >= 1, "{counts:?}");
 }
+
+#[tokio::test]
+async fn reading_after_a_record_skips_what_stands_before_it() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    let (journal, _) = open(small_segments(folder.path())).expect("open");
+    write(&journal, 1..31).await;
+    journal.shutdown().await.expect("shutdown");
+    let whole = read(folder.path());
+    let after = |folder: &Path, sequence| {
+        read_after(folder, sequence).expect("journal").collect::<Result<Vec<_>, _>>()
+    };
+    for sequence in 0..=30_u64 {
+        let count = usize::try_from(sequence).expect("small");
+        assert_eq!(after(folder.path(), sequence).expect("records"), whole[count..], "after {sequence}");
+    }
+    assert_eq!(after(folder.path(), 31).expect("nothing"), []);
+    assert_eq!(after(folder.path(), u64::MAX).expect("nothing"), []);
+
+    // What is skipped is not read: damage there is not found. What follows is checked.
+    let second = segment(folder.path(), 2);
+    let first = lines(&second).iter().find_map(|line| {
+        let (_, rest) = line.split_once("\"next_sequence\":")?;
+        rest.split(',').next()?.parse::<u64>().ok()
+    });
+    let first = first.expect("a header");
+    let edited = copy(folder.path());
+    fs::write(segment(edited.path(), 1), "nothing of a journal\n").expect("write");
+    let count = usize::try_from(first).expect("small");
+    assert_eq!(after(edited.path(), first).expect("records"), whole[count..]);
+    assert_eq!(after(edited.path(), first - 1).expect("records"), whole[count - 1..]);
+    assert!(after(edited.path(), first - 2).is_err(), "that one stands in the damaged segment");
+
+    // A last segment without a whole header is what a crash leaves: reading passes through the one before.
+    let torn = copy(folder.path());
+    fs::write(segment(torn.path(), check(folder.path()).segments as u64 + 1), "").expect("write");
+    assert_eq!(after(torn.path(), 30).expect("nothing"), []);
+    assert_eq!(after(torn.path(), 29).expect("records"), whole[29..]);
+
+    // A record that is no longer there was never handed on by this journal, so its place is named.
+    fs::remove_file(segment(folder.path(), 1)).expect("remove");
+    let gap = read_after(folder.path(), first - 2).err().expect("refused");
+    assert!(
+        gap.to_string().contains(&format!("record {} should stand here, not record {first}", first - 1)),
+        "{gap}"
+    );
+    assert_eq!(after(folder.path(), first - 1).expect("records"), whole[count - 1..]);
+}
