@@ -6,6 +6,9 @@ use jiff::{ToSpan, civil::Date, tz::TimeZone};
 
 use crate::Timestamp;
 
+/// Calendars have no year before it, though the arithmetic of dates does.
+const YEAR_MIN: i16 = 1;
+
 /// Why a period could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeriodError {
@@ -16,7 +19,7 @@ pub enum PeriodError {
     #[error("{0:?} is not an IANA time zone such as Europe/Berlin")]
     BadZone(String),
     /// The end is not after the start, or the date is out of range.
-    #[error("a period must end after it starts, within the years 1 to 9999")]
+    #[error("a period must end after it starts, and begin and end within the years 1 to 9999")]
     OutOfRange,
 }
 
@@ -42,7 +45,7 @@ impl Period {
 
     /// The calendar month `YYYY-MM` in an IANA zone, from local midnight to local midnight.
     ///
-    /// Errors: a text that is no month, an unknown zone.
+    /// Errors: a text that is no month, an unknown zone, a month outside the years 1 to 9999.
     pub fn month(month: &str, zone: &str) -> Result<Self, PeriodError> {
         let bad = || PeriodError::BadMonth(month.to_owned());
         let (year, number) = month.split_once('-').ok_or_else(bad)?;
@@ -68,6 +71,9 @@ impl Period {
 
     fn month_from(first: Date, zone: &str) -> Result<Self, PeriodError> {
         let found = TimeZone::get(zone).map_err(|_| PeriodError::BadZone(zone.to_owned()))?;
+        if first.year() < YEAR_MIN {
+            return Err(PeriodError::OutOfRange);
+        }
         let next = first.checked_add(1.month()).map_err(|_| PeriodError::OutOfRange)?;
         let midnight = |date: Date| {
             date.to_zoned_datetime(found.clone())
@@ -124,6 +130,13 @@ mod tests {
         for month in ["", "2026", "2026-13", "2026-00", "26-11", "2026-1", "2026-11-01", "+026-11"] {
             assert!(Period::month(month, "UTC").is_err(), "{month:?}");
         }
+        for month in ["0000-01", "0000-12", "9999-12"] {
+            assert_eq!(Period::month(month, "UTC"), Err(PeriodError::OutOfRange), "{month:?}");
+        }
+        assert!(Period::month("0001-01", "UTC").is_ok() && Period::month("9999-11", "UTC").is_ok());
+        let before = Period::month("0001-01", "UTC").expect("a month").start().unix_micros() - 1;
+        let before = Period::month_of(Timestamp::from_unix_micros(before), "UTC");
+        assert_eq!(before, Err(PeriodError::OutOfRange));
         assert!(matches!(Period::month("2026-11", "Mars/Base"), Err(PeriodError::BadZone(_))));
     }
 }

@@ -114,6 +114,7 @@ fn billed_period(period: &Period, now: Timestamp) -> BilledPeriod {
         zone: period.zone().to_owned(),
         start_unix_us: period.start().unix_micros(),
         end_unix_us: period.end().unix_micros(),
+        has_begun: period.start() <= now,
         has_ended: period.end() <= now,
     }
 }

@@ -6,7 +6,7 @@ use askama::Template;
 
 use super::{
     Invoice, Line, Status,
-    text::{joules, with_separators},
+    text::{counted, joules, late_records, with_separators},
 };
 use crate::ledger::LedgerError;
 
@@ -15,6 +15,8 @@ use crate::ledger::LedgerError;
 struct Page<'a> {
     invoice: &'a Invoice,
     title: String,
+    remark: Option<&'static str>,
+    late: String,
     lines: Vec<Row<'a>>,
 }
 
@@ -32,14 +34,14 @@ pub(super) fn render(invoice: &Invoice) -> Result<String, LedgerError> {
         (Status::Issued | Status::Draft, _) => "Draft invoice".to_owned(),
     };
     let lines = invoice.lines.iter().map(|line| row(line, &invoice.currency)).collect();
-    let page = Page { invoice, title, lines };
+    let page = Page { invoice, title, remark: invoice.period.remark(), late: late_records(invoice), lines };
     page.render().map_err(|error| LedgerError::corrupt("invoice", &error))
 }
 
 fn row<'a>(line: &'a Line, currency: &str) -> Row<'a> {
     let quantity = match line.unit.as_str() {
         "millijoules" => format!("{} J", joules(line.quantity)),
-        unit => format!("{} {unit}", with_separators(line.quantity)),
+        unit => counted(line.quantity, unit),
     };
     let price = match (&line.unit_price, line.unit_price_per) {
         (Some(price), Some(per)) => format!("{price} {currency} per {}", with_separators(per)),
@@ -47,9 +49,9 @@ fn row<'a>(line: &'a Line, currency: &str) -> Row<'a> {
     };
     let note = match (&line.percent, &line.attainment) {
         (Some(percent), Some(attainment)) => format!(
-            "{percent} % of the output price for each late token. SLO met by {} of {} requests ({} %, rounded down).",
+            "{percent} % of the output price for each late token. SLO met by {} of {} ({} %, rounded down).",
             with_separators(attainment.requests_slo_met),
-            with_separators(attainment.requests),
+            counted(attainment.requests, "requests"),
             attainment.percent_rounded_down
         ),
         _ => String::new(),

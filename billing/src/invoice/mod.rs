@@ -89,8 +89,21 @@ pub struct BilledPeriod {
     pub start_unix_us: i64,
     /// The first instant after it. Unit: microseconds since 1970.
     pub end_unix_us: i64,
+    /// Whether its first instant had come when the invoice was made.
+    pub has_begun: bool,
     /// Whether it was over when the invoice was made.
     pub has_ended: bool,
+}
+
+impl BilledPeriod {
+    /// What a reader must know of a period that is not over.
+    fn remark(&self) -> Option<&'static str> {
+        match (self.has_begun, self.has_ended) {
+            (_, true) => None,
+            (true, false) => Some("still running"),
+            (false, false) => Some("not begun yet"),
+        }
+    }
 }
 
 /// What a line is.

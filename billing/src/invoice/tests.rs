@@ -188,6 +188,61 @@ fn the_three_forms_look_as_kept() {
 }
 
 #[test]
+fn one_of_a_thing_is_named_in_the_singular() {
+    let used = sum("demo@1", "demo", EndReason::Completed, [1, 1, 3, 2, 1, 1]);
+    let free = sum("demo@1", "demo", EndReason::EngineError, [1, 0, 1, 0, 2, 0]);
+    let invoice = build("acme", &[used, free]).expect("an invoice");
+    let invoice = Invoice { issued_as: Some("TG-000042".to_owned()), late_records: 1, ..invoice };
+    let (text, html) = (invoice.to_text(), invoice.to_html().expect("html"));
+    for expected in [
+        "1 token × 0.15 USD",
+        "2 tokens × 0.075 USD",
+        "1 token × 0.60 USD",
+        "1 token in 1 request\n",
+        "2 tokens in 1 request\n",
+        "SLO met by 1 of 1 request (",
+        "1 usage record came later and is not on it",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    for expected in
+        [">1 token<", ">2 tokens<", "1 of 1 request (", "1 usage record came later and is not on it"]
+    {
+        assert!(html.contains(expected), "{expected}: {html}");
+    }
+    for page in [&text, &html] {
+        assert!(
+            ![" 1 tokens", ">1 tokens", " 1 requests", " 1 usage records"]
+                .iter()
+                .any(|bad| page.contains(bad))
+        );
+    }
+}
+
+#[test]
+fn a_month_is_not_begun_then_running_then_over() {
+    let period = Period::month("2026-11", "Europe/Berlin").expect("a month");
+    let (tenant, plans) = (tenant("acme"), plans());
+    let before = |at: Timestamp| Timestamp::from_unix_micros(at.unix_micros() - 1);
+    let rows = [
+        (before(period.start()), "not begun yet"),
+        (period.start(), "still running"),
+        (before(period.end()), "still running"),
+        (period.end(), ""),
+    ];
+    for (now, remark) in rows {
+        let parts = InvoiceParts { tenant: &tenant, period: &period, now, sums: &[], plans: &plans };
+        let invoice = Invoice::build(&parts).expect("an invoice");
+        for page in [invoice.to_text(), invoice.to_html().expect("html")] {
+            let shown = ["not begun yet", "still running"].into_iter().filter(|words| page.contains(words));
+            assert_eq!(shown.collect::<String>(), remark, "{now}");
+        }
+        let begun_and_ended = (invoice.period.has_begun, invoice.period.has_ended);
+        assert_eq!(begun_and_ended, (now >= period.start(), now >= period.end()));
+    }
+}
+
+#[test]
 fn json_reads_back_to_the_same_bytes() {
     let invoice = build("acme", &some_sums()).expect("an invoice");
     let json = invoice.to_json().expect("json");

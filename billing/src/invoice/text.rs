@@ -42,19 +42,17 @@ fn head(page: &mut Page, invoice: &Invoice) {
     }
     page.line(&format!("Tenant    {} ({})", invoice.tenant.name, invoice.tenant.id));
     let period = &invoice.period;
-    let running = if period.has_ended { "" } else { ", still running" };
+    let remark = period.remark().map(|remark| format!(", {remark}")).unwrap_or_default();
     page.line(&format!(
-        "Period    {} up to, not including, {} ({}{running})",
+        "Period    {} up to, not including, {} ({}{remark})",
         period.start, period.end, period.zone
     ));
     let made = if invoice.number.is_some() { "Issued  " } else { "Made    " };
     page.line(&format!("{made}  {}", invoice.made_at));
     page.line(&format!("Records   {}", with_separators(invoice.records)));
     if let Some(number) = &invoice.issued_as {
-        let late = with_separators(invoice.late_records);
-        page.line(&format!(
-            "Issued    as {number} before; {late} usage records came later and are not on it"
-        ));
+        let late = late_records(invoice);
+        page.line(&format!("Issued    as {number} before; {late}"));
     }
 }
 
@@ -76,30 +74,33 @@ fn entry(page: &mut Page, line: &Line, currency: &str) {
 
 /// The arithmetic of a line, one step per text.
 fn arithmetic(line: &Line, currency: &str) -> Vec<String> {
-    let quantity = with_separators(line.quantity);
     let Some((price, per)) = line.unit_price.as_ref().zip(line.unit_price_per) else {
         return vec![match line.unit.as_str() {
             "millijoules" => {
-                format!("{} J in {}", joules(line.quantity), requests(line.requests))
+                format!("{} J in {}", joules(line.quantity), counted(line.requests, "requests"))
             }
-            unit => format!("{quantity} {unit} in {}", requests(line.requests)),
+            unit => format!("{} in {}", counted(line.quantity, unit), counted(line.requests, "requests")),
         }];
     };
-    let product = format!("{quantity} {} × {price} {currency} per {}", line.unit, with_separators(per));
+    let quantity = counted(line.quantity, &line.unit);
+    let product = format!("{quantity} × {price} {currency} per {}", with_separators(per));
     let Some((percent, attainment)) = line.percent.as_ref().zip(line.attainment.as_ref()) else {
         return vec![format!("{product} = {}", line.exact)];
     };
     let met = format!(
         "SLO met by {} of {} ({} %, rounded down)",
         with_separators(attainment.requests_slo_met),
-        requests(attainment.requests),
+        counted(attainment.requests, "requests"),
         attainment.percent_rounded_down
     );
     vec![format!("{product} × {percent} %, given back = {}", line.exact), met]
 }
 
-fn requests(count: u64) -> String {
-    format!("{} {}", with_separators(count), if count == 1 { "request" } else { "requests" })
+/// What came after the invoice was issued, of a draft for the same period.
+pub(super) fn late_records(invoice: &Invoice) -> String {
+    let is_one = invoice.late_records == 1;
+    let late = counted(invoice.late_records, "usage records");
+    format!("{late} came later and {} not on it", if is_one { "is" } else { "are" })
 }
 
 /// A page that grows line by line.
@@ -159,6 +160,12 @@ pub(super) fn with_separators(count: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A count and what it counts, named in the plural: "1 token", "2 tokens".
+pub(super) fn counted(count: u64, plural: &str) -> String {
+    let singular = plural.strip_suffix('s').unwrap_or(plural);
+    format!("{} {}", with_separators(count), if count == 1 { singular } else { plural })
 }
 
 /// Millijoules as joules, exactly.
