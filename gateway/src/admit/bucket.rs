@@ -11,7 +11,7 @@ const MINUTE_US: u128 = 60_000_000;
 ///
 /// The level is kept in units of 1/60,000,000 so that draining `limit` units per minute is exact.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Bucket {
+pub(in crate::admit) struct Bucket {
     level: u128,
     drained_at_us: u64,
 }
@@ -29,14 +29,14 @@ pub struct LimitView {
 
 impl Bucket {
     /// Lets drain away what time has freed since the last look.
-    pub(super) fn drain(&mut self, limit: u64, now_us: u64) {
+    pub(in crate::admit) fn drain(&mut self, limit: u64, now_us: u64) {
         let elapsed = u128::from(now_us.saturating_sub(self.drained_at_us));
         self.level = self.level.saturating_sub(elapsed * u128::from(limit));
         self.drained_at_us = self.drained_at_us.max(now_us);
     }
 
     /// How long until `cost` fits; zero means it fits now, `None` means it never will.
-    pub(super) fn wait(&self, limit: u64, cost: u64) -> Option<Duration> {
+    pub(in crate::admit) fn wait(&self, limit: u64, cost: u64) -> Option<Duration> {
         if cost > limit {
             return None;
         }
@@ -46,21 +46,21 @@ impl Bucket {
     }
 
     /// Takes `cost`; the caller has seen that it fits.
-    pub(super) fn take(&mut self, cost: u64) {
+    pub(in crate::admit) fn take(&mut self, cost: u64) {
         self.level += u128::from(cost) * MINUTE_US;
     }
 
     /// Gives back what was taken and not used, `held_us` after it was taken.
     ///
     /// What has drained since counts as drained from this very taking, so that nothing frees room twice.
-    pub(super) fn give_back(&mut self, taken: u64, unused: u64, limit: u64, held_us: u64) {
+    pub(in crate::admit) fn give_back(&mut self, taken: u64, unused: u64, limit: u64, held_us: u64) {
         let drained = u128::from(held_us) * u128::from(limit);
         let left = (u128::from(taken) * MINUTE_US).saturating_sub(drained);
         self.level = self.level.saturating_sub(left.min(u128::from(unused) * MINUTE_US));
     }
 
     /// What clients are told.
-    pub(super) fn view(&self, limit: u64) -> LimitView {
+    pub(in crate::admit) fn view(&self, limit: u64) -> LimitView {
         let free = (u128::from(limit) * MINUTE_US).saturating_sub(self.level) / MINUTE_US;
         let reset = micros(self.level.div_ceil(u128::from(limit.max(1))));
         LimitView { limit, remaining: u64::try_from(free).unwrap_or(limit), reset }
