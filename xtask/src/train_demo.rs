@@ -12,7 +12,7 @@ use clap::Args;
 
 use crate::{failure::Failure, process, python};
 
-/// The tensor library is about 200 MB; a slow line needs a while.
+/// The tensor library comes with several gigabytes of GPU packages; a slow line needs a while.
 const INSTALL_LIMIT: Duration = Duration::from_secs(45 * 60);
 
 /// The recipe is written for a few tens of minutes on two cores.
