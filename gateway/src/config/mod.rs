@@ -4,6 +4,11 @@
 
 mod engine;
 mod load;
+mod rules;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod variables;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
@@ -185,16 +190,16 @@ pub struct Model {
     #[serde(default)]
     pub sim: Option<Sim>,
     /// Requests decoded together.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded_choice::<4_096, _>")]
     pub sequences_max: Option<NonZeroU32>,
     /// Requests waiting for a place among them; beyond it requests are refused.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded_choice::<1_000_000, _>")]
     pub queue_jobs_max: Option<NonZeroU32>,
     /// Tokens computed in one step.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded_choice::<1_048_576, _>")]
     pub step_tokens_max: Option<NonZeroU32>,
     /// Threads of the CPU runner; 0 means all cores but one.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::<0, 1_024, _>")]
     pub threads: u32,
     /// Output bound of requests that name none; the context left bounds it as well. Unit: tokens.
     #[serde(default = "output_tokens_default")]
@@ -294,9 +299,19 @@ fn bounded<'de, const MIN: u32, const MAX: u32, D: Deserializer<'de>>(input: D) 
     }
 }
 
+/// A whole number from 1 to a bound, where leaving it out leaves it to the engine.
+fn bounded_choice<'de, const MAX: u32, D: Deserializer<'de>>(
+    input: D,
+) -> Result<Option<NonZeroU32>, D::Error> {
+    bounded::<1, MAX, D>(input).map(NonZeroU32::new)
+}
+
 fn ledger_url<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
     let url = String::deserialize(input)?;
     let schemes = ["sqlite://", "postgres://", "postgresql://"];
+    if url == "sqlite://" {
+        return Err(D::Error::custom("a ledger url sqlite:// needs the file's path after it"));
+    }
     match schemes.iter().any(|scheme| url.starts_with(scheme)) {
         true => Ok(Some(url)),
         false => Err(D::Error::custom("a ledger url must start with sqlite:// or postgres://")),

@@ -1,0 +1,84 @@
+//! What settings that are good alone must keep together.
+//! Never a rule about one value: its type has that.
+//! Called by `load` once file and variables are one.
+
+use std::collections::HashSet;
+
+use super::{
+    Config, ConfigError, Model, ModelSource,
+    sources::{Sources, field},
+};
+
+/// Errors: the first rule that is broken, with the place of a setting that breaks it.
+pub(super) fn check(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
+    check_energy(config, sources)?;
+    check_journal(config, sources)?;
+    if config.models.is_empty() {
+        return Err(sources.fault(&[field(["model"])], "at least one [[model]] is needed".to_owned()));
+    }
+    let mut names = HashSet::new();
+    for (index, model) in config.models.iter().enumerate() {
+        if !names.insert(&model.name) {
+            return Err(refused(sources, index, model, &["name"], "the name is used twice".to_owned()));
+        }
+        check_source(sources, index, model)?;
+        check_step(config, sources, index, model)?;
+    }
+    Ok(())
+}
+
+fn check_energy(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
+    let (busy, idle) = (config.energy.busy_milliwatts, config.energy.idle_milliwatts);
+    if busy >= idle {
+        return Ok(());
+    }
+    let fields = ["busy_milliwatts", "idle_milliwatts"].map(|name| field(["energy", name]));
+    let reason = format!("energy.busy_milliwatts ({busy}) must not be below energy.idle_milliwatts ({idle})");
+    Err(sources.fault(&fields, reason))
+}
+
+fn check_journal(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
+    let (unshipped, segment) = (config.journal.unshipped_mib_max, config.journal.segment_mib_max);
+    if unshipped >= segment {
+        return Ok(());
+    }
+    let fields = ["unshipped_mib_max", "segment_mib_max"].map(|name| field(["journal", name]));
+    let reason = format!(
+        "journal.unshipped_mib_max ({unshipped}) must not be below journal.segment_mib_max ({segment})"
+    );
+    Err(sources.fault(&fields, reason))
+}
+
+fn check_source(sources: &Sources, index: usize, model: &Model) -> Result<(), ConfigError> {
+    let (name, reason) = match (model.source, &model.path, &model.sim) {
+        (ModelSource::Folder, None, _) => ("source", "source = \"folder\" needs path = \"…\"".to_owned()),
+        (ModelSource::Folder, Some(path), _) if !path.is_dir() => {
+            ("path", format!("{} is not a folder", path.display()))
+        }
+        (ModelSource::Demo | ModelSource::Sim, Some(_), _) => {
+            ("path", "path belongs to source = \"folder\"".to_owned())
+        }
+        (ModelSource::Demo | ModelSource::Folder, _, Some(_)) => {
+            ("sim", "[model.sim] belongs to source = \"sim\"".to_owned())
+        }
+        (ModelSource::Folder | ModelSource::Demo | ModelSource::Sim, _, _) => return Ok(()),
+    };
+    Err(refused(sources, index, model, &[name], reason))
+}
+
+/// Every sequence must move in each step. What is not set is the engine's own.
+fn check_step(config: &Config, sources: &Sources, index: usize, model: &Model) -> Result<(), ConfigError> {
+    let engine = config.engine(model);
+    let (step, sequences) = (engine.step_tokens_max, engine.sequences_max);
+    if step >= sequences {
+        return Ok(());
+    }
+    let reason = format!("step_tokens_max ({step}) must be at least sequences_max ({sequences})");
+    Err(refused(sources, index, model, &["step_tokens_max", "sequences_max"], reason))
+}
+
+fn refused(sources: &Sources, index: usize, model: &Model, names: &[&str], reason: String) -> ConfigError {
+    let index = index.to_string();
+    let fields: Vec<_> = names.iter().map(|name| field(["model", &index, name])).collect();
+    sources.fault(&fields, format!("model {}: {reason}", model.name))
+}
