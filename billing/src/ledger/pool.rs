@@ -11,7 +11,7 @@ use std::{
 use sqlx::{
     Connection as _, FromRow, PgPool, Postgres, Sqlite, SqlitePool,
     migrate::{Migration, MigrationType, Migrator},
-    postgres::{PgPoolOptions, PgRow},
+    postgres::{PgConnection, PgPoolOptions, PgRow},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use uuid::Uuid;
@@ -26,6 +26,8 @@ const SQLITE_READERS_MAX: u32 = 4;
 const SQLITE_BUSY: Duration = Duration::from_secs(30);
 /// How long to wait for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the first connection to PostgreSQL may take: a name look-up and a TLS handshake over a slow line.
+const FIRST_CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One statement's text, where the two databases need different words.
 #[derive(Clone, Copy, Debug)]
@@ -139,13 +141,18 @@ impl Pool {
     }
 
     async fn connect_postgres(url: &str) -> Result<Self, LedgerError> {
+        // The URL may hold a password: it is not repeated.
+        let away = |source| LedgerError::Unreachable { place: "PostgreSQL".to_owned(), source };
+        // A pool tries again until its time is up and then tells only that; one connection tells why.
+        let first = tokio::time::timeout(FIRST_CONNECTION_TIMEOUT, PgConnection::connect(url)).await;
+        let no_answer = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+        first.unwrap_or_else(|_| Err(no_answer())).map_err(away)?.close().await.map_err(away)?;
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect(url)
             .await
-            // The URL may hold a password: it is not repeated.
-            .map_err(|source| LedgerError::Unreachable { place: "PostgreSQL".to_owned(), source })?;
+            .map_err(away)?;
         Ok(Self::Postgres(pool))
     }
 
