@@ -62,6 +62,8 @@ pub(super) const SET_TENANT_PLAN: Statement =
 pub(super) const DISABLE_TENANT: Statement = Statement::both(
     "UPDATE tenants SET disabled_unix_us = COALESCE(disabled_unix_us, $2) WHERE tenant_id = $1",
 );
+pub(super) const ENABLE_TENANT: Statement =
+    Statement::both("UPDATE tenants SET disabled_unix_us = NULL WHERE tenant_id = $1");
 
 macro_rules! keys {
     ($rest:literal) => {

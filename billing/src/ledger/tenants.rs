@@ -178,6 +178,17 @@ impl Ledger {
         expect_tenant(changed, tenant)?;
         transaction.commit().await
     }
+
+    /// Lets a tenant in again, with the keys it had. One that is not shut out stays as it is.
+    ///
+    /// Errors: no such tenant.
+    pub async fn enable_tenant(&self, tenant: TenantId) -> Result<(), LedgerError> {
+        let mut transaction = self.pool.write().await?;
+        raise_revision(&mut transaction).await?;
+        let changed = transaction.execute(sql::ENABLE_TENANT, &[Value::Id(tenant.as_uuid())]).await?;
+        expect_tenant(changed, tenant)?;
+        transaction.commit().await
+    }
 }
 
 pub(super) async fn create(

@@ -54,6 +54,26 @@ on_each_database! {
         assert!(matches!(refused, Err(LedgerError::Disabled { .. })));
     }
 
+    async fn a_disabled_tenant_is_enabled_again(database: &Database) {
+        let ledger = &database.ledger;
+        let acme = tenant(ledger, "acme", "UTC").await;
+        let zeta = tenant(ledger, "zeta", "UTC").await;
+        for tenant in [&acme, &zeta] {
+            ledger.disable_tenant(tenant.id, later(1)).await.expect("disabled");
+        }
+        let revision = ledger.revision().await.expect("read");
+        ledger.enable_tenant(acme.id).await.expect("enabled");
+        assert!(ledger.revision().await.expect("read") > revision, "servers must see it");
+        assert_eq!(ledger.find_tenant("acme").await.expect("read"), Some(acme.clone()));
+        let other = ledger.find_tenant("zeta").await.expect("read").expect("there");
+        assert_eq!(other.disabled_at, Some(later(1)), "another tenant stays shut out");
+        ledger.create_key(acme.id, &new_key("A1", 1), NOW).await.expect("a key again");
+        ledger.enable_tenant(acme.id).await.expect("twice changes nothing");
+        ledger.disable_tenant(acme.id, later(9)).await.expect("disabled");
+        let found = ledger.find_tenant("acme").await.expect("read").expect("there");
+        assert_eq!(found.disabled_at, Some(later(9)));
+    }
+
     async fn bad_tenants_are_refused(database: &Database) {
         let ledger = &database.ledger;
         tenant(ledger, "acme", "UTC").await;
@@ -85,6 +105,7 @@ on_each_database! {
             ledger.set_tenant_limits(nobody, Limits::default()).await,
             ledger.set_tenant_plan(nobody, "demo").await,
             ledger.disable_tenant(nobody, NOW).await,
+            ledger.enable_tenant(nobody).await,
         ];
         assert!(faults.iter().all(|error| matches!(error, Err(LedgerError::Missing { .. }))));
         assert_eq!(ledger.tenants().await.expect("read").len(), 1);
@@ -259,7 +280,10 @@ async fn urls_that_name_no_database_are_refused() {
     let error = Ledger::connect(&missing).await.expect_err("no such folder");
     assert!(matches!(error, LedgerError::File { .. }), "{error}");
     let away = "postgres://somebody:hunter2@127.0.0.1:1/ledger";
+    let began = std::time::Instant::now();
     let error = Ledger::connect(away).await.expect_err("nobody listens");
+    assert!(error.to_string().contains("refused"), "the cause is told: {error}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "a refusal is not waited out");
     assert!(!error.to_string().contains("hunter2"), "{error}");
 }
 
