@@ -19,7 +19,7 @@ pub(super) fn check(config: &Config, sources: &Sources) -> Result<(), ConfigErro
     let mut names = HashSet::new();
     for (index, model) in config.models.iter().enumerate() {
         if !names.insert(&model.name) {
-            return Err(refused(sources, index, model, &["name"], "the name is used twice".to_owned()));
+            return Err(refused(sources, index, model, &["name"], "the name is used twice"));
         }
         check_source(sources, index, model)?;
         check_step(config, sources, index, model)?;
@@ -63,7 +63,7 @@ fn check_source(sources: &Sources, index: usize, model: &Model) -> Result<(), Co
         }
         (ModelSource::Folder | ModelSource::Demo | ModelSource::Sim, _, _) => return Ok(()),
     };
-    Err(refused(sources, index, model, &[name], reason))
+    Err(refused(sources, index, model, &[name], &reason))
 }
 
 /// Every sequence must move in each step. What is not set is the engine's own.
@@ -74,10 +74,10 @@ fn check_step(config: &Config, sources: &Sources, index: usize, model: &Model) -
         return Ok(());
     }
     let reason = format!("step_tokens_max ({step}) must be at least sequences_max ({sequences})");
-    Err(refused(sources, index, model, &["step_tokens_max", "sequences_max"], reason))
+    Err(refused(sources, index, model, &["step_tokens_max", "sequences_max"], &reason))
 }
 
-fn refused(sources: &Sources, index: usize, model: &Model, names: &[&str], reason: String) -> ConfigError {
+fn refused(sources: &Sources, index: usize, model: &Model, names: &[&str], reason: &str) -> ConfigError {
     let index = index.to_string();
     let fields: Vec<_> = names.iter().map(|name| field(["model", &index, name])).collect();
     sources.fault(&fields, format!("model {}: {reason}", model.name))

@@ -44,7 +44,7 @@ impl Sources {
         {
             return file.fault(&error);
         }
-        self.fault(&[field.clone()], reason)
+        self.fault(std::slice::from_ref(field), reason)
     }
 
     /// A complaint about settings that are good alone; it names the first of them that was set.
