@@ -44,7 +44,7 @@ pub(super) struct CreateArguments {
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliError> {
-    let ledger = open::ledger(config).await?;
+    let ledger = open::existing_ledger(config).await?;
     match command {
         Command::Create(arguments) => create(&ledger, arguments).await,
         Command::List { tenant } => list(&ledger, tenant).await,

@@ -2,7 +2,7 @@
 //! Never creates tenants or keys; commands do that in their own words.
 //! Called by the other commands.
 
-use std::{fs, os::unix::fs::DirBuilderExt as _};
+use std::{fs, io, os::unix::fs::DirBuilderExt as _, path::PathBuf};
 
 use billing::ledger::{Ledger, Limits, Tenant};
 use clap::Args;
@@ -44,7 +44,8 @@ pub(super) fn data_folder(config: &Config) -> Result<(), CliError> {
         .map_err(|source| CliError::Io { what: format!("data folder {}", folder.display()), source })
 }
 
-/// Opens the ledger and brings its tables up to date.
+/// Opens the ledger, makes it when it is not there, and brings its tables up to date. For `serve` alone: any other
+/// command that made one in the wrong folder would find it empty and say so.
 pub(super) async fn ledger(config: &Config) -> Result<Ledger, CliError> {
     data_folder(config)?;
     Ok(Ledger::connect(&config.ledger_url()).await?)
@@ -52,13 +53,32 @@ pub(super) async fn ledger(config: &Config) -> Result<Ledger, CliError> {
 
 /// Opens the ledger for a command that must not make one.
 ///
-/// Errors: a SQLite file that is not there.
+/// Errors: a SQLite file that is not there; with the path that was looked for.
 pub(super) async fn existing_ledger(config: &Config) -> Result<Ledger, CliError> {
-    let url = config.ledger_url();
-    if let Some(path) = url.strip_prefix("sqlite://") {
-        fs::metadata(path).map_err(|source| CliError::Io { what: format!("ledger {path}"), source })?;
+    if let Some(path) = missing_ledger(config)? {
+        let shown = std::path::absolute(&path).unwrap_or(path);
+        return Err(CliError::Usage(format!(
+            "there is no ledger at {}; --config FILE or TALLYGATE__DATA__FOLDER selects another, \
+             and the first `tallygate serve` makes one",
+            shown.display()
+        )));
     }
-    Ok(Ledger::connect(&url).await?)
+    Ok(Ledger::connect(&config.ledger_url()).await?)
+}
+
+/// The SQLite file of the ledger, when it is not there. A PostgreSQL ledger is never missing, only away.
+///
+/// Errors: the system does not say whether it is there.
+pub(super) fn missing_ledger(config: &Config) -> Result<Option<PathBuf>, CliError> {
+    let url = config.ledger_url();
+    let Some(path) = url.strip_prefix("sqlite://").map(PathBuf::from) else {
+        return Ok(None);
+    };
+    match fs::metadata(&path) {
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(path)),
+        Err(source) => Err(CliError::Io { what: format!("ledger {}", path.display()), source }),
+    }
 }
 
 /// The tenant with this name or id.

@@ -40,15 +40,16 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
         }
         Command::Publish { file } => {
             let plan = read(&file)?;
-            let published = open::ledger(config).await?.publish_plan(&plan, SystemClock.now()).await?;
+            let published =
+                open::existing_ledger(config).await?.publish_plan(&plan, SystemClock.now()).await?;
             out::say(&match published {
                 Published::New => format!("published plan {}", plan.id()),
                 Published::Already => format!("plan {} was published before with these terms", plan.id()),
             });
         }
-        Command::List => list(&open::ledger(config).await?.plans().await?),
+        Command::List => list(&open::existing_ledger(config).await?.plans().await?),
         Command::Show { plan } => {
-            let found = open::ledger(config).await?.find_plan(&plan).await?;
+            let found = open::existing_ledger(config).await?.find_plan(&plan).await?;
             let missing =
                 || CliError::Usage(format!("there is no plan {plan}; `tallygate plan list` shows all"));
             out::give(found.ok_or_else(missing)?.source());

@@ -54,10 +54,15 @@ pub(super) enum Command {
         /// Its name or id.
         tenant: String,
     },
+    /// Accept the requests of a disabled tenant again.
+    Enable {
+        /// Its name or id.
+        tenant: String,
+    },
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliError> {
-    let ledger = open::ledger(config).await?;
+    let ledger = open::existing_ledger(config).await?;
     let now = SystemClock.now();
     match command {
         Command::Create { name, plan, zone, limits } => {
@@ -84,6 +89,11 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
         Command::Disable { tenant } => {
             let tenant = open::tenant(&ledger, &tenant).await?;
             ledger.disable_tenant(tenant.id, now).await?;
+            show_again(&ledger, &tenant).await?;
+        }
+        Command::Enable { tenant } => {
+            let tenant = open::tenant(&ledger, &tenant).await?;
+            ledger.enable_tenant(tenant.id).await?;
             show_again(&ledger, &tenant).await?;
         }
     }

@@ -57,7 +57,7 @@ pub(super) fn period_of(tenant: &Tenant, month: Option<&str>) -> Result<Period, 
 }
 
 pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), CliError> {
-    let ledger = open::ledger(config).await?;
+    let ledger = open::existing_ledger(config).await?;
     let tenant = open::tenant(&ledger, &arguments.tenant).await?;
     let period = period_of(&tenant, arguments.period.as_deref())?;
     if arguments.records {
