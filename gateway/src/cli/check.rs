@@ -1,56 +1,240 @@
-//! `tallygate check`: everything a start needs, tried one after another.
-//! Never serves and never changes a tenant; the ledger's tables are brought up to date.
+//! `tallygate check`: everything a start needs, tried one after another; a failure does not hide the next one.
+//! Never serves and never makes a data folder, a journal or a SQLite ledger; tables of a ledger that is there are
+//! brought up to date.
 //! Called by `Cli::run` before a deployment.
 
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, ErrorKind},
+    path::Path,
+};
+
 use billing::{journal, plan::Plan};
+use engine::Engine;
 
-use super::{CliError, open, out, serve};
-use crate::config::Config;
+use super::{CliError, listen, open, out};
+use crate::{
+    authenticate::Snapshot,
+    config::{Config, Model},
+};
 
-pub(super) async fn run(config: &Config) -> Result<(), CliError> {
-    out::say("configuration  ok");
-    open::data_folder(config)?;
-    out::say(&format!("data folder    ok: {}", config.data.folder.display()));
-    let ledger = open::ledger(config).await?;
-    let plans = ledger.plans().await?;
-    out::say(&format!(
-        "ledger         ok: {} tenants, {} plan versions",
-        ledger.tenants().await?.len(),
-        plans.len()
-    ));
-    check_journal(config)?;
-    let backends = serve::start_engines(config)?;
-    for backend in backends.all() {
-        let info = backend.engine.info();
-        out::say(&format!(
-            "model {:<8} ok: {}, {} parameters, context of {} tokens, energy {}",
-            backend.model,
-            info.architecture,
-            info.parameters,
-            info.context_tokens_max,
-            info.energy_source.as_str()
-        ));
-        let is_priced = |plan: &Plan| plan.price_of(&backend.model).is_some();
-        if !plans.is_empty() && !plans.iter().any(is_priced) {
-            out::say(&format!(
-                "  note: no published plan prices {}; requests for it will be refused",
-                backend.model
-            ));
-        }
-        backend.engine.shutdown();
-    }
-    ledger.close().await;
-    Ok(())
+/// The file that a running server keeps locked in its journal's folder. A test holds it against the journal.
+const JOURNAL_LOCK: &str = "journal.lock";
+
+const AT_FIRST_START: &str = "made at the first start";
+
+/// What was tried, and how often it failed.
+#[derive(Default)]
+struct Report {
+    parts: u32,
+    failures: u32,
 }
 
-/// A journal that is not there yet is made at the first start.
-fn check_journal(config: &Config) -> Result<(), CliError> {
-    let folder = config.journal_folder();
-    if !folder.exists() {
-        out::say("journal        ok: made at the first start");
-        return Ok(());
+impl Report {
+    /// Prints one part's result.
+    fn note(&mut self, part: &str, result: Result<String, CliError>) {
+        self.parts += 1;
+        match result {
+            Ok(found) => out::say(&format!("{part:<14} ok: {found}")),
+            Err(error) => {
+                self.failures += 1;
+                out::say(&format!("{part:<14} FAILED: {error}"));
+            }
+        }
     }
-    let report = journal::verify(&folder, |_| {})?;
-    out::say(&format!("journal        ok: {} records, the hash chain is whole", report.records));
-    Ok(())
+}
+
+pub(super) async fn run(config: &Config) -> Result<(), CliError> {
+    let mut report = Report::default();
+    report.note("configuration", Ok(format!("{} models", config.models.len())));
+    report.note("listen", check_listen(config));
+    report.note("data folder", check_data_folder(&config.data.folder));
+    let (ledger, plans) = match check_ledger(config).await {
+        Ok((found, plans)) => (Ok(found), Some(plans)),
+        Err(error) => (Err(error), None),
+    };
+    report.note("ledger", ledger);
+    let folder = config.journal_folder();
+    report.note("journal lock", check_journal_lock(&folder));
+    report.note("journal", check_journal(&folder));
+    for model in &config.models {
+        report.note(&format!("model {}", model.name), check_model(config, model));
+        note_unpriced(model, plans.as_deref());
+    }
+    match report.failures {
+        0 => Ok(()),
+        failures => {
+            Err(CliError::Usage(format!("{failures} of {} parts failed; see FAILED above", report.parts)))
+        }
+    }
+}
+
+/// Takes the address as a start does, and gives it back.
+fn check_listen(config: &Config) -> Result<String, CliError> {
+    let listener = listen::listener(config.server.listen)?;
+    drop(listener);
+    Ok(config.server.listen.to_string())
+}
+
+/// The folder, or what it is to be made in, takes a file.
+fn check_data_folder(folder: &Path) -> Result<String, CliError> {
+    let fault = |place: &Path| {
+        let what = format!("data folder {}: {}", folder.display(), place.display());
+        move |source| CliError::Io { what, source }
+    };
+    let mut place = std::path::absolute(folder).map_err(fault(folder))?;
+    let is_there = match fs::metadata(&place) {
+        Ok(_) => true,
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        Err(error) => return Err(fault(&place)(error)),
+    };
+    // The root is always there; each round goes one folder up.
+    while !place.exists() && place.pop() {}
+    try_to_write(&place).map_err(fault(&place))?;
+    Ok(match is_there {
+        true => folder.display().to_string(),
+        false => format!("{} is {AT_FIRST_START}", folder.display()),
+    })
+}
+
+/// Makes a file of its own in a folder and removes it.
+fn try_to_write(folder: &Path) -> io::Result<()> {
+    let probe = folder.join(format!(".tallygate-check-{}", std::process::id()));
+    OpenOptions::new().write(true).create_new(true).open(&probe)?;
+    fs::remove_file(&probe)
+}
+
+/// What the ledger has, and its plans; the demo plan where the first start will publish it.
+async fn check_ledger(config: &Config) -> Result<(String, Vec<Plan>), CliError> {
+    let Some(path) = open::missing_ledger(config)? else {
+        let ledger = open::existing_ledger(config).await?;
+        let plans = ledger.plans().await?;
+        let tenants = ledger.tenants().await?.len();
+        // A start reads everything that requests need in one go.
+        Snapshot::read(&ledger).await?;
+        ledger.close().await;
+        let found = format!("{tenants} tenants, {} plan versions", plans.len());
+        return Ok((found, if plans.is_empty() { vec![Plan::demo()?] } else { plans }));
+    };
+    // The data folder is made with the ledger; any other folder has to be there.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| *folder != config.data.folder) {
+        try_to_write(folder)
+            .map_err(|source| CliError::Io { what: format!("ledger {}", path.display()), source })?;
+    }
+    Ok((format!("{} is {AT_FIRST_START}", path.display()), vec![Plan::demo()?]))
+}
+
+/// Whether a start could take the journal for itself. Takes the lock for a moment where it is free.
+fn check_journal_lock(folder: &Path) -> Result<String, CliError> {
+    let path = folder.join(JOURNAL_LOCK);
+    let fault = |source| CliError::Io { what: path.display().to_string(), source };
+    let file = match File::options().read(true).write(true).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(AT_FIRST_START.to_owned()),
+        Err(error) => return Err(fault(error)),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok("free".to_owned()),
+        Err(TryLockError::WouldBlock) => {
+            let process = fs::read_to_string(&path).map_err(fault)?;
+            let process = process.trim();
+            Err(CliError::Usage(format!(
+                "a server is running on this journal (process {process}); stop it before another start"
+            )))
+        }
+        Err(TryLockError::Error(error)) => Err(fault(error)),
+    }
+}
+
+/// Reads the whole journal; a running server does not mind.
+fn check_journal(folder: &Path) -> Result<String, CliError> {
+    if !folder.exists() {
+        return Ok(format!("{} is {AT_FIRST_START}", folder.display()));
+    }
+    let report = journal::verify(folder, |_| {})?;
+    Ok(format!("{} records, the hash chain is whole", report.records))
+}
+
+/// Loads the model and lets it go.
+fn check_model(config: &Config, model: &Model) -> Result<String, CliError> {
+    let engine = Engine::start(config.engine(model))
+        .map_err(|source| CliError::Engine { model: model.name.clone(), source })?;
+    let info = engine.info();
+    let found = format!(
+        "{}, {} parameters, context of {} tokens, energy {}",
+        info.architecture,
+        info.parameters,
+        info.context_tokens_max,
+        info.energy_source.as_str()
+    );
+    engine.shutdown();
+    Ok(found)
+}
+
+/// A model without a price is loaded for nobody. Nothing can be said when the ledger does not open.
+fn note_unpriced(model: &Model, plans: Option<&[Plan]>) {
+    let is_priced = |plan: &Plan| plan.price_of(&model.name).is_some();
+    if plans.is_some_and(|plans| !plans.iter().any(is_priced)) {
+        out::say(&format!("  note: no plan prices {}; requests for it will be refused", model.name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use billing::journal::{Journal, JournalConfig};
+    use domain::SystemClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_journal_in_use_is_told_from_a_broken_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path().join("journal");
+        assert_eq!(check_journal_lock(&folder).expect("nothing there"), AT_FIRST_START);
+        assert!(check_journal(&folder).is_ok_and(|found| found.contains(AT_FIRST_START)));
+        assert!(!folder.exists(), "a check makes nothing");
+        let (journal, _) =
+            Journal::open(JournalConfig::new(&folder), Arc::new(SystemClock)).expect("a journal");
+        let found = check_journal_lock(&folder).expect_err("in use").to_string();
+        let process = std::process::id();
+        assert!(found.starts_with("a server is running on this journal"), "{found}");
+        assert!(found.contains(&format!("process {process}")), "{found}");
+        assert!(check_journal(&folder).is_ok(), "its content is good all the same");
+        journal.shutdown().await.expect("closed");
+        drop(journal);
+        assert_eq!(check_journal_lock(&folder).expect("free again"), "free");
+        fs::write(folder.join("0000000001.journal"), "not a line\n").expect("written");
+        assert!(check_journal(&folder).is_err(), "broken");
+    }
+
+    #[test]
+    fn an_address_in_use_is_named() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let mut config = Config::default();
+        config.server.listen = taken.local_addr().expect("its address");
+        let found = check_listen(&config).expect_err("in use").to_string();
+        assert!(found.contains(&config.server.listen.to_string()), "{found}");
+        drop(taken);
+        check_listen(&config).expect("free again");
+        check_listen(&config).expect("given back");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_not_made() {
+        let root = tempfile::tempdir().expect("a folder");
+        let mut config = Config::default();
+        config.data.folder = root.path().join("a/data");
+        assert!(check_data_folder(&config.data.folder).is_ok_and(|found| found.ends_with(AT_FIRST_START)));
+        let (found, plans) = check_ledger(&config).await.expect("can be made");
+        assert!(found.ends_with(AT_FIRST_START), "{found}");
+        assert!(plans[0].price_of(&config.models[0].name).is_some(), "the demo plan counts");
+        assert_eq!(fs::read_dir(root.path()).expect("read").count(), 0);
+        config.ledger.url = Some(format!("sqlite://{}/nowhere/ledger.sqlite", root.path().display()));
+        assert!(check_ledger(&config).await.is_err(), "its folder is not made");
+        fs::write(root.path().join("a"), "a file").expect("written");
+        assert!(check_data_folder(&config.data.folder).is_err(), "below a file");
+    }
 }
