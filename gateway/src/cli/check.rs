@@ -46,7 +46,8 @@ impl Report {
 
 pub(super) async fn run(config: &Config) -> Result<(), CliError> {
     let mut report = Report::default();
-    report.note("configuration", Ok(format!("{} models", config.models.len())));
+    let names: Vec<_> = config.models.iter().map(|model| model.name.as_str()).collect();
+    report.note("configuration", Ok(format!("models: {}", names.join(", "))));
     report.note("listen", check_listen(config));
     report.note("data folder", check_data_folder(&config.data.folder));
     let (ledger, plans) = match check_ledger(config).await {
@@ -113,7 +114,7 @@ async fn check_ledger(config: &Config) -> Result<(String, Vec<Plan>), CliError> 
         // A start reads everything that requests need in one go.
         Snapshot::read(&ledger).await?;
         ledger.close().await;
-        let found = format!("{tenants} tenants, {} plan versions", plans.len());
+        let found = format!("tenants: {tenants}, plan versions: {}", plans.len());
         return Ok((found, if plans.is_empty() { vec![Plan::demo()?] } else { plans }));
     };
     // The data folder is made with the ledger; any other folder has to be there.

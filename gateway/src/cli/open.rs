@@ -57,8 +57,12 @@ pub(super) async fn ledger(config: &Config) -> Result<Ledger, CliError> {
 pub(super) async fn existing_ledger(config: &Config) -> Result<Ledger, CliError> {
     if let Some(path) = missing_ledger(config)? {
         let shown = std::path::absolute(&path).unwrap_or(path);
+        let variable = match config.ledger.url {
+            Some(_) => "TALLYGATE__LEDGER__URL",
+            None => "TALLYGATE__DATA__FOLDER",
+        };
         return Err(CliError::Usage(format!(
-            "there is no ledger at {}; --config FILE or TALLYGATE__DATA__FOLDER selects another, \
+            "there is no ledger at {}; --config FILE or {variable} selects another, \
              and the first `tallygate serve` makes one",
             shown.display()
         )));
