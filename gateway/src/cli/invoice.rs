@@ -41,7 +41,7 @@ enum Format {
 }
 
 pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), CliError> {
-    let ledger = open::ledger(config).await?;
+    let ledger = open::existing_ledger(config).await?;
     let tenant = open::tenant(&ledger, &arguments.tenant).await?;
     let period = usage::period_of(&tenant, arguments.period.as_deref())?;
     let now = SystemClock.now();
