@@ -5,7 +5,7 @@
 use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sqlx::{
@@ -24,6 +24,8 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 8;
 const SQLITE_READERS_MAX: u32 = 4;
 /// How long a statement waits for another process's write lock on the SQLite file.
 const SQLITE_BUSY: Duration = Duration::from_secs(30);
+/// How long to wait before a SQLite file that was busy is opened again.
+const SQLITE_BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// How long to wait for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the first connection to PostgreSQL may take: a name look-up and a TLS handshake over a slow line.
@@ -135,8 +137,10 @@ impl Pool {
                 .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         };
         let open = |source| LedgerError::Unreachable { place: path.display().to_string(), source };
-        let writes = pool(1).connect_with(options.clone()).await.map_err(open)?;
-        let reads = pool(SQLITE_READERS_MAX).connect_with(options.read_only(true)).await.map_err(open)?;
+        let writes = open_patiently(|| pool(1).connect_with(options.clone())).await.map_err(open)?;
+        let reads = options.clone().read_only(true);
+        let reads =
+            open_patiently(|| pool(SQLITE_READERS_MAX).connect_with(reads.clone())).await.map_err(open)?;
         Ok(Self::Sqlite { reads, writes })
     }
 
@@ -280,6 +284,30 @@ fn migrator(embedded: &'static [Embedded]) -> Migrator {
         Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
     };
     Migrator::with_migrations(embedded.iter().map(migration).collect())
+}
+
+/// Opens a SQLite file that others may be opening at the same time.
+///
+/// Turning a new file to WAL needs it for a moment alone, and SQLite refuses that at once instead of waiting for
+/// its busy timeout; so it is tried again.
+async fn open_patiently<F: Future<Output = Result<SqlitePool, sqlx::Error>>>(
+    open: impl Fn() -> F,
+) -> Result<SqlitePool, sqlx::Error> {
+    let began = Instant::now();
+    loop {
+        match open().await {
+            Err(error) if is_busy(&error) && began.elapsed() < SQLITE_BUSY => {
+                tokio::time::sleep(SQLITE_BUSY_PAUSE).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// SQLITE_BUSY, or one of its extended codes.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 5)
 }
 
 /// Creates the file for its owner alone. SQLite gives its WAL the same permissions.
