@@ -111,42 +111,43 @@ impl Task {
         let mut checkpoints = interval_at(first, CHECKPOINT_INTERVAL);
         checkpoints.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
+            let is_read = interruption.is_none();
             let interrupted = tokio::select! {
                 biased;
-                () = self.sender.closed(), if interruption.is_none() => Interruption::ClientGone,
-                () = self.streams.stopping.cancelled(), if interruption.is_none() => Interruption::Draining,
-                () = sleep_until(self.ends_at.into()), if interruption.is_none() => Interruption::Unread,
+                () = self.sender.closed(), if is_read => Some(Interruption::ClientGone),
+                () = self.streams.stopping.cancelled(), if is_read => Some(Interruption::Draining),
+                () = sleep_until(self.ends_at.into()), if is_read => Some(Interruption::Unread),
                 _ = checkpoints.tick() => {
                     self.checkpoint();
-                    continue;
+                    None
                 }
                 event = self.generation.next() => {
-                    let (text, tally) = match event {
-                        Some(Event::Started(_)) => continue,
-                        Some(Event::Token(token)) => {
-                            self.meter.token(token.at, Instant::now());
-                            (token.text, None)
-                        }
-                        Some(Event::Finished(tally)) => (tally.tail.clone(), Some(tally)),
-                        None => (String::new(), Some(self.lost_tally())),
-                    };
-                    let handed = match interruption {
-                        None => self.hand_over(&text).await,
-                        Some(_) => Ok(()),
-                    };
-                    is_cut |= handed.is_err() || (interruption.is_some() && !text.is_empty());
-                    interruption = interruption.or(handed.err());
-                    match tally {
-                        Some(tally) => return Delivery { tally, interruption, is_cut },
-                        None if handed.is_ok() => continue,
-                        None => {}
+                    let (text, tally) = self.measure(event);
+                    let refused = if is_read { self.hand_over(&text).await.err() } else { None };
+                    is_cut |= refused.is_some() || (!is_read && !text.is_empty());
+                    if let Some(tally) = tally {
+                        return Delivery { tally, interruption: interruption.or(refused), is_cut };
                     }
-                    self.generation.cancel();
-                    continue;
+                    refused
                 }
             };
-            interruption = Some(interrupted);
-            self.generation.cancel();
+            if interrupted.is_some() {
+                interruption = interrupted;
+                self.generation.cancel();
+            }
+        }
+    }
+
+    /// Counts what the engine says; gives the text that has come with it, and the tally when it was the last.
+    fn measure(&mut self, event: Option<Event>) -> (String, Option<Tally>) {
+        match event {
+            Some(Event::Started(_)) => (String::new(), None),
+            Some(Event::Token(token)) => {
+                self.meter.token(token.at, Instant::now());
+                (token.text, None)
+            }
+            Some(Event::Finished(tally)) => (tally.tail.clone(), Some(tally)),
+            None => (String::new(), Some(self.lost_tally())),
         }
     }
 
