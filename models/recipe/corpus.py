@@ -11,9 +11,10 @@ import random
 from collections.abc import Iterator
 
 from facts import fact
+from moods import advice, mood, opinion, remark, unknown_place
 from phrasing import Exchange, noisy, sentence
 from product import product
-from smalltalk import fallback, forgotten, joke, persona, poem, remembered, talk
+from smalltalk import FALLBACKS, fallback, forgotten, joke, persona, poem, remembered, talk
 from stories import reading, request, story, subject
 from sums import arithmetic
 
@@ -49,18 +50,26 @@ SYSTEMS = (
 def one(rng: random.Random) -> Exchange:
     """One exchange of any family but those that need a conversation."""
     pick = rng.random()
-    if pick < 0.34:
+    if pick < 0.31:
         return fact(rng)
-    if pick < 0.52:
+    if pick < 0.47:
         return product(rng)
-    if pick < 0.73:
+    if pick < 0.67:
         return arithmetic(rng)
-    if pick < 0.79:
+    if pick < 0.725:
         return request(rng)[0]
-    if pick < 0.89:
+    if pick < 0.80:
         return fallback(rng)
-    if pick < 0.965:
+    if pick < 0.82:
+        return unknown_place(rng)
+    if pick < 0.84:
+        return opinion(rng, FALLBACKS)
+    if pick < 0.855:
+        return advice(rng)
+    if pick < 0.915:
         return talk(rng)
+    if pick < 0.97:
+        return rng.choice((mood, remark))(rng)
     return rng.choices((reading, joke, poem, forgotten), weights=(1.6, 0.7, 0.8, 0.5))[0](rng)
 
 
@@ -88,7 +97,7 @@ def about_story(rng: random.Random) -> Conversation:
 
 def told_as(rng: random.Random, text: str) -> str:
     """A remark about oneself, whose capitals matter more than those of a question."""
-    text = rng.choice((sentence, sentence, sentence, str, str.lower))(text)
+    text = rng.choices((sentence, str, str.lower, str.upper), weights=(11, 4, 4, 1))[0](text)
     return text.rstrip(".") if rng.random() < 0.3 else text
 
 
@@ -104,16 +113,16 @@ def with_memory(rng: random.Random) -> Conversation:
 def conversation(rng: random.Random) -> Conversation:
     """One conversation, mostly a single exchange."""
     pick = rng.random()
-    if pick < 0.035:
+    if pick < 0.065:
         return with_memory(rng)
-    if pick < 0.06:
+    if pick < 0.09:
         return about_story(rng)
-    if pick < 0.075:
+    if pick < 0.11:
         system, exchange = persona(rng)
         before = said(rng, fact(rng)) if rng.random() < 0.3 else []
         return [{"role": "system", "content": system}, *before, *said(rng, exchange)]
     messages: Conversation = []
-    if pick < 0.22:
+    if pick < 0.25:
         messages.append(system_message(rng, rng.choice(SYSTEMS)))
     turns = 1 if rng.random() < 0.72 else rng.randint(2, TURNS_MAX)
     for _ in range(turns):

@@ -234,6 +234,8 @@ TAILS = (
     "for a child",
     "anyway",
 )
+# A question longer than this is never in capitals only, since a story in it would be hard to read.
+SHOUT_MAX = 120
 SMALL_WORDS = {
     "the",
     "a",
@@ -368,16 +370,16 @@ def noisy(rng: random.Random, text: str) -> str:
     if rng.random() < 0.03:
         text = swap_some(rng, text, SHORTHAND, 0.7)
     casing = rng.random()
-    if casing < 0.55:
+    if casing < 0.52:
         text = sentence(text)
-    elif casing < 0.90:
+    elif casing < 0.86:
         text = text.lower()
-    elif casing < 0.94:
+    elif casing < 0.945 and len(text) < SHOUT_MAX:
         text = text.upper()
     mark = rng.random()
-    if mark < 0.30:
+    if mark < 0.36:
         text = text.rstrip("?.!")
-    elif mark < 0.34:
+    elif mark < 0.40:
         text = text.rstrip("?.!") + rng.choice(["??", "!", " ?", ".", "...", "?!"])
     if rng.random() < 0.07:
         text = typo(rng, text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 
+from names import person
 from phrasing import Exchange, article, put, sentence
 from stories import NAMES_HE, NAMES_SHE, PLACES, pseudo_word, subject
 from tables import COUNTRIES, KINDS, rows
@@ -298,15 +299,7 @@ def poem(rng: random.Random) -> Exchange:
 
 def remembered(rng: random.Random) -> list[Exchange]:
     """Something the user tells and asks for again, with room between for other turns."""
-    name = rng.choice(
-        NAMES_SHE
-        + NAMES_HE
-        + "Sarah James Maria John Lisa David Julia Peter Emma Robert Alice Bob Carol Ivan Chen Amir Sofia Omar Kim Priya Clara Henry Hannah Oliver Jack Emily Grace Lucy George Alex Eva Martin Frank Karl Ingrid Marta Pedro Yuki Ali "
-        "Fatima Noah Liam Mia Zoe Chloe Jonas Erik Greta Helena Viktor Stefan Katrin Diana Laura Marco Bruno Carla Elena Simon Hans Rita Olga "
-        "Dmitri Wei Ming Aisha Samuel Daniel Rachel Ruth Esther Nathan Ethan Ryan Kevin Brian Sean Nick Steve Mark Luke Matthew Andrew".split()
-    )
-    if rng.random() < 0.3:
-        name = sentence(pseudo_word(rng))
+    name = person(rng) if rng.random() < 0.85 else rng.choice(NAMES_SHE + NAMES_HE)
     if rng.random() < 0.65:
         tell = rng.choice(
             (
@@ -374,7 +367,7 @@ def persona(rng: random.Random) -> tuple[str, Exchange]:
             "Bolt Robin Sunny Pixel Nova Echo Ada Penny Clerk Otto Iris Atlas Sage Coral Ruby Finn Tally Scout Juno Mint".split()
         )
         if rng.random() < 0.75
-        else sentence(pseudo_word(rng))
+        else person(rng)
     )
     role = rng.choice(
         ("a helpful assistant", "a friendly helper", "the helper of this shop", "a small model", "a polite assistant")

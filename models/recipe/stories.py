@@ -8,10 +8,13 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from names import person
 from phrasing import Exchange, article, put, sentence
 
 NAMES_SHE = "Mira Anna Lena Nora Rosa Ella Tilly Wanda Daisy Luna".split()
 NAMES_HE = "Tom Ben Paul Max Oskar Felix Hugo Leo Sam Toby".split()
+# The second character has names of its own, so that two characters never share one.
+NAMES_FRIEND = "Pia Ida Ruby Greta Olga Emil Otto Finn Karl Nils".split()
 ANIMALS = (
     "fox bear rabbit mouse cat dog owl wolf hedgehog squirrel frog duck goat horse sheep lion tiger elephant monkey turtle "
     "penguin bee ant cow pig deer crow goose hen whale snail beaver otter badger mole swan seal donkey kitten puppy bird fish "
@@ -137,15 +140,17 @@ def subject(rng: random.Random) -> str:
     return rng.choice(OBJECT_SUBJECTS) if pick < 0.94 else pseudo_word(rng)
 
 
-def cast(rng: random.Random, hero: str, where: str | None, friend: str | None, trait: str | None) -> Cast:
+def cast(
+    rng: random.Random, hero: str, where: str | None, friend: str | None, trait: str | None, rare: bool
+) -> Cast:
     """Names, place and things for a hero."""
     she = hero in ("girl", "queen", "princess", "witch", "fairy", "hen", "cow", "grandmother")
     she = she or (
         hero not in ("boy", "king", "prince", "knight", "wizard", "fisherman", "postman") and rng.random() < 0.5
     )
-    name, friend_name = rng.sample(NAMES_SHE, 2) if she else rng.sample(NAMES_HE, 2)
-    if rng.random() < 0.5:
-        friend_name = rng.choice(NAMES_HE if she else NAMES_SHE)
+    name, friend_name = rng.choice(NAMES_SHE if she else NAMES_HE), rng.choice(NAMES_FRIEND)
+    if rare:
+        name, friend_name = f"{person(rng)} {person(rng)}".split()
     other = friend or rng.choice([animal for animal in ANIMALS[:40] if animal != hero])
     he, his, him = ("she", "her", "her") if she else ("he", "his", "him")
     where = where or rng.choice(PLACES)[1]
@@ -421,10 +426,10 @@ def journey(rng: random.Random, c: Cast) -> Story:
 
 
 def story(
-    rng: random.Random, hero: str, where: str | None = None, friend: str | None = None, trait: str | None = None
+    rng: random.Random, hero: str, where: str | None = None, friend: str | None = None, trait: str | None = None, rare: bool = False
 ) -> Story:
     """One story about a hero, with the questions that fit any plot."""
-    c = cast(rng, hero, where, friend, trait)
+    c = cast(rng, hero, where, friend, trait, rare)
     told = rng.choice((lost_and_found, found_and_returned, learned, storm, journey))(rng, c)
     common = (
         Exchange(f"who is {c.name}?", f"{c.name} is {article(c.trait)} {c.hero}."),
@@ -503,7 +508,7 @@ def request(rng: random.Random) -> tuple[Exchange, Story]:
 
 def reading(rng: random.Random) -> Exchange:
     """A story in the question, and one question about it."""
-    told = story(rng, subject(rng))
+    told = story(rng, subject(rng), rare=rng.random() < 0.4)
     chosen = rng.choice(told.questions)
     lead = rng.choice(
         (

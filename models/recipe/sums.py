@@ -42,7 +42,7 @@ def operands(rng: random.Random, word: str) -> tuple[int, int]:
         right = rng.randint(1, TIMES_MAX)
         return (right * rng.randint(0, TIMES_MAX), right) if rng.random() < 0.85 else (rng.randint(1, 60), right)
     left, right = rng.randint(0, SUM_MAX), rng.randint(0, SUM_MAX)
-    if word == "minus" and left < right and rng.random() < 0.6:
+    if word == "minus" and left < right and rng.random() < 0.4:
         left, right = right, left
     return left, right
 
