@@ -226,14 +226,22 @@ impl Admitter {
         if self.is_draining() {
             return Err(Refusal::Draining);
         }
-        if !principal.is_listed(&backend.model) {
-            return Err(Refusal::ModelNotAllowed(backend.model.clone()));
-        }
-        if !principal.is_priced(&backend.model) {
-            return Err(Refusal::ModelNotPriced(backend.model.clone()));
-        }
+        check_model(principal, backend)?;
         self.journal.is_writable().map_err(Refusal::Journal)
     }
+}
+
+/// Whether the key may use the model and its plan prices it; takes nothing.
+///
+/// Errors: the first reason against it.
+pub fn check_model(principal: &Principal, backend: &Backend) -> Result<(), Refusal> {
+    if !principal.is_listed(&backend.model) {
+        return Err(Refusal::ModelNotAllowed(backend.model.clone()));
+    }
+    if !principal.is_priced(&backend.model) {
+        return Err(Refusal::ModelNotPriced(backend.model.clone()));
+    }
+    Ok(())
 }
 
 /// The output bound: what was asked for or the model's default, within the context that is left.

@@ -161,6 +161,13 @@ impl Authenticator {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.trim(),
             _ => return Err(AuthenticateError::BadKey),
         };
+        self.authenticate_key(text, now)
+    }
+
+    /// The principal behind a key's text.
+    ///
+    /// Errors: as [`Self::authenticate`].
+    pub fn authenticate_key(&self, text: &str, now: Timestamp) -> Result<Principal, AuthenticateError> {
         let (key_id, secret) = key::parse(text).ok_or(AuthenticateError::BadKey)?;
         let presented = key::hash_secret(secret);
         let snapshot = self.snapshot.load();

@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpResponse, http::StatusCode};
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header::HeaderMap},
+};
 use billing::journal::JournalError;
 use domain::Fault;
 use engine::EngineError;
@@ -85,6 +88,19 @@ impl ApiError {
         Self::new(Fault::Invalid, "two_api_keys", "send one Authorization header, not several")
     }
 
+    /// A key in each of the two headers that may carry one.
+    pub fn two_credentials() -> Self {
+        let message = "send one credential: either the x-api-key header or the Authorization header, once";
+        Self::new(Fault::Invalid, "two_api_keys", message)
+    }
+
+    /// Neither of the two headers that may carry a key.
+    pub fn no_credential() -> Self {
+        let error = AuthenticateError::NoKey;
+        let message = "no API key was given; send it as \"x-api-key: tg-…\"";
+        Self::new(error.fault(), error.code(), message)
+    }
+
     /// No such path.
     pub fn no_route(method: &str, path: &str) -> Self {
         Self::new(Fault::Missing, "unknown_url", format!("unknown request URL: {method} {path}"))
@@ -159,10 +175,35 @@ impl ApiError {
         }})
     }
 
-    /// The whole answer.
+    /// What kind of failure it is.
+    pub fn fault(&self) -> Fault {
+        self.fault
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The text for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The path of the field that is wrong.
+    pub fn param(&self) -> Option<&str> {
+        self.param.as_deref()
+    }
+
+    /// The whole answer, in OpenAI's form.
     pub fn to_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status()).json(self.to_openai());
-        let headers = response.headers_mut();
+        self.set_headers(response.headers_mut());
+        response
+    }
+
+    /// Headers that are the same in every dialect: when to try again, and how to authenticate.
+    pub(super) fn set_headers(&self, headers: &mut HeaderMap) {
         if let Some(wait) = self.retry_after {
             headers::set_retry_after(headers, wait);
         }
@@ -172,7 +213,6 @@ impl ApiError {
         if self.fault == Fault::Unauthenticated {
             headers::set(headers, "www-authenticate", "Bearer");
         }
-        response
     }
 
     /// The whole answer, with the limits as they stand.

@@ -2,10 +2,15 @@
 //! Never decides about limits or money; it parses, asks, and writes answers.
 //! Built by `cli::serve`, once for each worker thread.
 
+mod anthropic;
+mod body;
 mod error;
 mod headers;
 mod health;
+mod measured;
 mod openai;
+mod run;
+mod sse;
 
 use std::sync::Arc;
 
@@ -36,6 +41,7 @@ pub fn configure(app: &Arc<App>, routes: &mut web::ServiceConfig) {
                 .route(web::post().to(openai::chat::create))
                 .default_service(web::route().to(method_not_allowed)),
         )
+        .configure(anthropic::configure)
         .service(get_only(
             "/v1/models",
             web::get().to(openai::models::list),
@@ -52,7 +58,7 @@ pub fn configure(app: &Arc<App>, routes: &mut web::ServiceConfig) {
         .default_service(web::route().to(not_found));
 }
 
-/// Gives every request an id and every answer the header that names it.
+/// Gives every request an id and every answer the headers that name it.
 ///
 /// # Errors
 /// Whatever the inner service fails with.
@@ -66,7 +72,11 @@ pub async fn name_request(
     };
     request.extensions_mut().insert(request_id);
     let mut response = next.call(request).await?;
-    headers::set(response.headers_mut(), "x-request-id", &request_id.to_string());
+    let text = request_id.to_string();
+    // The second name is what Anthropic's clients read.
+    for name in ["x-request-id", "request-id"] {
+        headers::set(response.headers_mut(), name, &text);
+    }
     Ok(response)
 }
 

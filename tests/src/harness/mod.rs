@@ -5,6 +5,7 @@
 mod chat;
 mod error;
 mod installation;
+mod messages;
 mod postgres;
 mod program;
 mod python;
@@ -15,6 +16,7 @@ mod trace;
 pub use chat::{Answer, Chat, Streaming, TokenText};
 pub use error::{HarnessError, Outcome};
 pub use installation::Installation;
+pub use messages::{Event, Events, Messages};
 pub use postgres::create_database;
 pub use python::{Case, run_cases};
 pub use server::{Banner, Server};

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Chat, HarnessError, Outcome};
+use super::{Chat, HarnessError, Messages, Outcome};
 
 /// Loading the demo model takes a second, on a busy machine a few.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -81,6 +81,11 @@ impl Server {
     /// A client of this server with a key.
     pub fn chat(&self, key: &str) -> Chat {
         Chat::new(&self.banner.base_url, key)
+    }
+
+    /// A client of this server's other dialect with a key.
+    pub fn messages(&self, key: &str) -> Messages {
+        Messages::new(&self.banner.base_url, key)
     }
 
     /// All it has printed and complained.

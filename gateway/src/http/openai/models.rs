@@ -6,11 +6,16 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use domain::ModelName;
 use serde_json::{Value, json};
 
-use crate::{app::App, authenticate::Principal, dispatch::Backend, http::ApiError};
+use crate::{
+    app::App,
+    authenticate::Principal,
+    dispatch::Backend,
+    http::{ApiError, run},
+};
 
 /// Every model the key may use.
 pub(in crate::http) async fn list(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
-    let principal = match super::chat::authenticate(&request, &app) {
+    let principal = match run::authenticate(&request, &app) {
         Ok(principal) => principal,
         Err(error) => return error.to_response(),
     };
@@ -36,7 +41,7 @@ pub(in crate::http) async fn show(
 }
 
 fn find(request: &HttpRequest, app: &App, name: &str) -> Result<Value, ApiError> {
-    let principal: Principal = super::chat::authenticate(request, app)?;
+    let principal: Principal = run::authenticate(request, app)?;
     let model = ModelName::new(name).map_err(|_| ApiError::no_model(name))?;
     let backend = app.backends.find(&model).filter(|backend| principal.may_use(&backend.model));
     backend.map(|backend| to_wire(app, backend)).ok_or_else(|| ApiError::no_model(name))

@@ -2,10 +2,10 @@
 //! Never measures; every figure comes from the usage record.
 //! Called by `chat` and `sse`.
 
-use domain::{EnergySource, Micros, Millijoules, RequestId, SloClass, Timestamp, Tokens, UsageRecord};
+use domain::{RequestId, Timestamp, Tokens, UsageRecord};
 use serde::Serialize;
 
-use crate::stream::Stop;
+use crate::{http::measured::Measured, stream::Stop};
 
 /// What all parts of one answer share.
 #[derive(Clone, Debug)]
@@ -76,20 +76,6 @@ struct CompletionDetails {
     reasoning_tokens: Tokens,
 }
 
-/// What only Tallygate tells: energy, latency, the verdict on the promise.
-#[derive(Debug, Serialize)]
-struct Measured {
-    request_id: RequestId,
-    energy_mj: Millijoules,
-    energy_source: EnergySource,
-    ttft_ms: Option<f64>,
-    tpot_ms: Option<f64>,
-    queue_ms: f64,
-    slo_class: SloClass,
-    slo_met: bool,
-    tokens_in_slo: Tokens,
-}
-
 impl Envelope {
     /// The envelope of a request that was read at this time of day.
     pub(super) fn new(request_id: RequestId, started_at: Timestamp, model: &str) -> Self {
@@ -125,7 +111,7 @@ impl Envelope {
     /// The part that says why the answer ended; carries our figures whether usage was asked for or not.
     pub(super) fn last(&self, stop: Stop, record: &UsageRecord) -> Answer<'_> {
         let part = self.part(Delta::default(), Some(finish_reason(stop)));
-        Answer { tallygate: Some(measured(record)), ..part }
+        Answer { tallygate: Some(Measured::of(record)), ..part }
     }
 
     /// The part that `stream_options.include_usage` asks for: no choice, only usage.
@@ -158,26 +144,6 @@ fn usage(record: &UsageRecord) -> Usage {
         total_tokens: record.prompt_tokens.get().saturating_add(record.output_tokens.get()),
         prompt_tokens_details: PromptDetails { cached_tokens: record.cached_prompt_tokens },
         completion_tokens_details: CompletionDetails { reasoning_tokens: record.reasoning_tokens },
-        tallygate: measured(record),
+        tallygate: Measured::of(record),
     }
-}
-
-fn measured(record: &UsageRecord) -> Measured {
-    Measured {
-        request_id: record.request_id,
-        energy_mj: record.energy,
-        energy_source: record.energy_source,
-        ttft_ms: record.ttft.map(millis),
-        tpot_ms: record.tpot.map(millis),
-        queue_ms: millis(record.queue),
-        slo_class: record.slo.class,
-        slo_met: record.slo_met,
-        tokens_in_slo: record.tokens_in_slo,
-    }
-}
-
-/// Milliseconds with three decimals, for people; records keep whole microseconds.
-fn millis(span: Micros) -> f64 {
-    // Spans of up to an hour fit in 32 bits, where the conversion is exact; longer ones are cut there.
-    f64::from(u32::try_from(span.get()).unwrap_or(u32::MAX)) / 1_000.0
 }

@@ -6,10 +6,15 @@ mod wire;
 
 use domain::ModelName;
 use engine::{ChatMessage, Role, Sampling};
+use serde_path_to_error::Path;
 
-use wire::{Content, Object, TextOrTexts, WireMessage, WireRequest, WireRole};
+use wire::{Content, TextOrTexts, WireMessage, WireRequest, WireRole};
 
-use crate::http::ApiError;
+use crate::http::{
+    ApiError,
+    body::{self, Object, between, whole},
+    run::Chat,
+};
 
 /// Stop strings a request may name, as OpenAI bounds them.
 const STOPS_MAX: usize = 4;
@@ -36,26 +41,15 @@ impl ChatRequest {
     ///
     /// Errors: the first field that is wrong, by its path.
     pub(super) fn from_wire(body: &[u8]) -> Result<Self, ApiError> {
-        let mut input = serde_json::Deserializer::from_slice(body);
-        let Object(wire): Object<WireRequest> =
-            serde_path_to_error::deserialize(&mut input).map_err(|error| {
-                let path = error.path().to_string();
-                let message = error.into_inner().to_string();
-                let is_syntax = path == "." || path == "?";
-                match is_syntax {
-                    true => ApiError::invalid(
-                        "invalid_json",
-                        "",
-                        format!("the body is not a valid request: {message}"),
-                    ),
-                    false => ApiError::invalid("invalid_value", path.clone(), format!("{path}: {message}")),
-                }
-            })?;
-        input.end().map_err(|error| {
-            ApiError::invalid("invalid_json", "", format!("the body goes on after its end: {error}"))
-        })?;
+        let wire: WireRequest = body::parse(body, Path::to_string)?;
         refuse_unsupported(&wire)?;
         checked(wire)
+    }
+
+    /// What there is to run.
+    pub(super) fn into_chat(self) -> Chat {
+        let Self { model, messages, sampling, output_tokens_max, stop, ignore_eos, .. } = self;
+        Chat { model, messages, sampling, output_tokens_max, stop, ignore_eos }
     }
 }
 
@@ -149,13 +143,6 @@ fn messages(wire: Vec<Object<WireMessage>>) -> Result<Vec<ChatMessage>, ApiError
 }
 
 fn sampling(wire: &WireRequest) -> Result<Sampling, ApiError> {
-    let between = |param: &'static str, value: Option<f32>, from: f32, to: f32| match value {
-        Some(value) if !(from..=to).contains(&value) => {
-            let message = format!("{param}: {value} is not between {from} and {to}");
-            Err(ApiError::invalid("invalid_value", param, message))
-        }
-        value => Ok(value),
-    };
     let default = Sampling::default();
     let top_k = match wire.top_k {
         None | Some(-1 | 0) => None,
@@ -182,13 +169,6 @@ fn output_tokens_max(newer: Option<i64>, older: Option<i64>) -> Result<Option<u3
         (None, Some(count)) => whole("max_tokens", count).map(Some),
         (None, None) => Ok(None),
     }
-}
-
-fn whole(param: &'static str, count: i64) -> Result<u32, ApiError> {
-    u32::try_from(count).ok().filter(|count| *count >= 1).ok_or_else(|| {
-        let message = format!("{param}: {count} is not between 1 and {}", u32::MAX);
-        ApiError::invalid("invalid_value", param, message)
-    })
 }
 
 fn stops(wire: Option<TextOrTexts>) -> Result<Vec<String>, ApiError> {

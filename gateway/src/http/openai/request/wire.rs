@@ -2,13 +2,15 @@
 //! Never decides what is allowed; it only says what can be read at all.
 //! Parsed by `ChatRequest::from_wire`.
 
-use std::{fmt, marker::PhantomData};
+use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+    de::{self, SeqAccess, Visitor},
 };
 use serde_json::Value;
+
+use crate::http::body::Object;
 
 #[derive(Deserialize)]
 pub(super) struct WireRequest {
@@ -74,27 +76,6 @@ pub(super) struct Content(pub(super) String);
 
 /// `stop`: one text or several.
 pub(super) struct TextOrTexts(pub(super) Vec<String>);
-
-/// A JSON object; serde would read a struct from an array as well.
-pub(super) struct Object<T>(pub(super) T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
-            }
-        }
-        input.deserialize_map(ObjectVisitor(PhantomData))
-    }
-}
 
 impl<'de> Deserialize<'de> for Content {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
