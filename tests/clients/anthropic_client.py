@@ -1,17 +1,18 @@
 """The official Anthropic client against a running Tallygate, as a customer would use it.
 
-Prints `ok name` or `FAIL name: why` for each case and ends with a failure when any case failed. Reads
+The cases are listed and run by `cases`. Reads
 TALLYGATE_ORIGIN, TALLYGATE_KEY (no limits) and TALLYGATE_LIMITED_KEY (two requests a minute).
 """
 
 import asyncio
 import datetime
 import os
-import sys
 import time
 
 import anthropic
 from anthropic import Anthropic, AsyncAnthropic
+
+from cases import case, check, run
 
 ORIGIN = os.environ["TALLYGATE_ORIGIN"]
 KEY = os.environ["TALLYGATE_KEY"]
@@ -24,21 +25,6 @@ GREEDY = {"temperature": 0}
 
 # No retries: a case must see the first answer. The bound is for a hanging server, not a slow one.
 client = Anthropic(base_url=ORIGIN, api_key=KEY, max_retries=0, timeout=120)
-
-CASES = []
-
-
-def case(function):
-    """Adds a function to the list; its name is the case's name."""
-    CASES.append(function)
-    return function
-
-
-def check(condition, why):
-    """Like assert, but also when Python runs with -O."""
-    if not condition:
-        raise AssertionError(why)
-
 
 def raises(kind, call):
     """Calls and gives the error, which must be of exactly this kind and in this dialect."""
@@ -253,20 +239,4 @@ def four_streams_at_once():
         check(text == alone, f"{number}: {text!r} together, {alone!r} alone")
 
 
-def main():
-    is_good = True
-    for function in CASES:
-        started = time.monotonic()
-        try:
-            function()
-        except Exception as error:  # noqa: BLE001 - every kind of surprise fails the case, and only the case
-            is_good = False
-            why = " ".join(f"{type(error).__name__}: {error}".split())
-            print(f"FAIL {function.__name__}: {why}", flush=True)
-        else:
-            print(f"ok {function.__name__}", flush=True)
-        print(f"   {time.monotonic() - started:.2f} s", flush=True)
-    sys.exit(0 if is_good else 1)
-
-
-main()
+run()

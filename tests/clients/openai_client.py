@@ -1,19 +1,20 @@
 """The official OpenAI client against a running Tallygate, as a customer would use it.
 
-Prints `ok name` or `FAIL name: why` for each case and ends with a failure when any case failed. Reads
+The cases are listed and run by `cases`. Reads
 TALLYGATE_BASE_URL, TALLYGATE_KEY (no limits) and TALLYGATE_LIMITED_KEY (two requests a minute).
 """
 
 import asyncio
 import json
 import os
-import sys
 import time
 import urllib.error
 import urllib.request
 
 import openai
 from openai import AsyncOpenAI, OpenAI
+
+from cases import case, check, run
 
 BASE_URL = os.environ["TALLYGATE_BASE_URL"]
 KEY = os.environ["TALLYGATE_KEY"]
@@ -25,21 +26,6 @@ STORY = [{"role": "user", "content": "Tell me a short story about a fox."}]
 
 # No retries: a case must see the first answer. The bound is for a hanging server, not a slow one.
 client = OpenAI(base_url=BASE_URL, api_key=KEY, max_retries=0, timeout=120)
-
-CASES = []
-
-
-def case(function):
-    """Adds a function to the list; its name is the case's name."""
-    CASES.append(function)
-    return function
-
-
-def check(condition, why):
-    """Like assert, but also when Python runs with -O."""
-    if not condition:
-        raise AssertionError(why)
-
 
 def raises(kind, call):
     """Calls and gives the error, which must be of exactly this kind."""
@@ -344,20 +330,4 @@ def eight_streams_at_once():
         check(text == alone, f"{number}: {text!r} together, {alone!r} alone")
 
 
-def main():
-    is_good = True
-    for function in CASES:
-        started = time.monotonic()
-        try:
-            function()
-        except Exception as error:  # noqa: BLE001 - every kind of surprise fails the case, and only the case
-            is_good = False
-            why = " ".join(f"{type(error).__name__}: {error}".split())
-            print(f"FAIL {function.__name__}: {why}", flush=True)
-        else:
-            print(f"ok {function.__name__}", flush=True)
-        print(f"   {time.monotonic() - started:.2f} s", flush=True)
-    sys.exit(0 if is_good else 1)
-
-
-main()
+run()

@@ -18,16 +18,6 @@ const SHIPPED_MAX: Duration = Duration::from_secs(30);
 /// A running server takes a change of keys over within two seconds; a busy machine takes longer.
 const TAKEN_OVER_MAX: Duration = Duration::from_secs(10);
 
-/// Waits until a new key opens.
-async fn known(server: &Server, key: &str) -> Outcome {
-    let asked = Instant::now();
-    while server.chat(key).get("/models").await?.status != 200 {
-        assert!(asked.elapsed() < TAKEN_OVER_MAX, "a new key is not known");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
-}
-
 /// A started server and the key it printed.
 async fn first_start(installation: &mut Installation) -> Outcome<(Server, String)> {
     let server = installation.start().await?;
@@ -137,7 +127,7 @@ async fn refused_requests_consume_nothing() -> Outcome {
     let (server, _) = first_start(&mut installation).await?;
     let limits = ["--requests-per-minute", "6", "--tokens-per-minute", "6000", "--concurrency", "1"];
     let key = installation.create_key("demo", &limits)?;
-    known(&server, &key).await?;
+    server.knows(&key).await?;
     let good = Chat::request("hello", 3);
     let with = |field: &str, value: Value| {
         let mut request = good.clone();
@@ -222,11 +212,7 @@ async fn a_limit_is_given_back_when_a_request_ends() -> Outcome {
     let (server, _) = first_start(&mut installation).await?;
     let key = installation.create_key("demo", &["--concurrency", "1"])?;
     let chat = server.chat(&key);
-    let started = Instant::now();
-    while chat.get("/models").await?.status != 200 {
-        assert!(started.elapsed() < Duration::from_secs(5), "the new key is not known");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    server.knows(&key).await?;
     for _ in 0..3 {
         let mut first = chat.stream(&Chat::request("a story", 4_000)).await?;
         assert!(first.next().await?.is_some());
@@ -259,11 +245,7 @@ async fn the_way_to_an_invoice(mut installation: Installation) -> Outcome {
     installation.run(&["tenant", "create", "acme", "--plan", "demo", "--zone", "Europe/Berlin"])?;
     let key = installation.create_key("acme", &[])?;
     let chat = server.chat(&key);
-    let started = Instant::now();
-    while chat.get("/models").await?.status != 200 {
-        assert!(started.elapsed() < Duration::from_secs(5), "the new key is not known");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    server.knows(&key).await?;
     let answer = chat.send(&Chat::request("hello", 50)).await?;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert!(server.stop().await?.success());
@@ -294,7 +276,7 @@ async fn routes_without_a_key_tell_nothing_of_tenants() -> Outcome {
         assert!(!text.contains(key_id), "{path}");
     }
     let revoked = installation.create_key("demo", &[])?;
-    known(&server, &revoked).await?;
+    server.knows(&revoked).await?;
     installation.run(&["key", "revoke", revoked.split('-').nth(1).unwrap_or_default()])?;
     let asked = Instant::now();
     while server.chat(&revoked).get("/models").await?.status == 200 {

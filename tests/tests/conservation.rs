@@ -393,11 +393,7 @@ async fn set_up(installation: &mut Installation) -> Outcome<(Server, Arc<Keys>)>
     installation.run(&["tenant", "create", "payer", "--plan", "crooked"])?;
     let good = installation.create_key("payer", &[])?;
     let limited = installation.create_key("payer", &["--requests-per-minute", "1"])?;
-    let asked = Instant::now();
-    while server.chat(&limited).get("/models").await?.status != 200 {
-        assert!(asked.elapsed() < Duration::from_secs(10), "the new keys are not known");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    server.knows(&limited).await?;
     Ok((server, Arc::new(Keys { good, limited })))
 }
 

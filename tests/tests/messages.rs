@@ -21,9 +21,6 @@ const LONG_WORDS: usize = 1_000;
 /// The shipper commits within a second; a busy machine takes longer.
 const SHIPPED_MAX: Duration = Duration::from_secs(30);
 
-/// A running server takes a new key over within two seconds; a busy machine takes longer.
-const TAKEN_OVER_MAX: Duration = Duration::from_secs(10);
-
 fn request(text: &str, tokens_max: u32) -> Value {
     json!({"model": "demo", "max_tokens": tokens_max, "messages": [{"role": "user", "content": text}]})
 }
@@ -37,11 +34,7 @@ async fn first_start(installation: &mut Installation) -> Outcome<(Server, Messag
 /// A new key with limits, once the server knows it.
 async fn new_key(installation: &Installation, server: &Server, limits: &[&str]) -> Outcome<String> {
     let key = installation.create_key("demo", limits)?;
-    let asked = Instant::now();
-    while server.chat(&key).get("/models").await?.status != 200 {
-        assert!(asked.elapsed() < TAKEN_OVER_MAX, "a new key is not known");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    server.knows(&key).await?;
     Ok(key)
 }
 

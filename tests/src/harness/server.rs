@@ -14,6 +14,9 @@ use super::{Chat, HarnessError, Messages, Outcome};
 /// Loading the demo model takes a second, on a busy machine a few.
 const READY_MAX: Duration = Duration::from_secs(60);
 
+/// A running server takes a change of keys over within two seconds; a busy machine takes longer.
+const KEY_KNOWN_MAX: Duration = Duration::from_secs(5);
+
 /// Draining is bounded by the configuration, 30 s by default, and five more for cancelled requests.
 const STOP_MAX: Duration = Duration::from_secs(60);
 
@@ -86,6 +89,20 @@ impl Server {
     /// A client of this server's other dialect with a key.
     pub fn messages(&self, key: &str) -> Messages {
         Messages::new(&self.banner.base_url, key)
+    }
+
+    /// Waits until a key that was just made opens.
+    ///
+    /// Errors: it does not in time; the server cannot be asked.
+    pub async fn knows(&self, key: &str) -> Outcome {
+        let asked = Instant::now();
+        while self.chat(key).get("/models").await?.status != 200 {
+            if asked.elapsed() > KEY_KNOWN_MAX {
+                return Err(self.late("a new key being known", KEY_KNOWN_MAX));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
     }
 
     /// All it has printed and complained.
