@@ -147,7 +147,7 @@ impl Limits {
         };
         let guard = Guard { state, ask: ask.clone(), origin: self.origin, taken_at_us: now_us };
         let permit = Permit { guard: guard.clone() };
-        Ok((Reservation { guard, tokens_used: None, is_closed: false }, permit, views))
+        Ok((Reservation { guard, is_settled: false }, permit, views))
     }
 
     /// Requests running now, over all tenants.
@@ -242,8 +242,7 @@ impl Guard {
 #[derive(Debug)]
 pub struct Reservation {
     guard: Guard,
-    tokens_used: Option<u64>,
-    is_closed: bool,
+    is_settled: bool,
 }
 
 impl Reservation {
@@ -258,16 +257,15 @@ impl Reservation {
     }
 
     fn settle_at(mut self, tokens_used: u64, now: Instant) {
-        self.tokens_used = Some(tokens_used);
-        self.give_back(now);
-        self.is_closed = true;
+        self.give_back(Some(tokens_used), now);
+        self.is_settled = true;
     }
 
     /// What has drained away since it was taken is gone already and is not given back a second time.
-    fn give_back(&self, now: Instant) {
+    fn give_back(&self, tokens_used: Option<u64>, now: Instant) {
         let reserved = self.guard.ask.tokens;
-        let unused = reserved.saturating_sub(self.tokens_used.unwrap_or(0));
-        let is_void = self.tokens_used.is_none();
+        let unused = reserved.saturating_sub(tokens_used.unwrap_or(0));
+        let is_void = tokens_used.is_none();
         let held_us = micros_between(self.guard.origin, now).saturating_sub(self.guard.taken_at_us);
         self.guard.each_scope(|limits, state| {
             if let Some(limit) = limits.tokens_per_minute {
@@ -282,8 +280,8 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if !self.is_closed {
-            self.give_back(Instant::now());
+        if !self.is_settled {
+            self.give_back(None, Instant::now());
         }
     }
 }
