@@ -69,7 +69,9 @@ fn main() -> ExitCode {
 
 /// The folder that holds the workspace: the parent of this package.
 fn repository_root() -> PathBuf {
-    let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    // Cargo's word at run time goes first: two clones that share a build folder share this binary too.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR");
+    let package = package.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     package.parent().map_or(package.clone(), PathBuf::from)
 }
 
