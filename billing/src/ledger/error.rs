@@ -63,6 +63,12 @@ pub enum LedgerError {
     /// An empty list of models.
     #[error("a list of allowed models must name 1 to {0} models; leave it out to allow every priced model")]
     BadModelList(usize),
+    /// A response that is too large to be stored, or expires before it was made.
+    #[error("a response can be stored with at most {bytes_max} bytes, and until a time after it was made")]
+    BadResponse {
+        /// Most bytes of its body, and of its conversation.
+        bytes_max: usize,
+    },
     /// A name or id that is taken.
     #[error("there already is a {what} called {name:?}")]
     Taken {
@@ -228,6 +234,7 @@ impl LedgerError {
             | Self::BadName { .. }
             | Self::BadLimit
             | Self::BadModelList(_)
+            | Self::BadResponse { .. }
             | Self::BatchTooLarge { .. }
             | Self::ImpossibleRecord { .. }
             | Self::PeriodBeforeTenant { .. }

@@ -273,10 +273,14 @@ impl Transaction {
 /// A migration as embedded: number, name, text.
 type Embedded = (i64, &'static str, &'static str);
 
-const SQLITE_MIGRATIONS: &[Embedded] =
-    &[(1, "ledger", include_str!("../../../migrations/sqlite/0001_ledger.sql"))];
-const POSTGRES_MIGRATIONS: &[Embedded] =
-    &[(1, "ledger", include_str!("../../../migrations/postgres/0001_ledger.sql"))];
+const SQLITE_MIGRATIONS: &[Embedded] = &[
+    (1, "ledger", include_str!("../../../migrations/sqlite/0001_ledger.sql")),
+    (4, "stored_responses", include_str!("../../../migrations/sqlite/0004_stored_responses.sql")),
+];
+const POSTGRES_MIGRATIONS: &[Embedded] = &[
+    (1, "ledger", include_str!("../../../migrations/postgres/0001_ledger.sql")),
+    (4, "stored_responses", include_str!("../../../migrations/postgres/0004_stored_responses.sql")),
+];
 
 fn migrator(embedded: &'static [Embedded]) -> Migrator {
     use sqlx::SqlSafeStr as _;

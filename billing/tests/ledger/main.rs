@@ -16,6 +16,8 @@ mod periods;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod responses;
+#[cfg(test)]
 mod shipper;
 #[cfg(test)]
 mod shipping;
