@@ -1,8 +1,13 @@
-//! Where build output and Python environments are kept between runs.
+//! Where build output, Python environments and JavaScript packages are kept between runs.
 //! Never inside the repository, so a fresh clone starts warm.
 //! Asked by every task that builds or installs something.
 
-use std::{env, ffi::OsString, path::PathBuf};
+use std::{
+    env,
+    ffi::OsString,
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
 
 use crate::failure::Failure;
 
@@ -33,9 +38,36 @@ pub(crate) fn target_folder() -> Result<PathBuf, Failure> {
     }
 }
 
+/// Two runs at once make a folder of the cache one after the other. The lock ends with the file, whatever happens.
+///
+/// Errors: the lock file cannot be made or locked.
+pub(crate) fn lock(folder: &Path) -> Result<File, Failure> {
+    let path = folder.with_extension("lock");
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(Failure::io("create", parent.display()))?;
+    }
+    let file = File::create(&path).map_err(Failure::io("create", path.display()))?;
+    file.lock().map_err(Failure::io("lock", path.display()))?;
+    Ok(file)
+}
+
+/// FNV-1a, 64 bits: names a list of requirements; nobody attacks it.
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hashes_are_the_published_ones() {
+        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
 
     #[test]
     fn the_cache_home_comes_first() {

@@ -7,6 +7,7 @@
 mod bench;
 mod cache;
 mod failure;
+mod node;
 mod packages;
 mod postgres;
 mod process;
@@ -24,7 +25,7 @@ use crate::failure::Failure;
 
 /// Build, run, test and check Tallygate.
 ///
-/// Build output and Python environments are kept in the user's cache folder, below `tallygate`, unless
+/// Build output, Python environments and JavaScript packages are kept in the user's cache folder, below `tallygate`, unless
 /// CARGO_TARGET_DIR says otherwise. Nothing else outside the repository is written.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]

@@ -6,13 +6,27 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command, time::Dur
 
 use crate::{failure::Failure, process};
 
-/// Debian packages the tests need, each with the reason.
-const PACKAGES: [(&str, &str); 4] = [
-    ("git", "the house rules look at the files git tracks"),
-    ("postgresql", "the ledger is tested on a real PostgreSQL as well as on SQLite"),
-    ("python3", "the gateway is tested with the official Python client"),
-    ("python3-venv", "the Python client is installed into an environment of its own"),
+/// A Debian package the tests need.
+struct Package {
+    name: &'static str,
+    /// A program that will do when it came another way, as Node often does.
+    program: Option<&'static str>,
+    why: &'static str,
+}
+
+const PACKAGES: [Package; 7] = [
+    package("git", None, "the house rules look at the files git tracks"),
+    package("postgresql", None, "the ledger is tested on a real PostgreSQL as well as on SQLite"),
+    package("python3", None, "the gateway is tested with the published Python clients"),
+    package("python3-venv", None, "the Python clients are installed into an environment of their own"),
+    package("curl", Some("curl"), "the gateway is tested with curl"),
+    package("nodejs", Some("node"), "the gateway is tested with the published JavaScript clients"),
+    package("npm", Some("npm"), "the JavaScript clients are installed into a folder of their own"),
 ];
+
+const fn package(name: &'static str, program: Option<&'static str>, why: &'static str) -> Package {
+    Package { name, program, why }
+}
 
 /// A mirror may be slow; a package manager that takes longer than this waits for something that will not come.
 const APT_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -22,16 +36,20 @@ const APT_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// Errors: packages are missing and this is not root, `may_install` is false, or apt fails.
 pub(crate) fn ensure(may_install: bool) -> Result<(), Failure> {
     if !process::succeeds(Command::new("dpkg").arg("--version"))? {
-        println!("    no dpkg here: expecting git, PostgreSQL and Python 3 with venv to be installed");
+        println!("    no dpkg here: expecting git, PostgreSQL, Python 3 with venv, curl and Node with npm");
         return Ok(());
     }
     let mut missing = Vec::new();
-    for (package, why) in PACKAGES {
-        if process::succeeds(Command::new("dpkg").args(["-s", package]))? {
-            println!("    {package}: installed");
+    for Package { name, program, why } in PACKAGES {
+        let is_there = match program {
+            Some(program) => process::succeeds(Command::new(program).arg("--version"))?,
+            None => process::succeeds(Command::new("dpkg").args(["-s", name]))?,
+        };
+        if is_there {
+            println!("    {name}: installed");
         } else {
-            println!("    {package}: missing ({why})");
-            missing.push(package);
+            println!("    {name}: missing ({why})");
+            missing.push(name);
         }
     }
     match (missing.is_empty(), may_install && is_root()) {

@@ -3,7 +3,7 @@
 //! Called by `cargo xtask test` and `cargo xtask train-demo`.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -30,7 +30,7 @@ pub(crate) fn environment(
     limit: Duration,
 ) -> Result<PathBuf, Failure> {
     let list = fs::read(requirements).map_err(Failure::io("read", requirements.display()))?;
-    let folder = cache::folder()?.join(format!("venv-{:016x}", fnv1a(&list)));
+    let folder = cache::folder()?.join(format!("venv-{:016x}", cache::fnv1a(&list)));
     let interpreter = folder.join("bin/python");
     let is_complete = || folder.join(COMPLETE).is_file() && interpreter.is_file();
     if is_complete() {
@@ -43,7 +43,7 @@ pub(crate) fn environment(
             remedy: "run again without --no-install".to_owned(),
         });
     }
-    let _lock = lock(&folder)?;
+    let _lock = cache::lock(&folder)?;
     if !is_complete() {
         make(&folder, &interpreter, requirements, limit)?;
     }
@@ -72,34 +72,9 @@ fn find_interpreter() -> Result<&'static str, Failure> {
     })
 }
 
-/// Two runs at once make an environment one after the other. The lock ends with the file, whatever happens.
-fn lock(folder: &Path) -> Result<File, Failure> {
-    let path = folder.with_extension("lock");
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(Failure::io("create", parent.display()))?;
-    }
-    let file = File::create(&path).map_err(Failure::io("create", path.display()))?;
-    file.lock().map_err(Failure::io("lock", path.display()))?;
-    Ok(file)
-}
-
-/// FNV-1a, 64 bits: names a list of requirements; nobody attacks it.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hashes_are_the_published_ones() {
-        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
-        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
-    }
 
     #[test]
     fn nothing_is_installed_when_that_is_refused() {

@@ -11,7 +11,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use crate::{cache, failure::Failure, packages, postgres::Postgres, process, python, tidy, up::cargo};
+use crate::{cache, failure::Failure, node, packages, postgres::Postgres, process, python, tidy, up::cargo};
 
 /// The clients' packages are a few megabytes; beyond this an index does not answer.
 const CLIENTS_LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -44,7 +44,7 @@ pub(crate) struct Test {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Step {
-    /// Packages of the system and of Python.
+    /// Packages of the system, of Python and of JavaScript.
     Install,
     /// The form of the source.
     Format,
@@ -52,7 +52,7 @@ enum Step {
     Tidy,
     /// The compiler's and clippy's lints.
     Lints,
-    /// All tests, with PostgreSQL and the Python clients.
+    /// All tests, with PostgreSQL and the published clients.
     Tests,
 }
 
@@ -127,7 +127,8 @@ impl Test {
         match step {
             Step::Install => {
                 packages::ensure(!self.no_install)?;
-                self.client_python(root).map(drop)
+                self.client_python(root)?;
+                self.client_packages(root).map(drop)
             }
             Step::Format => process::run(cargo(root, target).args(["fmt", "--all", "--check"]), BUILD_LIMIT),
             Step::Tidy => tidy::run(root),
@@ -145,6 +146,10 @@ impl Test {
         python::environment(&requirements, !self.no_install, CLIENTS_LIMIT)
     }
 
+    fn client_packages(&self, root: &Path) -> Result<PathBuf, Failure> {
+        node::environment(&root.join("tests/clients"), !self.no_install, CLIENTS_LIMIT)
+    }
+
     fn run_tests(&self, root: &Path, target: &Path) -> Result<(), Failure> {
         let mut build = cargo(root, target);
         build.args(["build", "--package", "gateway", "--bin", "tallygate"]);
@@ -152,10 +157,12 @@ impl Test {
         let program = ProgramCopy::of(&target.join("debug/tallygate"))?;
         let postgres = Postgres::start()?;
         let python = self.client_python(root)?;
+        let packages = self.client_packages(root)?;
         for mut command in self.test_commands(root, target)? {
             command
                 .env("TALLYGATE_TEST_POSTGRES_URL", postgres.url())
                 .env("TALLYGATE_TEST_PYTHON", &python)
+                .env("TALLYGATE_TEST_NODE", &packages)
                 .env("TALLYGATE_TEST_BINARY", &program.path)
                 // A test that lacks something fails instead of stepping aside.
                 .env("TALLYGATE_TEST_REQUIRE", "1");

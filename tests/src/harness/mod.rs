@@ -2,23 +2,23 @@
 //! Never shares state between tests: each has its own folder, port and database.
 //! Used by every test file of this package.
 
+mod cases;
 mod chat;
 mod error;
 mod installation;
 mod messages;
 mod postgres;
 mod program;
-mod python;
 mod server;
 mod settings;
 mod trace;
 
+pub use cases::{Case, run_cases, run_node_cases};
 pub use chat::{Answer, Chat, Streaming, TokenText};
 pub use error::{HarnessError, Outcome};
 pub use installation::Installation;
 pub use messages::{Event, Events, Messages};
 pub use postgres::create_database;
-pub use python::{Case, run_cases};
 pub use server::{Banner, Server};
-pub use settings::{POSTGRES_URL, PYTHON, needed};
+pub use settings::{NODE, POSTGRES_URL, PYTHON, needed};
 pub use trace::{TraceRow, read_trace};

@@ -1,4 +1,4 @@
-//! What `cargo xtask test` tells the tests: where the program, the database and Python are.
+//! What `cargo xtask test` tells the tests: where the program, the database and the clients are.
 //! Never a silent default: what is missing fails a test, or is said when it was started by hand.
 //! Asked by tests and by the other parts of the harness.
 
@@ -9,6 +9,9 @@ pub const POSTGRES_URL: &str = "TALLYGATE_TEST_POSTGRES_URL";
 
 /// A Python that has the packages of the client tests.
 pub const PYTHON: &str = "TALLYGATE_TEST_PYTHON";
+
+/// The folder into which the JavaScript packages of the client tests were installed.
+pub const NODE: &str = "TALLYGATE_TEST_NODE";
 
 /// The program under test; without it, the one in the target folder is built and used.
 pub(super) const BINARY: &str = "TALLYGATE_TEST_BINARY";

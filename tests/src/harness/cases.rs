@@ -1,8 +1,8 @@
-//! Runs a Python program that prints one line for each of its cases.
+//! Runs a client script that prints one line for each of its cases: Python, JavaScript or a shell.
 //! Never installs anything: the test command has done that.
-//! Called by tests with official clients.
+//! Called by tests with published clients.
 
-use std::process::Command;
+use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use super::{HarnessError, Outcome, program};
 
@@ -20,12 +20,40 @@ pub struct Case {
 /// The script ends with a failure when a case fails; that is no error here as long as it says which.
 ///
 /// Errors: it cannot be started; it fails without a failed case.
-pub fn run_cases(python: &str, script: &str, variables: &[(&str, &str)]) -> Outcome<Vec<Case>> {
-    let mut command = Command::new(python);
-    command.arg(program::root().join("tests/clients").join(script)).envs(variables.iter().copied());
+pub fn run_cases(interpreter: &str, script: &str, variables: &[(&str, &str)]) -> Outcome<Vec<Case>> {
+    let mut command = Command::new(interpreter);
+    command.arg(scripts().join(script)).envs(variables.iter().copied());
     // The script must not write its caches into the repository.
     command.env("PYTHONDONTWRITEBYTECODE", "1");
-    match program::run(&mut command) {
+    read_cases(&mut command)
+}
+
+/// As [`run_cases`], for a JavaScript module and the folder into which its packages were installed.
+///
+/// Node looks for packages beside a module and above it, so the modules are copied to where the packages can be.
+///
+/// Errors: as [`run_cases`]; the copy cannot be made.
+pub fn run_node_cases(packages: &str, script: &str, variables: &[(&str, &str)]) -> Outcome<Vec<Case>> {
+    let folder = tempfile::Builder::new()
+        .prefix("tallygate-node-")
+        .tempdir()
+        .map_err(HarnessError::io("a temporary folder"))?;
+    for name in [script, "cases.mjs"] {
+        fs::copy(scripts().join(name), folder.path().join(name)).map_err(HarnessError::io(name))?;
+    }
+    let modules = Path::new(packages).join("node_modules");
+    symlink(&modules, folder.path().join("node_modules")).map_err(HarnessError::io("node_modules"))?;
+    let mut command = Command::new("node");
+    command.arg(folder.path().join(script)).envs(variables.iter().copied());
+    read_cases(&mut command)
+}
+
+fn scripts() -> std::path::PathBuf {
+    program::root().join("tests/clients")
+}
+
+fn read_cases(command: &mut Command) -> Outcome<Vec<Case>> {
+    match program::run(command) {
         Ok(printed) => Ok(cases(&printed)),
         Err(HarnessError::Program { line, status, stdout, stderr }) => {
             let cases = cases(&stdout);
