@@ -98,6 +98,11 @@ impl Generation {
         self.events.recv().await
     }
 
+    /// The next event, for hand-written streams and for watching several generations at once.
+    pub fn poll_next(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Option<Event>> {
+        self.events.poll_recv(context)
+    }
+
     /// The next event, waiting on this thread. Not for use inside an async runtime.
     pub fn next_blocking(&mut self) -> Option<Event> {
         self.events.blocking_recv()

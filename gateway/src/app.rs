@@ -60,15 +60,10 @@ impl App {
             ("requests".to_owned(), if is_draining { "draining" } else { "ok" }.to_owned()),
         ];
         let mut are_engines_ready = true;
-        for backend in self.backends.all() {
-            let status = backend.engine.status();
-            let state = match (status.is_ready, status.is_failed) {
-                (true, false) => format!("ok, {} running, {} queued", status.running, status.queued),
-                (_, true) => "failed".to_owned(),
-                (false, false) => "starting".to_owned(),
-            };
-            are_engines_ready &= status.is_ready && !status.is_failed;
-            parts.push((format!("model {}", backend.model), state));
+        for route in self.backends.all() {
+            let (is_route_ready, state) = route.state();
+            are_engines_ready &= is_route_ready;
+            parts.push((format!("model {}", route.model), state));
         }
         Readiness { is_ready: journal.is_ok() && !is_draining && are_engines_ready, parts }
     }

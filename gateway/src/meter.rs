@@ -44,6 +44,8 @@ pub struct EngineCount {
     pub cached_prompt_tokens: Tokens,
     /// Tokens produced.
     pub output_tokens: Tokens,
+    /// Those of them that were reasoning.
+    pub reasoning_tokens: Tokens,
     /// The request's share of the device's energy.
     pub energy: Millijoules,
     /// Where the energy figure comes from.
@@ -83,11 +85,17 @@ impl Meter {
         &self.subject
     }
 
-    /// One more token is handed to the connection at `now`, which the engine had produced at `produced`.
+    /// So many more tokens are handed to the connection at `now`, which the target had produced at `produced`.
     ///
-    /// A token that waited behind a client that did not read counts from when it was produced: the engine never
+    /// A token that waited behind a client that did not read counts from when it was produced: the target never
     /// waits for a client, so that is when the client would have had it.
-    pub fn token(&mut self, produced: Instant, now: Instant) {
+    pub fn tokens_came(&mut self, tokens: u64, produced: Instant, now: Instant) {
+        for _ in 0..tokens {
+            self.token(produced, now);
+        }
+    }
+
+    fn token(&mut self, produced: Instant, now: Instant) {
         let waited_for_client = self.stalled_until.is_some_and(|until| produced < until);
         let at = self.elapsed(if waited_for_client { produced } else { now });
         if self.first.is_none() {
@@ -152,7 +160,7 @@ impl Meter {
             prompt_tokens: count.prompt_tokens,
             cached_prompt_tokens: count.cached_prompt_tokens,
             output_tokens: count.output_tokens,
-            reasoning_tokens: Tokens::ZERO,
+            reasoning_tokens: count.reasoning_tokens,
             ttft: self.first,
             tpot: span.checked_div(gaps).map(Micros::new),
             slo_met,
@@ -208,6 +216,7 @@ mod tests {
             prompt_tokens: Tokens::new(5),
             cached_prompt_tokens: Tokens::ZERO,
             output_tokens: Tokens::new(output),
+            reasoning_tokens: Tokens::ZERO,
             energy: Millijoules::new(7),
             energy_source: EnergySource::Modelled,
             queue: Micros::ZERO,

@@ -10,11 +10,7 @@ use std::{sync::Arc, time::Instant};
 use billing::journal::{Journal, JournalError};
 use domain::{Fault, ModelName, RequestId, TenantId, Timestamp, Tokens};
 
-use crate::{
-    authenticate::Principal,
-    dispatch::{Backend, LOCAL_BACKEND},
-    meter::Subject,
-};
+use crate::{authenticate::Principal, dispatch::Route, meter::Subject};
 
 pub use bucket::LimitView;
 pub use limits::{Ask, Exceeded, LimitSet, LimitViews, Limiter, Limits, Permit, Reservation, Scope};
@@ -26,12 +22,24 @@ pub struct Demand {
     pub request_id: RequestId,
     /// Tokens of the prompt.
     pub prompt_tokens: Tokens,
-    /// The output bound it names. Unit: tokens.
+    /// Tokens of the longest prompt, when there are several.
+    pub longest_prompt_tokens: Tokens,
+    /// Answers asked for, over all prompts.
+    pub choices: u32,
+    /// The output bound of each that it names. Unit: tokens.
     pub output_tokens_max: Option<u32>,
     /// When its last byte had been read.
     pub started: Instant,
     /// The same moment by the time of day.
     pub started_at: Timestamp,
+}
+
+impl Demand {
+    /// Prompt and output together, when each choice may have this many tokens.
+    fn tokens(&self, output_tokens_max: u32) -> u64 {
+        let output = u64::from(output_tokens_max).saturating_mul(u64::from(self.choices));
+        self.prompt_tokens.get().saturating_add(output)
+    }
 }
 
 /// Why a request was refused.
@@ -187,14 +195,9 @@ impl Admitter {
     /// Admits a request, or refuses it and takes nothing.
     ///
     /// Errors: the first reason against it.
-    pub fn admit(
-        &self,
-        principal: Principal,
-        backend: &Backend,
-        demand: &Demand,
-    ) -> Result<Admission, Refusal> {
-        self.check(&principal, backend)?;
-        let output_tokens_max = output_tokens_max(backend, demand)?;
+    pub fn admit(&self, principal: Principal, route: &Route, demand: &Demand) -> Result<Admission, Refusal> {
+        self.check(&principal, route)?;
+        let output_tokens_max = output_tokens_max(route, demand)?;
         let (tenant, key) = (principal.tenant(), principal.key());
         let ask = Ask {
             request_id: demand.request_id,
@@ -202,7 +205,7 @@ impl Admitter {
             key_id: key.id.clone(),
             tenant: tenant.limits,
             key: key.limits,
-            tokens: demand.prompt_tokens.get().saturating_add(u64::from(output_tokens_max)),
+            tokens: demand.tokens(output_tokens_max),
         };
         let admitted = self.limits.admit(&ask, demand.started);
         let (reservation, permit, views) =
@@ -211,8 +214,8 @@ impl Admitter {
             request_id: demand.request_id,
             tenant_id: tenant.id,
             key_id: key.id.clone(),
-            model: backend.model.clone(),
-            backend: LOCAL_BACKEND.to_owned(),
+            model: route.model.clone(),
+            backend: route.backend_name().to_owned(),
             slo: principal.plan().slo(),
             price_version: principal.plan().id().clone(),
             prompt_tokens: demand.prompt_tokens,
@@ -222,11 +225,11 @@ impl Admitter {
         Ok(Admission { principal, subject, reservation, permit, output_tokens_max, views })
     }
 
-    fn check(&self, principal: &Principal, backend: &Backend) -> Result<(), Refusal> {
+    fn check(&self, principal: &Principal, route: &Route) -> Result<(), Refusal> {
         if self.is_draining() {
             return Err(Refusal::Draining);
         }
-        check_model(principal, backend)?;
+        check_model(principal, route)?;
         self.journal.is_writable().map_err(Refusal::Journal)
     }
 }
@@ -234,24 +237,24 @@ impl Admitter {
 /// Whether the key may use the model and its plan prices it; takes nothing.
 ///
 /// Errors: the first reason against it.
-pub fn check_model(principal: &Principal, backend: &Backend) -> Result<(), Refusal> {
-    if !principal.is_listed(&backend.model) {
-        return Err(Refusal::ModelNotAllowed(backend.model.clone()));
+pub fn check_model(principal: &Principal, route: &Route) -> Result<(), Refusal> {
+    if !principal.is_listed(&route.model) {
+        return Err(Refusal::ModelNotAllowed(route.model.clone()));
     }
-    if !principal.is_priced(&backend.model) {
-        return Err(Refusal::ModelNotPriced(backend.model.clone()));
+    if !principal.is_priced(&route.model) {
+        return Err(Refusal::ModelNotPriced(route.model.clone()));
     }
     Ok(())
 }
 
 /// The output bound: what was asked for or the model's default, within the context that is left.
-fn output_tokens_max(backend: &Backend, demand: &Demand) -> Result<u32, Refusal> {
-    let context = u64::from(backend.engine.info().context_tokens_max);
-    let prompt = demand.prompt_tokens.get();
+fn output_tokens_max(route: &Route, demand: &Demand) -> Result<u32, Refusal> {
+    let context = u64::from(route.context_tokens_max());
+    let prompt = demand.longest_prompt_tokens.get();
     let left = context.saturating_sub(prompt);
     if left == 0 {
         return Err(Refusal::PromptTooLong { prompt, prompt_max: context.saturating_sub(1) });
     }
-    let asked = demand.output_tokens_max.unwrap_or(backend.output_tokens_default);
+    let asked = demand.output_tokens_max.unwrap_or(route.output_tokens_default);
     Ok(u32::try_from(left).unwrap_or(u32::MAX).min(asked))
 }

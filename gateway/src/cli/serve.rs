@@ -33,7 +33,7 @@ use crate::{
     app::App,
     authenticate::{Authenticator, Refresher, Snapshot},
     config::Config,
-    dispatch::{Backend, Backends},
+    dispatch::{Backends, Route, Target},
     http,
     stream::Streams,
 };
@@ -81,8 +81,8 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     let (server, address) = server(&config, &app, listener)?;
     let handle = server.handle();
     let serving = actix_web::rt::spawn(server);
-    if let Some(backend) = app.backends.all().next() {
-        start::banner(address, &backend.model, secrets.as_ref());
+    if let Some(route) = app.backends.all().next() {
+        start::banner(address, &route.model, secrets.as_ref());
     }
     drop(secrets);
     wait_for_signal().await?;
@@ -106,9 +106,9 @@ async fn refuse_lost_ledger(ledger: &Ledger, recovery: &Recovery) -> Result<(), 
 /// Says which models no plan prices: every request for them will be refused.
 async fn warn_unpriced(app: &App, ledger: &Ledger) -> Result<(), CliError> {
     let plans = ledger.plans().await?;
-    for backend in app.backends.all() {
-        if !plans.iter().any(|plan| plan.price_of(&backend.model).is_some()) {
-            tracing::warn!(model = %backend.model, "no published plan prices this model: requests for it are refused");
+    for route in app.backends.all() {
+        if !plans.iter().any(|plan| plan.price_of(&route.model).is_some()) {
+            tracing::warn!(model = %route.model, "no published plan prices this model: requests for it are refused");
         }
     }
     Ok(())
@@ -162,9 +162,9 @@ pub(super) fn start_engines(config: &Config) -> Result<Backends, CliError> {
         tracing::info!(model = %model.name, architecture = %info.architecture, parameters = info.parameters,
             context_tokens_max = info.context_tokens_max, energy_source = info.energy_source.as_str(),
             duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), "model loaded");
-        backends.add(Backend {
+        backends.add(Route {
             model: model.name.clone(),
-            engine,
+            target: Target::Engine(engine),
             output_tokens_default: model.output_tokens_default.get(),
         });
     }
@@ -274,8 +274,8 @@ async fn all_ended(app: &App) {
 
 async fn stop(app: &App, handle: ServerHandle, background: Background) {
     handle.stop(true).await;
-    for backend in app.backends.all() {
-        backend.engine.shutdown();
+    for route in app.backends.all() {
+        route.shutdown();
     }
     let Background { ledger, journal, stopping, tasks } = background;
     if let Err(error) = journal.shutdown().await {

@@ -1,21 +1,24 @@
 //! What every dialect does the same way: authenticate, find the model, count, admit, submit, wait for the first piece.
-//! Never reads or writes a wire form; a dialect hands over a checked chat and gets the running request.
+//! Never reads or writes a wire form; a dialect hands over a checked request and gets the running one.
 //! Called by the routes of every dialect.
 
 use std::time::Instant;
 
 use actix_web::{HttpRequest, http::header::AUTHORIZATION, web};
+use bytes::Bytes;
 use domain::{ModelName, RequestId, Timestamp, Tokens};
-use engine::{ChatMessage, Job, Prompt, Sampling};
+use engine::{ChatMessage, Engine, Prompt};
 
 use crate::{
     admit::{Admission, Demand, LimitViews},
     app::App,
     authenticate::Principal,
-    dispatch::Backend,
+    dispatch::{
+        Allowance, EngineInput, EngineWork, Route, Target, ToolCallDelta, UpstreamWork, run_on_engine,
+    },
     http::{ApiError, request_id},
     settle::Settled,
-    stream::{Ending, Failure, Piece, Pieces, Stop},
+    stream::{Delta, Ending, Failure, Piece, Pieces, Stop},
 };
 
 /// Longest text tokenized on the connection's own thread: about a millisecond of work. Unit: bytes.
@@ -24,15 +27,24 @@ const INLINE_PROMPT_BYTES_MAX: usize = 32 * 1_024;
 /// Anthropic's clients send the key alone in this header.
 const X_API_KEY: &str = "x-api-key";
 
-/// A checked chat, whatever dialect it came in.
-#[derive(Debug)]
-pub(in crate::http) struct Chat {
-    pub(in crate::http) model: ModelName,
-    pub(in crate::http) messages: Vec<ChatMessage>,
-    pub(in crate::http) sampling: Sampling,
-    pub(in crate::http) output_tokens_max: Option<u32>,
-    pub(in crate::http) stop: Vec<String>,
-    pub(in crate::http) ignore_eos: bool,
+/// A checked request, whatever dialect it came in. Only the form that its target needs is made.
+pub(in crate::http) trait Work {
+    /// The model asked for.
+    fn model(&self) -> &ModelName;
+
+    /// The output bound of each choice that it names. Unit: tokens.
+    fn output_tokens_max(&self) -> Option<u32>;
+
+    /// What an engine of ours runs.
+    ///
+    /// Errors: the first thing our engines cannot do, by its field.
+    fn engine_work(&self) -> Result<EngineWork, ApiError>;
+
+    /// What an OpenAI-compatible server runs.
+    ///
+    /// Errors: the first thing that has no form there, by its field.
+    #[expect(dead_code, reason = "no target of this kind yet")]
+    fn upstream_work(&self) -> Result<UpstreamWork, ApiError>;
 }
 
 /// Everything needed to answer once the request runs.
@@ -45,6 +57,28 @@ pub(in crate::http) struct Running {
     pub(in crate::http) model: String,
     pub(in crate::http) prompt_tokens: Tokens,
     pub(in crate::http) limits: LimitViews,
+}
+
+/// A whole answer, collected.
+pub(in crate::http) struct Collected {
+    /// By choice; empty when the answer is forwarded.
+    pub(in crate::http) choices: Vec<CollectedChoice>,
+    /// The body of a forwarded answer.
+    #[expect(dead_code, reason = "no target forwards yet")]
+    pub(in crate::http) held_back: Vec<Bytes>,
+    /// The proof that its record is durable.
+    pub(in crate::http) settled: Box<Settled>,
+}
+
+/// One choice of a whole answer.
+#[derive(Debug)]
+pub(in crate::http) struct CollectedChoice {
+    pub(in crate::http) text: String,
+    pub(in crate::http) reasoning: String,
+    pub(in crate::http) refusal: String,
+    /// By their index; arguments joined.
+    pub(in crate::http) tool_calls: Vec<ToolCallDelta>,
+    pub(in crate::http) stop: Stop,
 }
 
 /// The principal of a request's `Authorization` header.
@@ -81,36 +115,43 @@ pub(in crate::http) async fn start(
     request: &HttpRequest,
     app: &App,
     principal: Principal,
-    mut chat: Chat,
+    work: &impl Work,
     started: Instant,
 ) -> Result<Running, (ApiError, LimitViews)> {
     let bare = |error: ApiError| (error, LimitViews::default());
-    let name = chat.model.as_str().to_owned();
-    let backend = app.backends.find(&chat.model).ok_or_else(|| bare(ApiError::no_model(&name)))?;
-    let prompt = prompt(backend, std::mem::take(&mut chat.messages)).await.map_err(bare)?;
-    let started_at = app.clock.now();
+    let name = work.model().as_str().to_owned();
+    let route = app.backends.find(work.model()).ok_or_else(|| bare(ApiError::no_model(&name)))?;
+    let Target::Engine(engine) = &route.target;
+    let engine_work = work.engine_work().map_err(bare)?;
+    let prompts = prompts(engine, &engine_work.inputs).await.map_err(bare)?;
     let demand = Demand {
         request_id: request_id(request, app),
-        prompt_tokens: prompt.tokens(),
-        output_tokens_max: chat.output_tokens_max,
+        prompt_tokens: prompts
+            .iter()
+            .fold(Tokens::ZERO, |sum, prompt| Tokens::new(sum.get().saturating_add(prompt.tokens().get()))),
+        longest_prompt_tokens: prompts.iter().map(Prompt::tokens).max().unwrap_or(Tokens::ZERO),
+        choices: u32::try_from(prompts.len() * engine_work.choices_per_prompt).unwrap_or(u32::MAX),
+        output_tokens_max: work.output_tokens_max(),
         started,
-        started_at,
+        started_at: app.clock.now(),
     };
-    let admission = app.admitter.admit(principal, backend, &demand).map_err(|refusal| {
+    let admission = app.admitter.admit(principal, route, &demand).map_err(|refusal| {
         let views = refusal.limit_views();
         (refusal.into(), views)
     })?;
     let limits = admission.limit_views();
-    let job = job(app, &admission, chat, prompt);
+    let answer = run_on_engine(engine, prompts, &engine_work, allowance(app, &admission));
     // What was taken is given back when this fails, so the limits are not told as if it were.
-    let mut pieces = run(app, backend, admission, job).map_err(bare)?;
+    let answer = answer.map_err(|error| bare(error.into()))?;
+    let pieces = app.streams.start(admission, answer, route.energy_source());
+    let mut pieces = pieces.map_err(|error| bare(ApiError::from_journal(&error)))?;
     match pieces.next().await {
         Some(Piece::End(Ending::Failed(failure))) => Err((ApiError::from_failure(failure), limits)),
         Some(first) => Ok(Running {
             pieces,
             first: Some(first),
             request_id: demand.request_id,
-            started_at,
+            started_at: demand.started_at,
             model: name,
             prompt_tokens: demand.prompt_tokens,
             limits,
@@ -119,59 +160,105 @@ pub(in crate::http) async fn start(
     }
 }
 
-/// Renders and counts the prompt; a long one beside the connections of this thread, which would wait for it.
-pub(in crate::http) async fn prompt(
-    backend: &Backend,
-    messages: Vec<ChatMessage>,
-) -> Result<Prompt, ApiError> {
-    let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
-    if bytes <= INLINE_PROMPT_BYTES_MAX {
-        return Ok(backend.engine.prompt(&messages)?);
+/// How many tokens a chat would have as a prompt.
+pub(in crate::http) async fn count(route: &Route, messages: Vec<ChatMessage>) -> Result<Tokens, ApiError> {
+    let Target::Engine(engine) = &route.target;
+    let prompts = prompts(engine, &[EngineInput::Messages(messages)]).await?;
+    Ok(prompts.first().map_or(Tokens::ZERO, Prompt::tokens))
+}
+
+/// Renders and counts prompts; long ones beside the connections of this thread, which would wait for them.
+async fn prompts(engine: &Engine, inputs: &[EngineInput]) -> Result<Vec<Prompt>, ApiError> {
+    let make = |engine: &Engine, inputs: &[EngineInput]| -> Result<Vec<Prompt>, ApiError> {
+        let one = |input: &EngineInput| match input {
+            EngineInput::Messages(messages) => Ok(engine.prompt(messages)?),
+            EngineInput::Text(text) => Ok(engine.prompt_text(text)?),
+        };
+        inputs.iter().map(one).collect()
+    };
+    if inputs.iter().map(EngineInput::bytes).sum::<usize>() <= INLINE_PROMPT_BYTES_MAX {
+        return make(engine, inputs);
     }
-    let engine = backend.engine.clone();
-    match web::block(move || engine.prompt(&messages)).await {
-        Ok(prompt) => Ok(prompt?),
+    let (engine, inputs) = (engine.clone(), inputs.to_vec());
+    match web::block(move || make(&engine, &inputs)).await {
+        Ok(prompts) => prompts,
         Err(_) => Err(ApiError::from_failure(Failure::Engine)),
     }
 }
 
-fn job(app: &App, admission: &Admission, chat: Chat, prompt: Prompt) -> Job {
+fn allowance(app: &App, admission: &Admission) -> Allowance {
     let (_, scope) = admission.tenant_id().as_uuid().as_u64_pair();
-    Job {
-        prompt,
-        sampling: chat.sampling,
+    Allowance {
         output_tokens_max: admission.output_tokens_max(),
-        stop: chat.stop,
-        ignore_eos: chat.ignore_eos,
-        deadline: Some(Instant::now() + app.request_time_max),
-        weight: 1,
+        deadline: Instant::now() + app.request_time_max,
         fairness_key: scope,
         cache_scope: scope,
     }
 }
 
-/// Submits the job and hands it to its own task.
-fn run(app: &App, backend: &Backend, admission: Admission, job: Job) -> Result<Pieces, ApiError> {
-    let generation = backend.engine.submit(job)?;
-    let source = backend.engine.info().energy_source;
-    app.streams.start(admission, generation, source).map_err(|error| ApiError::from_journal(&error))
-}
-
 impl Running {
-    /// The whole answer, why the model stopped, and the proof that its record is durable.
+    /// The whole answer and the proof that its record is durable.
     ///
     /// Errors: why the answer broke off.
-    pub(in crate::http) async fn collect(&mut self) -> Result<(String, Stop, Box<Settled>), Failure> {
-        let mut text = String::new();
+    pub(in crate::http) async fn collect(&mut self) -> Result<Collected, Failure> {
+        let mut choices: Vec<CollectedChoice> = Vec::new();
+        let mut held_back = Vec::new();
         let mut next = self.first.take();
         loop {
             match next {
-                Some(Piece::Text(part)) => text.push_str(&part),
-                Some(Piece::End(Ending::Complete { stop, settled })) => return Ok((text, stop, settled)),
+                Some(Piece::Delta { choice, delta }) => {
+                    choice_at(&mut choices, usize::try_from(choice).unwrap_or(usize::MAX)).add(delta);
+                }
+                Some(Piece::Event(bytes)) => held_back.push(bytes),
+                Some(Piece::End(Ending::Complete { stops, held_back: last, settled })) => {
+                    held_back.extend(last);
+                    for (index, stop) in stops.into_iter().enumerate() {
+                        choice_at(&mut choices, index).stop = stop;
+                    }
+                    return Ok(Collected { choices, held_back, settled });
+                }
                 Some(Piece::End(Ending::Failed(failure))) => return Err(failure),
                 None => return Err(Failure::Engine),
             }
             next = self.pieces.next().await;
+        }
+    }
+}
+
+/// The choice with this number; those before it are made as well. Targets number their choices from zero without
+/// gaps and their count is bounded at admission.
+fn choice_at(choices: &mut Vec<CollectedChoice>, index: usize) -> &mut CollectedChoice {
+    while choices.len() <= index.min(CHOICES_MAX - 1) {
+        choices.push(CollectedChoice::default());
+    }
+    let last = choices.len() - 1;
+    &mut choices[index.min(last)]
+}
+
+/// Choices of one request, over all its prompts. OpenAI allows 128.
+pub(in crate::http) const CHOICES_MAX: usize = 128;
+
+impl Default for CollectedChoice {
+    fn default() -> Self {
+        let (text, reasoning, refusal) = (String::new(), String::new(), String::new());
+        Self { text, reasoning, refusal, tool_calls: Vec::new(), stop: Stop::Done }
+    }
+}
+
+impl CollectedChoice {
+    fn add(&mut self, delta: Delta) {
+        match delta {
+            Delta::Text(text) => self.text.push_str(&text),
+            Delta::Reasoning(text) => self.reasoning.push_str(&text),
+            Delta::Refusal(text) => self.refusal.push_str(&text),
+            Delta::ToolCall(part) => match self.tool_calls.iter_mut().find(|call| call.index == part.index) {
+                Some(call) => {
+                    call.arguments.push_str(&part.arguments);
+                    call.id = call.id.take().or(part.id);
+                    call.name = call.name.take().or(part.name);
+                }
+                None => self.tool_calls.push(part),
+            },
         }
     }
 }

@@ -18,21 +18,21 @@ use futures_util::Stream;
 use serde::Serialize;
 
 use super::{ApiError, run::Running};
-use crate::stream::{Ending, Failure, Piece, Pieces, Stop};
+use crate::stream::{Delta, Ending, Failure, Piece, Pieces, Stop};
 
 /// Room for a usual event, so that writing one allocates once. Unit: bytes.
 const EVENT_BYTES: usize = 320;
 
 /// How a dialect writes an answer's parts, as bytes ready to send.
 pub(in crate::http) trait Events: Unpin + 'static {
-    /// What comes before the first text.
-    fn begin(&self) -> Vec<u8>;
-    /// The next part of the text.
-    fn text(&self, text: &str) -> Vec<u8>;
-    /// All that follows the last text of a whole answer.
-    fn complete(&self, stop: Stop, record: &UsageRecord) -> Vec<u8>;
+    /// What comes before the first addition.
+    fn begin(&mut self) -> Vec<u8>;
+    /// An addition to a choice.
+    fn delta(&mut self, choice: u32, delta: &Delta) -> Vec<u8>;
+    /// All that follows the last addition of a whole answer; `held_back` is what is left of a forwarded one.
+    fn complete(&mut self, stops: &[Stop], held_back: &[Bytes], record: &UsageRecord) -> Vec<u8>;
     /// What a client is told of an answer that broke off.
-    fn failed(&self, error: &ApiError) -> Vec<u8>;
+    fn failed(&mut self, error: &ApiError) -> Vec<u8>;
 }
 
 /// A stream of events: the pieces of one answer as the client reads them.
@@ -67,8 +67,9 @@ pub(in crate::http) fn write_event(bytes: &mut Vec<u8>, name: Option<&str>, data
 }
 
 impl<E: Events> EventStream<E> {
-    fn new(running: Running, events: E) -> Self {
-        let waiting = VecDeque::from([Bytes::from(events.begin())]);
+    fn new(running: Running, mut events: E) -> Self {
+        let begin = Bytes::from(events.begin());
+        let waiting = if begin.is_empty() { VecDeque::new() } else { VecDeque::from([begin]) };
         let mut stream = Self { pieces: running.pieces, events, waiting, is_ended: false };
         if let Some(first) = running.first {
             stream.push(first);
@@ -78,16 +79,21 @@ impl<E: Events> EventStream<E> {
 
     fn push(&mut self, piece: Piece) {
         let bytes = match piece {
-            Piece::Text(text) => self.events.text(&text),
+            Piece::Delta { choice, delta } => Bytes::from(self.events.delta(choice, &delta)),
+            Piece::Event(bytes) => bytes,
             Piece::End(ending) => {
                 self.is_ended = true;
-                match ending {
-                    Ending::Complete { stop, settled } => self.events.complete(stop, settled.record()),
+                Bytes::from(match ending {
+                    Ending::Complete { stops, held_back, settled } => {
+                        self.events.complete(&stops, &held_back, settled.record())
+                    }
                     Ending::Failed(failure) => self.events.failed(&ApiError::from_failure(failure)),
-                }
+                })
             }
         };
-        self.waiting.push_back(Bytes::from(bytes));
+        if !bytes.is_empty() {
+            self.waiting.push_back(bytes);
+        }
     }
 }
 

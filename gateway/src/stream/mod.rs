@@ -7,13 +7,15 @@ mod task;
 use std::{sync::Arc, time::Duration};
 
 use billing::journal::{Journal, JournalError, OpenEntry};
+use bytes::Bytes;
 use domain::{Clock, EnergySource};
-use engine::Generation;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use crate::dispatch::{Delta, Stop, ToolCallDelta};
 use crate::{
     admit::{Admission, Permit},
+    dispatch::Answer,
     meter::{Meter, Subject},
     settle::Settled,
 };
@@ -24,11 +26,18 @@ const PIECES_MAX: usize = 64;
 /// A running request writes what it has used so far this often.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a client gets, in order: texts, then one end.
+/// What a client gets, in order: additions or events, then one end.
 #[derive(Debug)]
 pub enum Piece {
-    /// The next part of the answer; never empty.
-    Text(String),
+    /// More of one choice.
+    Delta {
+        /// Which choice.
+        choice: u32,
+        /// What is added.
+        delta: Delta,
+    },
+    /// One event of a forwarded stream, as it is sent.
+    Event(Bytes),
     /// The end; nothing follows.
     End(Ending),
 }
@@ -38,22 +47,15 @@ pub enum Piece {
 pub enum Ending {
     /// The whole answer was delivered and its record is durable.
     Complete {
-        /// Why the model stopped.
-        stop: Stop,
+        /// Why the model stopped, for each choice.
+        stops: Vec<Stop>,
+        /// What is left to send of a forwarded answer: its last events, or all of one that is no stream.
+        held_back: Vec<Bytes>,
         /// The proof, with the record.
         settled: Box<Settled>,
     },
     /// The answer broke off.
     Failed(Failure),
-}
-
-/// Why the model stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// It was done, or a stop string came.
-    Done,
-    /// The output bound was reached.
-    Length,
 }
 
 /// Why an answer broke off.
@@ -109,11 +111,11 @@ impl Pieces {
 impl Streams {
     /// Opens the request in the journal and runs it in a task of its own.
     ///
-    /// Errors: the journal takes no entry; the generation is cancelled and nothing was consumed.
+    /// Errors: the journal takes no entry; the answer is ended and nothing was consumed.
     pub fn start(
         &self,
         admission: Admission,
-        generation: Generation,
+        answer: Answer,
         energy_source: EnergySource,
     ) -> Result<Pieces, JournalError> {
         let Admission { subject, reservation, permit, .. } = admission;
@@ -122,7 +124,7 @@ impl Streams {
         let ends_at = subject.started + self.request_time_max + task::LAST_PIECES_MAX;
         let task = task::Task {
             streams: self.clone(),
-            generation,
+            answer,
             meter: Meter::new(subject),
             reservation,
             sender,

@@ -1,12 +1,11 @@
 //! The task behind one running request.
-//! Never drops a generation before its tally: a client that leaves is billed for what was produced.
+//! Never drops an answer before its tally: a client that leaves is billed for what was produced.
 //! Spawned by `Streams::start`.
 
 use std::time::{Duration, Instant};
 
 use billing::journal::JournalError;
 use domain::{EndReason, EnergySource, Micros, UsageRecord};
-use engine::{Event, Finish, Generation, Tally};
 use tokio::{
     sync::mpsc::{
         self,
@@ -18,13 +17,14 @@ use tokio::{
 use super::{CHECKPOINT_INTERVAL, Ending, Failure, Piece, Stop, Streams};
 use crate::{
     admit::Reservation,
+    dispatch::{Answer, Content, Delta, Event, Finish, Tally},
     meter::{EngineCount, Meter},
     settle::settle,
 };
 
 pub(super) struct Task {
     pub(super) streams: Streams,
-    pub(super) generation: Generation,
+    pub(super) answer: Answer,
     pub(super) meter: Meter,
     pub(super) reservation: Reservation,
     pub(super) sender: mpsc::Sender<Piece>,
@@ -59,9 +59,9 @@ enum Interruption {
 
 /// How far an answer came.
 struct Delivery {
-    tally: Tally,
+    tally: Box<Tally>,
     interruption: Option<Interruption>,
-    /// Whether text was produced that the client was not given.
+    /// Whether something was produced that the client was not given.
     is_cut: bool,
 }
 
@@ -69,13 +69,14 @@ impl Task {
     /// Runs to the tally, makes the record durable, and only then lets the end of the answer go.
     pub(super) async fn run(mut self) {
         let delivery = self.deliver().await;
-        let tally = &delivery.tally;
         let (reason, outcome) = delivery.outcome();
+        let Delivery { tally, interruption, .. } = delivery;
         let request_id = self.meter.subject().request_id;
         let count = EngineCount {
             prompt_tokens: tally.prompt_tokens,
             cached_prompt_tokens: tally.cached_prompt_tokens,
             output_tokens: tally.output_tokens,
+            reasoning_tokens: tally.reasoning_tokens,
             energy: tally.energy,
             energy_source: tally.energy_source,
             queue: tally.queue,
@@ -83,13 +84,15 @@ impl Task {
         let record = self.meter.finish(count, reason, Instant::now(), self.streams.clock.now());
         let Self { streams, reservation, sender, .. } = self;
         // A client that has left, or never reads again, does not get the end.
-        let patience = if delivery.interruption.is_none() { STALL_MAX } else { UNREAD_END_MAX };
+        let patience = if interruption.is_none() { STALL_MAX } else { UNREAD_END_MAX };
         let failed = match streams.journal.close(record.clone()).await {
             Ok(journaled) => {
                 let settled = settle(reservation, journaled);
                 log(settled.record());
                 let ending = match outcome {
-                    Ok(stop) => Ending::Complete { stop, settled: Box::new(settled) },
+                    Ok(stops) => {
+                        Ending::Complete { stops, held_back: tally.held_back, settled: Box::new(settled) }
+                    }
                     Err(failure) => Ending::Failed(failure),
                 };
                 sender.send_timeout(Piece::End(ending), patience).await.ok();
@@ -104,7 +107,7 @@ impl Task {
         close_later(&streams, UsageRecord { reason: EndReason::EngineError, ..record }, failed).await;
     }
 
-    /// Hands texts to the client until the engine's tally; cancels when the client leaves.
+    /// Hands pieces to the client until the target's tally; cancels when the client leaves.
     async fn deliver(&mut self) -> Delivery {
         let (mut interruption, mut is_cut) = (None, false);
         let first = tokio::time::Instant::now() + CHECKPOINT_INTERVAL;
@@ -121,10 +124,16 @@ impl Task {
                     self.checkpoint();
                     None
                 }
-                event = self.generation.next() => {
-                    let (text, tally) = self.measure(event);
-                    let refused = if is_read { self.hand_over(&text).await.err() } else { None };
-                    is_cut |= refused.is_some() || (!is_read && !text.is_empty());
+                event = self.answer.next() => {
+                    let (pieces, tally) = self.measure(event);
+                    let mut refused = None;
+                    for piece in pieces {
+                        match is_read && refused.is_none() {
+                            true => refused = self.hand_over(piece).await.err(),
+                            false => is_cut = true,
+                        }
+                    }
+                    is_cut |= refused.is_some();
                     if let Some(tally) = tally {
                         return Delivery { tally, interruption: interruption.or(refused), is_cut };
                     }
@@ -133,32 +142,32 @@ impl Task {
             };
             if interrupted.is_some() {
                 interruption = interrupted;
-                self.generation.cancel();
+                self.answer.cancel();
             }
         }
     }
 
-    /// Counts what the engine says; gives the text that has come with it, and the tally when it was the last.
-    fn measure(&mut self, event: Option<Event>) -> (String, Option<Tally>) {
+    /// Counts what the target says; gives what the client is to get of it, and the tally when it was the last.
+    fn measure(&mut self, event: Option<Event>) -> (Pieces, Option<Box<Tally>>) {
         match event {
-            Some(Event::Started(_)) => (String::new(), None),
-            Some(Event::Token(token)) => {
-                self.meter.token(token.at, Instant::now());
-                (token.text, None)
+            Some(Event::Started) => (Pieces::None, None),
+            Some(Event::Part(part)) => {
+                self.meter.tokens_came(part.tokens, part.at, Instant::now());
+                (Pieces::of(part.content), None)
             }
-            Some(Event::Finished(tally)) => (tally.tail.clone(), Some(tally)),
-            None => (String::new(), Some(self.lost_tally())),
+            Some(Event::Finished(mut tally)) => {
+                let tails = std::mem::take(&mut tally.tails);
+                (Pieces::Tails(tails.into_iter()), Some(tally))
+            }
+            None => (Pieces::None, Some(Box::new(self.lost_tally()))),
         }
     }
 
-    /// Gives a text to the client; the time it does not take it is its own stall.
+    /// Gives a piece to the client; the time it does not take it is its own stall.
     ///
     /// Errors: why the client was not given it.
-    async fn hand_over(&mut self, text: &str) -> Result<(), Interruption> {
-        if text.is_empty() {
-            return Ok(());
-        }
-        let piece = match self.sender.try_send(Piece::Text(text.to_owned())) {
+    async fn hand_over(&mut self, piece: Piece) -> Result<(), Interruption> {
+        let piece = match self.sender.try_send(piece) {
             Ok(()) => return Ok(()),
             Err(TrySendError::Closed(_)) => return Err(Interruption::ClientGone),
             Err(TrySendError::Full(piece)) => piece,
@@ -183,14 +192,16 @@ impl Task {
         }
     }
 
-    /// The engine promises a tally for every job; without one, what was delivered is what is known.
+    /// Every target promises a tally; without one, what was delivered is what is known.
     fn lost_tally(&self) -> Tally {
         Tally {
             prompt_tokens: self.meter.subject().prompt_tokens,
             cached_prompt_tokens: domain::Tokens::ZERO,
             output_tokens: self.meter.tokens(),
+            reasoning_tokens: domain::Tokens::ZERO,
             finish: Finish::Failed,
-            tail: String::new(),
+            tails: Vec::new(),
+            held_back: Vec::new(),
             energy: domain::Millijoules::ZERO,
             energy_source: self.energy_source,
             queue: Micros::ZERO,
@@ -217,18 +228,50 @@ impl Delivery {
     /// Why the request ended, and what the client is told.
     ///
     /// An answer is complete only when the client was given all of it.
-    fn outcome(&self) -> (EndReason, Result<Stop, Failure>) {
-        match (self.tally.finish, self.interruption) {
-            (Finish::Stop, _) if !self.is_cut => (EndReason::Completed, Ok(Stop::Done)),
-            (Finish::Length, _) if !self.is_cut => (EndReason::Completed, Ok(Stop::Length)),
+    fn outcome(&self) -> (EndReason, Result<Vec<Stop>, Failure>) {
+        match (&self.tally.finish, self.interruption) {
+            (Finish::Stopped(stops), _) if !self.is_cut => (EndReason::Completed, Ok(stops.clone())),
             (Finish::Deadline, _) => (EndReason::Deadline, Err(Failure::Deadline)),
-            (Finish::Failed, _) | (Finish::Stop | Finish::Length | Finish::Cancelled, None) => {
+            (Finish::Failed, _) | (Finish::Stopped(_) | Finish::Cancelled, None) => {
                 (EndReason::EngineError, Err(Failure::Engine))
             }
             (_, Some(Interruption::ClientGone | Interruption::Unread)) => {
                 (EndReason::ClientGone, Err(Failure::Unread))
             }
             (_, Some(Interruption::Draining)) => (EndReason::EngineError, Err(Failure::Draining)),
+        }
+    }
+}
+
+/// What one event brings the client: usually one piece, at the end the tails of the choices.
+enum Pieces {
+    None,
+    One(Piece),
+    Tails(std::vec::IntoIter<(u32, String)>),
+}
+
+impl Pieces {
+    fn of(content: Content) -> Self {
+        match content {
+            Content::Nothing => Self::None,
+            Content::Delta { choice, delta } => Self::One(Piece::Delta { choice, delta }),
+            Content::Event(bytes) => Self::One(Piece::Event(bytes)),
+        }
+    }
+}
+
+impl Iterator for Pieces {
+    type Item = Piece;
+
+    fn next(&mut self) -> Option<Piece> {
+        match std::mem::replace(self, Self::None) {
+            Self::None => None,
+            Self::One(piece) => Some(piece),
+            Self::Tails(mut tails) => {
+                let (choice, text) = tails.next()?;
+                *self = Self::Tails(tails);
+                Some(Piece::Delta { choice, delta: Delta::Text(text) })
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ async fn count(request: &HttpRequest, body: web::Payload, app: &App) -> Result<T
     let principal = run::authenticate_either(request, app)?;
     let body = body::read(request, body, app.body_bytes_max).await?;
     let CountRequest { model, messages } = CountRequest::from_wire(&body)?;
-    let backend = app.backends.find(&model).ok_or_else(|| ApiError::no_model(model.as_str()))?;
-    check_model(&principal, backend)?;
-    Ok(run::prompt(backend, messages).await?.tokens())
+    let route = app.backends.find(&model).ok_or_else(|| ApiError::no_model(model.as_str()))?;
+    check_model(&principal, route)?;
+    run::count(route, messages).await
 }

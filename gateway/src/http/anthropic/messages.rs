@@ -39,7 +39,7 @@ async fn answer(
     let body = body::read(request, body, app.body_bytes_max).await.map_err(bare)?;
     let started = Instant::now();
     let message = MessagesRequest::from_wire(&body).map_err(bare)?;
-    let running = run::start(request, app, principal, message.chat, started).await?;
+    let running = run::start(request, app, principal, &message, started).await?;
     let limits = running.limits;
     let mut response = match message.is_stream {
         true => stream(running),
@@ -56,9 +56,10 @@ fn stream(running: Running) -> HttpResponse {
 
 async fn whole(mut running: Running) -> Result<HttpResponse, ApiError> {
     let envelope = Envelope::of(&running);
-    let (text, stop, settled) = running.collect().await.map_err(ApiError::from_failure)?;
-    let record = settled.record();
-    let mut response = HttpResponse::Ok().json(envelope.whole(&text, stop, record));
+    let collected = running.collect().await.map_err(ApiError::from_failure)?;
+    let record = collected.settled.record();
+    let only = collected.choices.into_iter().next().unwrap_or_default();
+    let mut response = HttpResponse::Ok().json(envelope.whole(&only.text, &only.stop, record));
     measured::set_headers(response.headers_mut(), record);
     Ok(response)
 }

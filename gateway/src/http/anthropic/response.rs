@@ -63,7 +63,7 @@ impl Envelope {
     }
 
     /// The whole answer.
-    pub(super) fn whole<'a>(&'a self, text: &'a str, stop: Stop, record: &UsageRecord) -> Message<'a> {
+    pub(super) fn whole<'a>(&'a self, text: &'a str, stop: &Stop, record: &UsageRecord) -> Message<'a> {
         let stop_reason = Some(stop_reason(stop));
         Message { content: vec![Block::whole(text)], stop_reason, ..self.message(Usage::of(record)) }
     }
@@ -101,7 +101,7 @@ impl<'a> Block<'a> {
 
 impl End {
     /// The end of an answer.
-    pub(super) fn of(stop: Stop) -> Self {
+    pub(super) fn of(stop: &Stop) -> Self {
         Self { stop_reason: stop_reason(stop), stop_sequence: None }
     }
 }
@@ -132,9 +132,12 @@ impl Usage {
     }
 }
 
-fn stop_reason(stop: Stop) -> &'static str {
+fn stop_reason(stop: &Stop) -> &'static str {
     match stop {
         Stop::Done => "end_turn",
+        Stop::StopText(_) => "stop_sequence",
         Stop::Length => "max_tokens",
+        Stop::ToolCalls => "tool_use",
+        Stop::ContentFilter => "refusal",
     }
 }

@@ -2,6 +2,7 @@
 //! Never decides what comes when; it only writes what it is given.
 //! Made by `messages::create` for requests with `stream: true`.
 
+use bytes::Bytes;
 use domain::{RequestId, Tokens, UsageRecord};
 use serde::Serialize;
 
@@ -14,7 +15,7 @@ use crate::{
         ApiError,
         sse::{Events, write_event},
     },
-    stream::Stop,
+    stream::{Delta, Stop},
 };
 
 /// The only block of an answer.
@@ -62,7 +63,7 @@ impl MessageEvents {
 }
 
 impl Events for MessageEvents {
-    fn begin(&self) -> Vec<u8> {
+    fn begin(&mut self) -> Vec<u8> {
         bytes([
             Event::MessageStart { message: self.envelope.first(self.prompt_tokens) },
             Event::ContentBlockStart { index: BLOCK_INDEX, content_block: Block::whole("") },
@@ -70,11 +71,17 @@ impl Events for MessageEvents {
         ])
     }
 
-    fn text(&self, text: &str) -> Vec<u8> {
-        bytes([Event::ContentBlockDelta { index: BLOCK_INDEX, delta: Block::delta(text) }])
+    fn delta(&mut self, _: u32, delta: &Delta) -> Vec<u8> {
+        match delta {
+            Delta::Text(text) => {
+                bytes([Event::ContentBlockDelta { index: BLOCK_INDEX, delta: Block::delta(text) }])
+            }
+            Delta::Reasoning(_) | Delta::Refusal(_) | Delta::ToolCall(_) => Vec::new(),
+        }
     }
 
-    fn complete(&self, stop: Stop, record: &UsageRecord) -> Vec<u8> {
+    fn complete(&mut self, stops: &[Stop], _: &[Bytes], record: &UsageRecord) -> Vec<u8> {
+        let stop = stops.first().unwrap_or(&Stop::Done);
         bytes([
             Event::ContentBlockStop { index: BLOCK_INDEX },
             Event::MessageDelta { delta: End::of(stop), usage: Usage::of(record) },
@@ -82,7 +89,7 @@ impl Events for MessageEvents {
         ])
     }
 
-    fn failed(&self, error: &ApiError) -> Vec<u8> {
+    fn failed(&mut self, error: &ApiError) -> Vec<u8> {
         let mut bytes = Vec::new();
         write_event(&mut bytes, Some("error"), &error::to_wire(error, self.request_id));
         bytes

@@ -36,7 +36,7 @@ pub(in crate::http) async fn create(
         Err(error) => return error.to_response(),
     };
     let (is_stream, include_usage) = (chat.is_stream, chat.include_usage);
-    match run::start(&request, &app, principal, chat.into_chat(), started).await {
+    match run::start(&request, &app, principal, &chat, started).await {
         Ok(running) if is_stream => stream(running, include_usage),
         Ok(running) => whole(running).await,
         Err((error, limits)) => error.to_response_with_limits(&limits),
@@ -54,9 +54,9 @@ fn stream(running: Running, include_usage: bool) -> HttpResponse {
 async fn whole(mut running: Running) -> HttpResponse {
     let (envelope, limits) = (envelope(&running), running.limits);
     match running.collect().await {
-        Ok((text, stop, settled)) => {
-            let record = settled.record();
-            let mut response = HttpResponse::Ok().json(envelope.whole(&text, stop, record));
+        Ok(collected) => {
+            let record = collected.settled.record();
+            let mut response = HttpResponse::Ok().json(envelope.whole(&collected.choices, record));
             let headers = response.headers_mut();
             headers::set_limits(headers, &limits);
             measured::set_headers(headers, record);

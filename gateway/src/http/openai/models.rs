@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     app::App,
     authenticate::Principal,
-    dispatch::Backend,
+    dispatch::Route,
     http::{ApiError, run},
 };
 
@@ -22,8 +22,8 @@ pub(in crate::http) async fn list(request: HttpRequest, app: web::Data<App>) -> 
     let data: Vec<Value> = app
         .backends
         .all()
-        .filter(|backend| principal.may_use(&backend.model))
-        .map(|backend| to_wire(&app, backend))
+        .filter(|route| principal.may_use(&route.model))
+        .map(|route| to_wire(&app, route))
         .collect();
     HttpResponse::Ok().json(json!({"object": "list", "data": data}))
 }
@@ -43,17 +43,16 @@ pub(in crate::http) async fn show(
 fn find(request: &HttpRequest, app: &App, name: &str) -> Result<Value, ApiError> {
     let principal: Principal = run::authenticate(request, app)?;
     let model = ModelName::new(name).map_err(|_| ApiError::no_model(name))?;
-    let backend = app.backends.find(&model).filter(|backend| principal.may_use(&backend.model));
-    backend.map(|backend| to_wire(app, backend)).ok_or_else(|| ApiError::no_model(name))
+    let route = app.backends.find(&model).filter(|route| principal.may_use(&route.model));
+    route.map(|route| to_wire(app, route)).ok_or_else(|| ApiError::no_model(name))
 }
 
-fn to_wire(app: &App, backend: &Backend) -> Value {
-    let info = backend.engine.info();
+fn to_wire(app: &App, route: &Route) -> Value {
     json!({
-        "id": backend.model,
+        "id": route.model,
         "object": "model",
         "created": app.started_at.unix_micros().div_euclid(1_000_000),
         "owned_by": "tallygate",
-        "max_model_len": info.context_tokens_max,
+        "max_model_len": route.context_tokens_max(),
     })
 }

@@ -5,7 +5,10 @@
 use domain::{RequestId, Timestamp, Tokens, UsageRecord};
 use serde::Serialize;
 
-use crate::{http::measured::Measured, stream::Stop};
+use crate::{
+    http::{measured::Measured, run::CollectedChoice},
+    stream::Stop,
+};
 
 /// What all parts of one answer share.
 #[derive(Clone, Debug)]
@@ -87,15 +90,15 @@ impl Envelope {
     }
 
     /// The whole answer.
-    pub(super) fn whole<'a>(&'a self, text: &'a str, stop: Stop, record: &UsageRecord) -> Answer<'a> {
-        let choice = Choice {
-            index: 0,
-            message: Some(Message { role: "assistant", content: text, refusal: None }),
+    pub(super) fn whole<'a>(&'a self, choices: &'a [CollectedChoice], record: &UsageRecord) -> Answer<'a> {
+        let choices = (0..).zip(choices).map(|(index, choice)| Choice {
+            index,
+            message: Some(Message { role: "assistant", content: &choice.text, refusal: None }),
             delta: None,
             logprobs: None,
-            finish_reason: Some(finish_reason(stop)),
-        };
-        Answer { choices: vec![choice], usage: Some(usage(record)), ..self.answer("chat.completion") }
+            finish_reason: Some(finish_reason(&choice.stop)),
+        });
+        Answer { choices: choices.collect(), usage: Some(usage(record)), ..self.answer("chat.completion") }
     }
 
     /// The first part of a stream: the role.
@@ -109,7 +112,7 @@ impl Envelope {
     }
 
     /// The part that says why the answer ended; carries our figures whether usage was asked for or not.
-    pub(super) fn last(&self, stop: Stop, record: &UsageRecord) -> Answer<'_> {
+    pub(super) fn last(&self, stop: &Stop, record: &UsageRecord) -> Answer<'_> {
         let part = self.part(Delta::default(), Some(finish_reason(stop)));
         Answer { tallygate: Some(Measured::of(record)), ..part }
     }
@@ -130,10 +133,12 @@ impl Envelope {
     }
 }
 
-fn finish_reason(stop: Stop) -> &'static str {
+fn finish_reason(stop: &Stop) -> &'static str {
     match stop {
-        Stop::Done => "stop",
+        Stop::Done | Stop::StopText(_) => "stop",
         Stop::Length => "length",
+        Stop::ToolCalls => "tool_calls",
+        Stop::ContentFilter => "content_filter",
     }
 }
 

@@ -2,6 +2,7 @@
 //! Never decides what comes when; it only writes what it is given.
 //! Made by `chat::create` for requests with `stream: true`.
 
+use bytes::Bytes;
 use domain::UsageRecord;
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ use crate::{
         ApiError,
         sse::{Events, write_event},
     },
-    stream::Stop,
+    stream::{Delta, Stop},
 };
 
 /// Events of one answer in OpenAI's form.
@@ -27,15 +28,19 @@ impl ChatEvents {
 }
 
 impl Events for ChatEvents {
-    fn begin(&self) -> Vec<u8> {
+    fn begin(&mut self) -> Vec<u8> {
         event(&self.envelope.first())
     }
 
-    fn text(&self, text: &str) -> Vec<u8> {
-        event(&self.envelope.text(text))
+    fn delta(&mut self, _: u32, delta: &Delta) -> Vec<u8> {
+        match delta {
+            Delta::Text(text) => event(&self.envelope.text(text)),
+            Delta::Reasoning(_) | Delta::Refusal(_) | Delta::ToolCall(_) => Vec::new(),
+        }
     }
 
-    fn complete(&self, stop: Stop, record: &UsageRecord) -> Vec<u8> {
+    fn complete(&mut self, stops: &[Stop], _: &[Bytes], record: &UsageRecord) -> Vec<u8> {
+        let stop = stops.first().unwrap_or(&Stop::Done);
         let mut end = event(&self.envelope.last(stop, record));
         if self.include_usage {
             write_event(&mut end, None, &self.envelope.usage(record));
@@ -44,7 +49,7 @@ impl Events for ChatEvents {
         end
     }
 
-    fn failed(&self, error: &ApiError) -> Vec<u8> {
+    fn failed(&mut self, error: &ApiError) -> Vec<u8> {
         event(&error.to_openai())
     }
 }

@@ -13,10 +13,13 @@ use serde_path_to_error::{Path, Segment};
 
 use wire::{Content, WireCount, WireMessage, WireRequest, WireRole};
 
-use crate::http::{
-    ApiError,
-    body::{self, Object, between, whole},
-    run::Chat,
+use crate::{
+    dispatch::{EngineInput, EngineWork, UpstreamWork},
+    http::{
+        ApiError,
+        body::{self, Object, between, whole},
+        run::Work,
+    },
 };
 
 /// Stop strings a request may name: what the engine takes.
@@ -29,7 +32,11 @@ const MESSAGES_MAX: usize = 4_096;
 /// A checked request for a message.
 #[derive(Debug)]
 pub(super) struct MessagesRequest {
-    pub(super) chat: Chat,
+    pub(super) model: ModelName,
+    pub(super) messages: Vec<ChatMessage>,
+    pub(super) sampling: Sampling,
+    pub(super) output_tokens_max: u32,
+    pub(super) stop: Vec<String>,
     pub(super) is_stream: bool,
 }
 
@@ -69,15 +76,36 @@ impl MessagesRequest {
         let sampling = sampling(&wire)?;
         Ok(Self {
             is_stream: wire.stream.unwrap_or(false),
-            chat: Chat {
-                model: model(wire.model)?,
-                output_tokens_max: Some(whole("max_tokens", required("max_tokens", wire.max_tokens)?)?),
-                messages: messages(wire.system, wire.messages)?,
-                sampling,
-                stop: stops(wire.stop_sequences.unwrap_or_default())?,
-                ignore_eos: false,
-            },
+            model: model(wire.model)?,
+            output_tokens_max: whole("max_tokens", required("max_tokens", wire.max_tokens)?)?,
+            messages: messages(wire.system, wire.messages)?,
+            sampling,
+            stop: stops(wire.stop_sequences.unwrap_or_default())?,
         })
+    }
+}
+
+impl Work for MessagesRequest {
+    fn model(&self) -> &ModelName {
+        &self.model
+    }
+
+    fn output_tokens_max(&self) -> Option<u32> {
+        Some(self.output_tokens_max)
+    }
+
+    fn engine_work(&self) -> Result<EngineWork, ApiError> {
+        Ok(EngineWork {
+            inputs: vec![EngineInput::Messages(self.messages.clone())],
+            choices_per_prompt: 1,
+            sampling: self.sampling,
+            stop: self.stop.clone(),
+            ignore_eos: false,
+        })
+    }
+
+    fn upstream_work(&self) -> Result<UpstreamWork, ApiError> {
+        Err(ApiError::no_model(self.model.as_str()))
     }
 }
 

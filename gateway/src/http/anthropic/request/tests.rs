@@ -28,17 +28,17 @@ fn good_requests_are_taken_whole() {
     })))
     .expect("good");
     let messages: Vec<_> =
-        request.chat.messages.iter().map(|message| (message.role, message.content.as_str())).collect();
+        request.messages.iter().map(|message| (message.role, message.content.as_str())).collect();
     let expected =
         [(Role::System, "be brief"), (Role::User, "ab"), (Role::Assistant, "c"), (Role::User, "d")];
     assert_eq!(messages, expected);
-    assert_eq!((request.chat.output_tokens_max, request.chat.sampling.top_k), (Some(7), Some(5)));
-    assert!(request.is_stream && !request.chat.ignore_eos);
-    assert_eq!(request.chat.stop, ["x"]);
+    assert_eq!((request.output_tokens_max, request.sampling.top_k), (7, Some(5)));
+    assert!(request.is_stream && !request.engine_work().expect("plain text").ignore_eos);
+    assert_eq!(request.stop, ["x"]);
 
     let plain = MessagesRequest::from_wire(&body(&json!({"system": "", "top_k": 0}))).expect("good");
-    assert_eq!(plain.chat.messages.len(), 1, "an empty system prompt is none");
-    assert_eq!(plain.chat.sampling, Sampling::default());
+    assert_eq!(plain.messages.len(), 1, "an empty system prompt is none");
+    assert_eq!(plain.sampling, Sampling::default());
     assert!(!plain.is_stream);
 }
 

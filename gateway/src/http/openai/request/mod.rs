@@ -10,10 +10,13 @@ use serde_path_to_error::Path;
 
 use wire::{Content, TextOrTexts, WireMessage, WireRequest, WireRole};
 
-use crate::http::{
-    ApiError,
-    body::{self, Object, between, whole},
-    run::Chat,
+use crate::{
+    dispatch::{EngineInput, EngineWork, UpstreamWork},
+    http::{
+        ApiError,
+        body::{self, Object, between, whole},
+        run::Work,
+    },
 };
 
 /// Stop strings a request may name, as OpenAI bounds them.
@@ -45,11 +48,29 @@ impl ChatRequest {
         refuse_unsupported(&wire)?;
         checked(wire)
     }
+}
 
-    /// What there is to run.
-    pub(super) fn into_chat(self) -> Chat {
-        let Self { model, messages, sampling, output_tokens_max, stop, ignore_eos, .. } = self;
-        Chat { model, messages, sampling, output_tokens_max, stop, ignore_eos }
+impl Work for ChatRequest {
+    fn model(&self) -> &ModelName {
+        &self.model
+    }
+
+    fn output_tokens_max(&self) -> Option<u32> {
+        self.output_tokens_max
+    }
+
+    fn engine_work(&self) -> Result<EngineWork, ApiError> {
+        Ok(EngineWork {
+            inputs: vec![EngineInput::Messages(self.messages.clone())],
+            choices_per_prompt: 1,
+            sampling: self.sampling,
+            stop: self.stop.clone(),
+            ignore_eos: self.ignore_eos,
+        })
+    }
+
+    fn upstream_work(&self) -> Result<UpstreamWork, ApiError> {
+        Err(ApiError::no_model(self.model.as_str()))
     }
 }
 

@@ -1,0 +1,181 @@
+//! An answer of an engine in this process: one generation for each choice, told as one stream of events.
+//! Never blocks the engine and never waits for one choice while another has something to say.
+//! Made by `run_on_engine`.
+
+use std::{
+    future::poll_fn,
+    task::{Context, Poll},
+};
+
+use domain::{EnergySource, Micros, Millijoules, Tokens};
+use engine::Generation;
+
+use super::answer::{Content, Delta, Event, Finish, Part, Stop, Tally};
+
+/// The choices of one request on one engine.
+#[derive(Debug)]
+pub struct EngineAnswer {
+    choices: Vec<Choice>,
+    /// Choices that read the same prompt; it is counted once.
+    choices_per_prompt: usize,
+    /// Where the next look begins, so that a busy choice does not silence the others.
+    next: usize,
+    is_started: bool,
+    is_told: bool,
+    prompt_tokens: Tokens,
+    energy_source: EnergySource,
+}
+
+#[derive(Debug)]
+struct Choice {
+    generation: Generation,
+    tally: Option<engine::Tally>,
+}
+
+impl EngineAnswer {
+    pub(super) fn new(
+        generations: Vec<Generation>,
+        choices_per_prompt: usize,
+        prompt_tokens: Tokens,
+        energy_source: EnergySource,
+    ) -> Self {
+        let choices = generations.into_iter().map(|generation| Choice { generation, tally: None }).collect();
+        let (next, is_started, is_told) = (0, false, false);
+        Self { choices, choices_per_prompt, next, is_started, is_told, prompt_tokens, energy_source }
+    }
+
+    /// The next event; `None` after `Finished`.
+    pub async fn next(&mut self) -> Option<Event> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// Ends all choices within one step.
+    pub fn cancel(&self) {
+        for choice in &self.choices {
+            choice.generation.cancel();
+        }
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        if self.is_told {
+            return Poll::Ready(None);
+        }
+        let count = self.choices.len();
+        for offset in 0..count {
+            let index = (self.next + offset) % count;
+            if let Poll::Ready(event) = self.poll_choice(index, context) {
+                self.next = index + 1;
+                return Poll::Ready(Some(event));
+            }
+        }
+        if self.choices.iter().all(|choice| choice.tally.is_some()) {
+            self.is_told = true;
+            return Poll::Ready(Some(Event::Finished(Box::new(self.tally()))));
+        }
+        Poll::Pending
+    }
+
+    /// The next event of one choice that means something for the whole.
+    fn poll_choice(&mut self, index: usize, context: &mut Context<'_>) -> Poll<Event> {
+        let Some(choice) = self.choices.get_mut(index) else { return Poll::Pending };
+        while choice.tally.is_none() {
+            let Poll::Ready(event) = choice.generation.poll_next(context) else { return Poll::Pending };
+            match event {
+                Some(engine::Event::Started(_)) if self.is_started => {}
+                Some(engine::Event::Started(_)) => {
+                    self.is_started = true;
+                    return Poll::Ready(Event::Started);
+                }
+                Some(engine::Event::Token(token)) => {
+                    let at = token.at;
+                    let content = content(index, token.text);
+                    return Poll::Ready(Event::Part(Part { content, tokens: 1, at }));
+                }
+                Some(engine::Event::Finished(tally)) => choice.tally = Some(tally),
+                // The engine promises a tally for every job; without one nothing is known.
+                None => choice.tally = Some(lost(self.energy_source)),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// All choices together.
+    fn tally(&mut self) -> Tally {
+        let mut whole = Tally {
+            prompt_tokens: Tokens::ZERO,
+            cached_prompt_tokens: Tokens::ZERO,
+            output_tokens: Tokens::ZERO,
+            reasoning_tokens: Tokens::ZERO,
+            finish: Finish::Failed,
+            tails: Vec::new(),
+            held_back: Vec::new(),
+            energy: Millijoules::ZERO,
+            energy_source: self.energy_source,
+            queue: Micros::ZERO,
+        };
+        let tallies: Vec<_> = self.choices.iter_mut().filter_map(|choice| choice.tally.take()).collect();
+        whole.finish = finish(&tallies);
+        let sum = |left: Tokens, right: Tokens| Tokens::new(left.get().saturating_add(right.get()));
+        for (index, tally) in tallies.into_iter().enumerate() {
+            if index % self.choices_per_prompt == 0 {
+                whole.prompt_tokens = sum(whole.prompt_tokens, tally.prompt_tokens);
+                whole.cached_prompt_tokens = sum(whole.cached_prompt_tokens, tally.cached_prompt_tokens);
+            }
+            whole.output_tokens = sum(whole.output_tokens, tally.output_tokens);
+            whole.energy = Millijoules::new(whole.energy.get().saturating_add(tally.energy.get()));
+            whole.queue = whole.queue.max(tally.queue);
+            if !tally.tail.is_empty() {
+                whole.tails.push((choice_number(index), tally.tail));
+            }
+        }
+        // A choice that never started has counted nothing; the prompt was read all the same when another did.
+        whole.prompt_tokens = whole.prompt_tokens.min(self.prompt_tokens);
+        whole
+    }
+}
+
+fn choice_number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+fn content(index: usize, text: String) -> Content {
+    match text.is_empty() {
+        true => Content::Nothing,
+        false => Content::Delta { choice: choice_number(index), delta: Delta::Text(text) },
+    }
+}
+
+/// The whole stopped when every choice did; else the worst of them counts.
+fn finish(tallies: &[engine::Tally]) -> Finish {
+    let has = |wanted| tallies.iter().any(|tally| tally.finish == wanted);
+    if has(engine::Finish::Failed) {
+        return Finish::Failed;
+    }
+    if has(engine::Finish::Deadline) {
+        return Finish::Deadline;
+    }
+    if has(engine::Finish::Cancelled) {
+        return Finish::Cancelled;
+    }
+    let stop = |tally: &engine::Tally| match tally.finish {
+        engine::Finish::Length => Stop::Length,
+        engine::Finish::Stop
+        | engine::Finish::Cancelled
+        | engine::Finish::Deadline
+        | engine::Finish::Failed => Stop::Done,
+    };
+    Finish::Stopped(tallies.iter().map(stop).collect())
+}
+
+fn lost(energy_source: EnergySource) -> engine::Tally {
+    engine::Tally {
+        prompt_tokens: Tokens::ZERO,
+        cached_prompt_tokens: Tokens::ZERO,
+        output_tokens: Tokens::ZERO,
+        finish: engine::Finish::Failed,
+        tail: String::new(),
+        energy: Millijoules::ZERO,
+        energy_source,
+        queue: Micros::ZERO,
+    }
+}
