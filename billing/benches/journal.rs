@@ -15,8 +15,8 @@ use std::{
 
 use billing::journal::{self, Journal, JournalConfig, OpenEntry};
 use domain::{
-    Clock as _, EndReason, EnergySource, KeyId, Micros, Millijoules, ModelName, PlanVersionId, RequestId,
-    Slo, SloClass, SystemClock, TenantId, Tokens, UsageRecord,
+    Clock as _, EndReason, EnergySource, KeyId, Micros, Millijoules, ModelName, Nanos, PlanVersionId,
+    RequestId, Slo, SloClass, SystemClock, TenantId, Tokens, UsageRecord, UsageSource,
 };
 use sqlx::{
     QueryBuilder,
@@ -135,6 +135,7 @@ impl Template {
             prompt_tokens: Tokens::new(812),
             started_at: now,
             price_version: self.price_version.clone(),
+            project_id: None,
         }
     }
 
@@ -162,6 +163,9 @@ impl Template {
             started_at: open.started_at,
             finished_at: SystemClock.now(),
             price_version: open.price_version,
+            project_id: open.project_id,
+            usage_source: UsageSource::Engine,
+            charge: Nanos::new(4_200),
         }
     }
 

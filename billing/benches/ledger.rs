@@ -17,8 +17,8 @@ use billing::{
     plan::Plan,
 };
 use domain::{
-    EndReason, EnergySource, JournalId, JournaledRecord, Micros, Millijoules, Period, RecordHash, RequestId,
-    Slo, SloClass, Timestamp, Tokens, UsageRecord,
+    EndReason, EnergySource, JournalId, JournaledRecord, Micros, Millijoules, Nanos, Period, RecordHash,
+    RequestId, Slo, SloClass, Timestamp, Tokens, UsageRecord, UsageSource,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -151,6 +151,9 @@ fn record(tenant: &Tenant, number: u64, finished_at: Timestamp) -> Outcome<Usage
         started_at: finished_at,
         finished_at,
         price_version: "demo@1".parse()?,
+        project_id: None,
+        usage_source: UsageSource::Engine,
+        charge: Nanos::new(number),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Identities: who, which request, which key, which model, which plan version, which journal.
+//! Identities: who, which project, which request, which key, which model, which plan version, which journal.
 //! Never a secret: the secret half of a key has no type here.
 //! Made at the edges (HTTP, command line, SQL rows) and carried unchanged everywhere else.
 
@@ -138,6 +138,16 @@ uuid_id!(
     /// Who is billed.
     TenantId,
     "a tenant id"
+);
+uuid_id!(
+    /// A department or purpose within a tenant, for its own limits, budget and share of the invoice.
+    ProjectId,
+    "a project id"
+);
+uuid_id!(
+    /// An amount of money given to a tenant, or taken back.
+    GrantId,
+    "a grant id"
 );
 uuid_id!(
     /// One gateway's journal; the ledger keeps a cursor for each.

@@ -18,6 +18,9 @@ pub enum MoneyError {
     /// Not three capital letters.
     #[error("a currency must be an ISO 4217 code of three capital letters")]
     BadCurrency,
+    /// Not a plain decimal.
+    #[error("an amount must be a plain decimal such as 25 or 25.00, with at most 9 decimals")]
+    BadAmount,
 }
 
 /// An ISO 4217 currency code.
@@ -87,6 +90,11 @@ impl From<Currency> for String {
     }
 }
 
+/// Decimals of a billionth.
+const NANO_DECIMALS: usize = 9;
+/// Billionths in one currency unit.
+const NANOS_PER_UNIT: u128 = 1_000_000_000;
+
 /// An amount in billionths of one currency unit; negative means credit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Money {
@@ -105,9 +113,35 @@ impl Money {
         self.nanos
     }
 
+    /// Billionths of one currency unit, as SQL stores them and admission counts them.
+    ///
+    /// Errors: overflow beyond 9 thousand million units.
+    pub fn to_i64_nanos(self) -> Result<i64, MoneyError> {
+        i64::try_from(self.nanos).map_err(|_| MoneyError::Overflow)
+    }
+
     /// The currency.
     pub const fn currency(self) -> Currency {
         self.currency
+    }
+
+    /// Reads a plain decimal: digits, at most one point between them, at most nine decimals; a minus may come first.
+    ///
+    /// Errors: any other text, overflow.
+    pub fn parse(text: &str, currency: Currency) -> Result<Self, MoneyError> {
+        let (sign, digits) = match text.strip_prefix('-') {
+            Some(digits) => (-1, digits),
+            None => (1, text),
+        };
+        let (whole, decimals) = digits.split_once('.').unwrap_or((digits, "0"));
+        let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_digits(whole) || !is_digits(decimals) || decimals.len() > NANO_DECIMALS {
+            return Err(MoneyError::BadAmount);
+        }
+        // Only digits: what does not read is too large.
+        let nanos: i128 =
+            format!("{whole}{decimals:0<NANO_DECIMALS$}").parse().map_err(|_| MoneyError::Overflow)?;
+        Ok(Self { nanos: sign * nanos, currency })
     }
 
     /// The sum.
@@ -122,6 +156,22 @@ impl Money {
     }
 }
 
+impl fmt::Display for Money {
+    /// The amount without its currency: every digit that counts, at least the currency's own decimals.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.nanos < 0 { "-" } else { "" };
+        let magnitude = self.nanos.unsigned_abs();
+        let decimals = format!("{:0NANO_DECIMALS$}", magnitude % NANOS_PER_UNIT);
+        let shortest = usize::try_from(self.currency.exponent()).unwrap_or(NANO_DECIMALS).min(NANO_DECIMALS);
+        let counted = decimals.trim_end_matches('0').len().max(shortest);
+        let whole = magnitude / NANOS_PER_UNIT;
+        match counted {
+            0 => write!(f, "{sign}{whole}"),
+            counted => write!(f, "{sign}{whole}.{}", &decimals[..counted]),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +183,33 @@ mod tests {
         assert_eq!(one.checked_add(Money::from_nanos(1, Currency::EUR)), Err(MoneyError::MixedCurrency));
         let most = Money::from_nanos(i128::MAX, Currency::USD);
         assert_eq!(most.checked_add(one), Err(MoneyError::Overflow));
+    }
+
+    #[test]
+    fn amounts_show_every_digit_that_counts() {
+        let rows = [
+            (0, "USD", "0.00"),
+            (25_000_000_000, "USD", "25.00"),
+            (-1, "USD", "-0.000000001"),
+            (-1_500_000_000, "USD", "-1.50"),
+            (1_234_000_000, "USD", "1.234"),
+            (7_000_000_000, "JPY", "7"),
+            (7_100_000_000, "JPY", "7.1"),
+            (i128::from(i64::MAX), "KWD", "9223372036.854775807"),
+        ];
+        for (nanos, code, text) in rows {
+            let money = Money::from_nanos(nanos, code.parse().expect("a currency"));
+            assert_eq!(money.to_string(), text, "{nanos} {code}");
+            assert_eq!(Money::parse(text, money.currency()), Ok(money), "{text} {code}");
+        }
+        for text in
+            ["", "-", ".", "1.", ".5", "1e3", "+1", " 1", "1,5", "1.0000000001", "--1", "1.5.2", "0x1", "١"]
+        {
+            assert_eq!(Money::parse(text, Currency::USD), Err(MoneyError::BadAmount), "{text:?}");
+        }
+        let most = Money::from_nanos(i128::from(i64::MAX) + 1, Currency::USD);
+        assert_eq!(most.to_i64_nanos(), Err(MoneyError::Overflow));
+        assert_eq!(Money::parse(&"9".repeat(40), Currency::USD), Err(MoneyError::Overflow));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Counted quantities: tokens, millijoules, microseconds.
+//! Counted quantities: tokens, millijoules, microseconds, and money as caps count it.
 //! Never a float and never a silent overflow: sums are checked.
 //! Used by everything that measures or bills.
 
@@ -44,6 +44,11 @@ macro_rules! quantity {
             /// The count as a number.
             pub const fn get(self) -> u64 {
                 self.0
+            }
+
+            /// Whether there is none of it.
+            pub const fn is_zero(&self) -> bool {
+                self.0 == 0
             }
 
             /// The count as SQL stores it.
@@ -95,6 +100,13 @@ quantity!(
     /// A span of time. Unit: microseconds.
     Micros,
     "microseconds"
+);
+
+quantity!(
+    /// Money as budgets and balances count it: whole, never negative, rounded up from the exact charge.
+    /// Unit: billionths of one unit of the tenant's currency.
+    Nanos,
+    "billionths of a currency unit"
 );
 
 impl Micros {

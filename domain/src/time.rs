@@ -30,6 +30,13 @@ impl Timestamp {
     pub const fn unix_hour(self) -> i64 {
         self.0.div_euclid(3_600_000_000)
     }
+
+    /// The whole quarter of an hour it falls in, in quarters since the epoch.
+    ///
+    /// Every zone's days begin on a quarter of an hour, so that sums by quarter give sums by day, week and month.
+    pub const fn unix_quarter(self) -> i64 {
+        self.0.div_euclid(900_000_000)
+    }
 }
 
 impl fmt::Display for Timestamp {
@@ -93,6 +100,9 @@ mod tests {
         assert_eq!(Timestamp::from_unix_micros(0).to_string(), "1970-01-01T00:00:00Z");
         assert_eq!(Timestamp::from_unix_micros(-1).unix_hour(), -1);
         assert_eq!(Timestamp::from_unix_micros(3_600_000_000).unix_hour(), 1);
+        for (micros, quarter) in [(-1, -1), (0, 0), (899_999_999, 0), (900_000_000, 1)] {
+            assert_eq!(Timestamp::from_unix_micros(micros).unix_quarter(), quarter, "{micros}");
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    JournalId, KeyId, Micros, Millijoules, ModelName, PlanVersionId, RequestId, Slo, TenantId, Timestamp,
-    Tokens,
+    JournalId, KeyId, Micros, Millijoules, ModelName, Nanos, PlanVersionId, ProjectId, RequestId, Slo,
+    TenantId, Timestamp, Tokens,
 };
 
 /// Why an admitted request ended.
@@ -73,6 +73,38 @@ impl EnergySource {
     }
 }
 
+/// How a request's tokens were counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsageSource {
+    /// By one of our engines, as it produced them.
+    #[default]
+    Engine,
+    /// By the server that answered, which told us.
+    Upstream,
+    /// By us, with a tokenizer, from the texts that passed: the server that answered told nothing.
+    Estimated,
+}
+
+impl UsageSource {
+    /// Every source.
+    pub const ALL: [Self; 3] = [Self::Engine, Self::Upstream, Self::Estimated];
+
+    /// The name in records, SQL and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Engine => "engine",
+            Self::Upstream => "upstream",
+            Self::Estimated => "estimated",
+        }
+    }
+
+    /// Whether it is the one that records had before they named it.
+    fn is_engine(&self) -> bool {
+        *self == Self::Engine
+    }
+}
+
 /// A stored name that names nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a known {1}")]
@@ -96,9 +128,20 @@ impl FromStr for EnergySource {
     }
 }
 
+impl FromStr for UsageSource {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        let found = Self::ALL.into_iter().find(|source| source.as_str() == text);
+        found.ok_or_else(|| UnknownName(text.to_owned(), "usage source"))
+    }
+}
+
 /// What one admitted request used.
 ///
-/// Exactly one exists for each admitted request, whatever became of it.
+/// Exactly one exists for each admitted request, whatever became of it. The last three fields came later than the
+/// others: a record without them reads as one with what was true before, and is written without them again, so
+/// that its bytes, and with them the hash of its place in the journal, stay the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageRecord {
     /// The request.
@@ -152,6 +195,15 @@ pub struct UsageRecord {
     pub finished_at: Timestamp,
     /// The plan version that priced it at admission.
     pub price_version: PlanVersionId,
+    /// The project of its key, when it was admitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<ProjectId>,
+    /// How its tokens were counted.
+    #[serde(default, skip_serializing_if = "UsageSource::is_engine")]
+    pub usage_source: UsageSource,
+    /// What budgets and balances count: the charge before credits, rounded up; zero when nothing is charged.
+    #[serde(rename = "charge_nanos", default, skip_serializing_if = "Nanos::is_zero")]
+    pub charge: Nanos,
 }
 
 impl UsageRecord {
@@ -243,7 +295,32 @@ mod tests {
             assert_eq!(source.as_str().parse(), Ok(source));
             assert_eq!(serde_json::to_string(&source).expect("json"), format!("\"{}\"", source.as_str()));
         }
+        for source in UsageSource::ALL {
+            assert_eq!(source.as_str().parse(), Ok(source));
+            assert_eq!(serde_json::to_string(&source).expect("json"), format!("\"{}\"", source.as_str()));
+        }
         assert!("Completed".parse::<EndReason>().is_err());
+    }
+
+    /// A record as it was written before projects, usage sources and charges.
+    const OLD_RECORD: &str = r#"{"request_id":"01937000-0000-7000-8000-000000000001","tenant_id":"01937000-0000-7000-8000-000000000002","key_id":"k","model":"demo","backend":"local","slo":{"class":"batch","ttft_target_us":null,"ttft_target_us_per_1k_prompt":0,"tpot_target_us":null},"reason":"completed","prompt_tokens":3,"cached_prompt_tokens":0,"output_tokens":2,"reasoning_tokens":0,"ttft_us":5,"tpot_us":6,"slo_met":true,"tokens_in_slo":2,"energy_mj":7,"energy_source":"modelled","client_stall_us":0,"queue_us":1,"started_unix_us":10,"finished_unix_us":20,"price_version":"demo@1"}"#;
+
+    #[test]
+    fn records_from_before_a_field_keep_their_bytes() {
+        let old: UsageRecord = serde_json::from_str(OLD_RECORD).expect("it reads");
+        assert_eq!((old.project_id, old.usage_source, old.charge), (None, UsageSource::Engine, Nanos::ZERO));
+        assert_eq!(serde_json::to_string(&old).expect("json"), OLD_RECORD);
+        let project: ProjectId = "01937000-0000-7000-8000-000000000003".parse().expect("an id");
+        let new = UsageRecord {
+            project_id: Some(project),
+            usage_source: UsageSource::Estimated,
+            charge: Nanos::new(4),
+            ..old
+        };
+        let json = serde_json::to_string(&new).expect("json");
+        let added = format!(r#","project_id":"{project}","usage_source":"estimated","charge_nanos":4}}"#);
+        assert_eq!(json, OLD_RECORD.trim_end_matches('}').to_owned() + &added);
+        assert_eq!(serde_json::from_str::<UsageRecord>(&json).expect("it reads"), new);
     }
 
     #[test]

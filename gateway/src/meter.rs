@@ -4,34 +4,17 @@
 
 use std::time::Instant;
 
-use billing::journal::CheckpointEntry;
+use billing::journal::{CheckpointEntry, OpenEntry};
 use domain::{
-    EndReason, EnergySource, KeyId, Micros, Millijoules, ModelName, PlanVersionId, RequestId, Slo, TenantId,
-    Timestamp, Tokens, UsageRecord,
+    EndReason, EnergySource, Micros, Millijoules, Nanos, Timestamp, Tokens, UsageRecord, UsageSource,
 };
 
 /// What is known of a request when it is admitted.
 #[derive(Clone, Debug)]
 pub struct Subject {
-    /// The request.
-    pub request_id: RequestId,
-    /// Who is billed.
-    pub tenant_id: TenantId,
-    /// The key it came with.
-    pub key_id: KeyId,
-    /// The model asked for.
-    pub model: ModelName,
-    /// Which backend serves it.
-    pub backend: String,
-    /// The class and targets that apply.
-    pub slo: Slo,
-    /// The plan version that prices it.
-    pub price_version: PlanVersionId,
-    /// Tokens of the prompt.
-    pub prompt_tokens: Tokens,
-    /// When the last byte of the request had been read, by the time of day.
-    pub started_at: Timestamp,
-    /// The same moment on the monotonic clock.
+    /// What the journal has of it from its admission on.
+    pub open: OpenEntry,
+    /// When the last byte of the request had been read, on the monotonic clock.
     pub started: Instant,
 }
 
@@ -46,6 +29,8 @@ pub struct EngineCount {
     pub output_tokens: Tokens,
     /// Those of them that were reasoning.
     pub reasoning_tokens: Tokens,
+    /// Who counted them.
+    pub usage_source: UsageSource,
     /// The request's share of the device's energy.
     pub energy: Millijoules,
     /// Where the energy figure comes from.
@@ -102,7 +87,8 @@ impl Meter {
             self.first = Some(at);
         }
         self.last = at;
-        let due = self.subject.slo.due(self.subject.prompt_tokens, self.tokens);
+        let open = &self.subject.open;
+        let due = open.slo.due(open.prompt_tokens, self.tokens);
         if due.is_none_or(|due| at <= due) {
             self.tokens_in_slo += 1;
         }
@@ -128,7 +114,7 @@ impl Meter {
     /// The measurement so far, for the journal.
     pub fn checkpoint(&self, at: Timestamp, energy_source: EnergySource) -> CheckpointEntry {
         CheckpointEntry {
-            request_id: self.subject.request_id,
+            request_id: self.subject.open.request_id,
             at,
             output_tokens: self.tokens(),
             tokens_in_slo: Tokens::new(self.tokens_in_slo),
@@ -143,19 +129,19 @@ impl Meter {
 
     /// Closes the measurement at `now`.
     ///
-    /// The counts are the engine's; the times are those of the connection.
+    /// The counts are the engine's; the times are those of the connection. What it is charged is not known here.
     pub fn finish(self, count: EngineCount, reason: EndReason, now: Instant, at: Timestamp) -> UsageRecord {
         let slo_met = self.is_slo_met(now, reason);
-        let subject = self.subject;
+        let open = self.subject.open;
         let gaps = count.output_tokens.get().saturating_sub(1).min(self.tokens.saturating_sub(1));
         let span = self.last.get().saturating_sub(self.first.unwrap_or(Micros::ZERO).get());
         UsageRecord {
-            request_id: subject.request_id,
-            tenant_id: subject.tenant_id,
-            key_id: subject.key_id,
-            model: subject.model,
-            backend: subject.backend,
-            slo: subject.slo,
+            request_id: open.request_id,
+            tenant_id: open.tenant_id,
+            key_id: open.key_id,
+            model: open.model,
+            backend: open.backend,
+            slo: open.slo,
             reason,
             prompt_tokens: count.prompt_tokens,
             cached_prompt_tokens: count.cached_prompt_tokens,
@@ -169,20 +155,23 @@ impl Meter {
             energy_source: count.energy_source,
             client_stall: self.stall,
             queue: count.queue,
-            started_at: subject.started_at,
+            started_at: open.started_at,
             finished_at: at,
-            price_version: subject.price_version,
+            price_version: open.price_version,
+            project_id: open.project_id,
+            usage_source: count.usage_source,
+            charge: Nanos::ZERO,
         }
     }
 
     /// Request goodput. Without a token, what counts is how long the client waited in vain.
     fn is_slo_met(&self, now: Instant, reason: EndReason) -> bool {
-        let slo = &self.subject.slo;
+        let slo = &self.subject.open.slo;
         let waited = self.first.unwrap_or_else(|| self.elapsed(now));
         let span = Micros::new(self.last.get().saturating_sub(waited.get()));
         let is_served = matches!(reason, EndReason::Completed | EndReason::ClientGone);
         is_served
-            && slo.is_ttft_met(self.subject.prompt_tokens, waited)
+            && slo.is_ttft_met(self.subject.open.prompt_tokens, waited)
             && (self.first.is_none() || slo.is_tpot_met(span, self.tokens()))
     }
 }
@@ -191,24 +180,25 @@ impl Meter {
 mod tests {
     use std::time::Duration;
 
-    use domain::SloClass;
+    use domain::{KeyId, ModelName, PlanVersionId, RequestId, Slo, SloClass, TenantId};
 
     use super::*;
 
     fn meter(origin: Instant) -> Meter {
         let at = Timestamp::from_unix_micros(1);
-        Meter::new(Subject {
+        let open = OpenEntry {
             request_id: RequestId::generate(at),
             tenant_id: TenantId::generate(at),
             key_id: KeyId::new("k").expect("a key id"),
             model: ModelName::new("m").expect("a model name"),
             backend: "sim".to_owned(),
             slo: Slo::of_class(SloClass::Interactive),
-            price_version: PlanVersionId::new("demo@1").expect("a plan version"),
             prompt_tokens: Tokens::new(5),
             started_at: at,
-            started: origin,
-        })
+            price_version: PlanVersionId::new("demo@1").expect("a plan version"),
+            project_id: None,
+        };
+        Meter::new(Subject { open, started: origin })
     }
 
     fn count(output: u64) -> EngineCount {
@@ -217,6 +207,7 @@ mod tests {
             cached_prompt_tokens: Tokens::ZERO,
             output_tokens: Tokens::new(output),
             reasoning_tokens: Tokens::ZERO,
+            usage_source: UsageSource::Engine,
             energy: Millijoules::new(7),
             energy_source: EnergySource::Modelled,
             queue: Micros::ZERO,

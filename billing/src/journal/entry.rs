@@ -3,8 +3,8 @@
 //! Made by the gateway, read back by `recover`.
 
 use domain::{
-    EndReason, EnergySource, KeyId, Micros, Millijoules, ModelName, PlanVersionId, RequestId, Slo, TenantId,
-    Timestamp, Tokens, UsageRecord,
+    EndReason, EnergySource, KeyId, Micros, Millijoules, ModelName, Nanos, PlanVersionId, ProjectId,
+    RequestId, Slo, TenantId, Timestamp, Tokens, UsageRecord, UsageSource,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,9 @@ pub struct OpenEntry {
     pub started_at: Timestamp,
     /// The plan version that prices it.
     pub price_version: PlanVersionId,
+    /// The project of its key. Entries from before there were projects have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<ProjectId>,
 }
 
 /// Written about once a second while the request runs; the last one is what a crash leaves.
@@ -102,5 +105,9 @@ pub(super) fn crashed_record(open: OpenEntry, checkpoint: Option<CheckpointEntry
         started_at: open.started_at,
         finished_at: checkpoint.at.max(open.started_at),
         price_version: open.price_version,
+        project_id: open.project_id,
+        // Nobody told more than the checkpoint counted, and a crash is never charged.
+        usage_source: UsageSource::Engine,
+        charge: Nanos::ZERO,
     }
 }

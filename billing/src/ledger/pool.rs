@@ -275,10 +275,12 @@ type Embedded = (i64, &'static str, &'static str);
 
 const SQLITE_MIGRATIONS: &[Embedded] = &[
     (1, "ledger", include_str!("../../../migrations/sqlite/0001_ledger.sql")),
+    (2, "caps", include_str!("../../../migrations/sqlite/0002_caps.sql")),
     (4, "stored_responses", include_str!("../../../migrations/sqlite/0004_stored_responses.sql")),
 ];
 const POSTGRES_MIGRATIONS: &[Embedded] = &[
     (1, "ledger", include_str!("../../../migrations/postgres/0001_ledger.sql")),
+    (2, "caps", include_str!("../../../migrations/postgres/0002_caps.sql")),
     (4, "stored_responses", include_str!("../../../migrations/postgres/0004_stored_responses.sql")),
 ];
 
@@ -344,7 +346,7 @@ mod tests {
         // Of one row into a table without triggers: SQLite then undoes the whole transaction, not the statement.
         let wide = Statement::both(
             "INSERT INTO tallies_hourly
-             VALUES (zeroblob(16), 0, $1, 'm', 's', 'r', 'v', 'e', 1, 1, 0, 0, 0, 0, 0, 0, 0)",
+             VALUES (zeroblob(16), 0, $1, 'm', 's', 'r', 'v', 'e', 1, 1, 0, 0, 0, 0, 0, 0, 0, zeroblob(16))",
         );
         transaction.execute(wide, &[Value::Text(&text)]).await.expect_err("it is full")
     }

@@ -3,8 +3,8 @@
 //! Called by `tallygate usage --records`, exports and checks.
 
 use domain::{
-    JournalId, JournaledRecord, KeyId, Micros, Millijoules, ModelName, Period, PlanVersionId, RecordHash,
-    RequestId, Slo, TenantId, Timestamp, Tokens, UsageRecord,
+    JournalId, JournaledRecord, KeyId, Micros, Millijoules, ModelName, Nanos, Period, PlanVersionId,
+    ProjectId, RecordHash, RequestId, Slo, TenantId, Timestamp, Tokens, UsageRecord,
 };
 use uuid::Uuid;
 
@@ -69,6 +69,9 @@ struct RecordRow {
     started_unix_us: i64,
     finished_unix_us: i64,
     price_version: String,
+    project_id: Option<Uuid>,
+    usage_source: String,
+    charge_nanos: i64,
 }
 
 impl StoredRecord {
@@ -104,6 +107,9 @@ impl StoredRecord {
             started_at: Timestamp::from_unix_micros(row.started_unix_us),
             finished_at: Timestamp::from_unix_micros(row.finished_unix_us),
             price_version: PlanVersionId::new(row.price_version)?,
+            project_id: row.project_id.map(ProjectId::from_uuid),
+            usage_source: read_back("usage source", &row.usage_source)?,
+            charge: Nanos::from_i64(row.charge_nanos)?,
         };
         let journaled = JournaledRecord {
             journal_id: JournalId::from_uuid(row.journal_id),

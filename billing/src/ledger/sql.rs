@@ -4,6 +4,8 @@
 //!
 //! Bulk statements take one JSON text instead of thousands of placeholders: SQLite is quadratic in
 //! numbered placeholders, and one text serves both databases (docs/adr/0002-ledger-store.md).
+//!
+//! Long because all statements are in one place: whoever changes a table sees here what reads and writes it.
 
 use super::pool::Statement;
 
@@ -104,7 +106,7 @@ macro_rules! record_columns {
          slo_class, ttft_target_us, ttft_target_us_per_1k_prompt, tpot_target_us, reason, prompt_tokens,
          cached_prompt_tokens, output_tokens, reasoning_tokens, ttft_us, tpot_us, slo_met, tokens_in_slo,
          energy_mj, energy_source, client_stall_us, queue_us, started_unix_us, finished_unix_us,
-         price_version"
+         price_version, project_id, usage_source, charge_nanos"
     };
 }
 
@@ -122,7 +124,8 @@ pub(super) const INSERT_RECORDS: Statement = Statement::each(
             value ->> 'output_tokens', value ->> 'reasoning_tokens', value ->> 'ttft_us', value ->> 'tpot_us',
             value ->> 'slo_met', value ->> 'tokens_in_slo', value ->> 'energy_mj', value ->> 'energy_source',
             value ->> 'client_stall_us', value ->> 'queue_us', value ->> 'started_unix_us',
-            value ->> 'finished_unix_us', value ->> 'price_version'
+            value ->> 'finished_unix_us', value ->> 'price_version', unhex(value ->> 'project_id'),
+            value ->> 'usage_source', value ->> 'charge_nanos'
          FROM json_each($1) WHERE true
          ON CONFLICT (request_id) DO NOTHING RETURNING request_id"
     ),
@@ -134,7 +137,7 @@ pub(super) const INSERT_RECORDS: Statement = Statement::each(
             tenant_id, key_id, model, backend, slo_class, ttft_target_us, ttft_target_us_per_1k_prompt,
             tpot_target_us, reason, prompt_tokens, cached_prompt_tokens, output_tokens, reasoning_tokens,
             ttft_us, tpot_us, slo_met, tokens_in_slo, energy_mj, energy_source, client_stall_us, queue_us,
-            started_unix_us, finished_unix_us, price_version
+            started_unix_us, finished_unix_us, price_version, project_id, usage_source, charge_nanos
          FROM json_to_recordset($1::json) AS record (
             request_id uuid, journal_id uuid, sequence bigint, previous_hash text, record_hash text,
             tenant_id uuid, key_id text, model text, backend text, slo_class text, ttft_target_us bigint,
@@ -142,7 +145,7 @@ pub(super) const INSERT_RECORDS: Statement = Statement::each(
             cached_prompt_tokens bigint, output_tokens bigint, reasoning_tokens bigint, ttft_us bigint,
             tpot_us bigint, slo_met boolean, tokens_in_slo bigint, energy_mj bigint, energy_source text,
             client_stall_us bigint, queue_us bigint, started_unix_us bigint, finished_unix_us bigint,
-            price_version text)
+            price_version text, project_id uuid, usage_source text, charge_nanos bigint)
          ON CONFLICT (request_id) DO NOTHING RETURNING request_id"
     ),
 );
@@ -159,10 +162,11 @@ macro_rules! add_tallies {
     ($source:literal) => {
         concat!(
             "INSERT INTO tallies_hourly (tenant_id, unix_hour, key_id, model, slo_class, reason,
-                price_version, energy_source, requests, requests_slo_met, prompt_tokens,
+                price_version, energy_source, project_id, requests, requests_slo_met, prompt_tokens,
                 cached_prompt_tokens, output_tokens, reasoning_tokens, tokens_in_slo, late_tokens, energy_mj) ",
             $source,
-            " ON CONFLICT (tenant_id, unix_hour, key_id, model, slo_class, reason, price_version, energy_source)
+            " ON CONFLICT (tenant_id, unix_hour, key_id, model, slo_class, reason, price_version, energy_source,
+                           project_id)
               DO UPDATE SET
                 requests = tallies_hourly.requests + excluded.requests,
                 requests_slo_met = tallies_hourly.requests_slo_met + excluded.requests_slo_met,
@@ -182,18 +186,18 @@ pub(super) const ADD_TALLIES: Statement = Statement::each(
     add_tallies!(
         "SELECT unhex(value ->> 'tenant_id'), value ->> 'unix_hour', value ->> 'key_id', value ->> 'model',
             value ->> 'slo_class', value ->> 'reason', value ->> 'price_version', value ->> 'energy_source',
-            value ->> 'requests', value ->> 'requests_slo_met', value ->> 'prompt_tokens',
+            unhex(value ->> 'project_id'), value ->> 'requests', value ->> 'requests_slo_met', value ->> 'prompt_tokens',
             value ->> 'cached_prompt_tokens', value ->> 'output_tokens', value ->> 'reasoning_tokens',
             value ->> 'tokens_in_slo', value ->> 'late_tokens', value ->> 'energy_mj'
          FROM json_each($1) WHERE true"
     ),
     add_tallies!(
         "SELECT tenant_id, unix_hour, key_id, model, slo_class, reason, price_version, energy_source,
-            requests, requests_slo_met, prompt_tokens, cached_prompt_tokens, output_tokens,
+            project_id, requests, requests_slo_met, prompt_tokens, cached_prompt_tokens, output_tokens,
             reasoning_tokens, tokens_in_slo, late_tokens, energy_mj
          FROM json_to_recordset($1::json) AS tally (
             tenant_id uuid, unix_hour bigint, key_id text, model text, slo_class text, reason text,
-            price_version text, energy_source text, requests bigint, requests_slo_met bigint,
+            price_version text, energy_source text, project_id uuid, requests bigint, requests_slo_met bigint,
             prompt_tokens bigint, cached_prompt_tokens bigint, output_tokens bigint,
             reasoning_tokens bigint, tokens_in_slo bigint, late_tokens bigint, energy_mj bigint)"
     ),
@@ -202,9 +206,10 @@ pub(super) const ADD_TALLIES: Statement = Statement::each(
 /// Sums of a tenant's usage: whole hours from the tallies, the parts of hours at the edges from the records.
 ///
 /// `$1` tenant; `$2`, `$3` first and last hour (excluded); `$4`–`$5` and `$6`–`$7` the edges, half-open.
+/// `$columns` are the tallies' own, `$of_records` the same of records, where an absent project is no nil id.
 macro_rules! usage_sums {
-    ($columns:literal) => {
-        Statement::both(concat!(
+    ($columns:literal, $of_records:expr) => {
+        concat!(
             "SELECT ",
             $columns,
             ", CAST(SUM(requests) AS BIGINT) AS requests,
@@ -223,12 +228,12 @@ macro_rules! usage_sums {
                  reasoning_tokens, tokens_in_slo, late_tokens, energy_mj
                FROM tallies_hourly WHERE tenant_id = $1 AND unix_hour >= $2 AND unix_hour < $3
                UNION ALL SELECT ",
-            $columns,
+            $of_records,
             ", 1, CASE WHEN slo_met THEN 1 ELSE 0 END, prompt_tokens, cached_prompt_tokens, output_tokens,
                  reasoning_tokens, tokens_in_slo, output_tokens - tokens_in_slo, energy_mj
                FROM usage_records WHERE tenant_id = $1 AND finished_unix_us >= $4 AND finished_unix_us < $5
                UNION ALL SELECT ",
-            $columns,
+            $of_records,
             ", 1, CASE WHEN slo_met THEN 1 ELSE 0 END, prompt_tokens, cached_prompt_tokens, output_tokens,
                  reasoning_tokens, tokens_in_slo, output_tokens - tokens_in_slo, energy_mj
                FROM usage_records WHERE tenant_id = $1 AND finished_unix_us >= $6 AND finished_unix_us < $7
@@ -236,19 +241,35 @@ macro_rules! usage_sums {
             $columns,
             " ORDER BY ",
             $columns
-        ))
+        )
     };
 }
-pub(super) const USAGE_SUMS: Statement =
-    usage_sums!("price_version, model, slo_class, reason, energy_source");
-pub(super) const USAGE_BY_KEY: Statement = usage_sums!("key_id");
+macro_rules! usage_sums_by_project {
+    ($of_records:literal) => {
+        usage_sums!(
+            "project_id, price_version, model, slo_class, reason, energy_source",
+            concat!($of_records, ", price_version, model, slo_class, reason, energy_source")
+        )
+    };
+}
+pub(super) const USAGE_SUMS: Statement = Statement::both(usage_sums!(
+    "price_version, model, slo_class, reason, energy_source",
+    "price_version, model, slo_class, reason, energy_source"
+));
+pub(super) const USAGE_BY_KEY: Statement = Statement::both(usage_sums!("key_id", "key_id"));
+pub(super) const USAGE_SUMS_BY_PROJECT: Statement = Statement::each(
+    usage_sums_by_project!("COALESCE(project_id, zeroblob(16))"),
+    usage_sums_by_project!("COALESCE(project_id, '00000000-0000-0000-0000-000000000000')"),
+);
 
 /// By how much tallies of whole hours differ from the usage records they sum: the first hour that does.
 ///
 /// `$1` tenant; `$2`, `$3` first and last hour (excluded); `$4`, `$5` the same in microseconds. One statement,
 /// so both sides are of one moment. The remainder is taken twice because it is negative before 1970.
-pub(super) const TALLY_DIFFERENCE: Statement = Statement::both(
-    "SELECT unix_hour, key_id, model, slo_class, reason, price_version, energy_source,
+macro_rules! tally_difference {
+    ($project_of_records:literal) => {
+        concat!(
+            "SELECT unix_hour, key_id, model, slo_class, reason, price_version, energy_source, project_id,
             CAST(SUM(requests) AS BIGINT) AS requests,
             CAST(SUM(requests_slo_met) AS BIGINT) AS requests_slo_met,
             CAST(SUM(prompt_tokens) AS BIGINT) AS prompt_tokens,
@@ -259,24 +280,78 @@ pub(super) const TALLY_DIFFERENCE: Statement = Statement::both(
             CAST(SUM(late_tokens) AS BIGINT) AS late_tokens,
             CAST(SUM(energy_mj) AS BIGINT) AS energy_mj
      FROM (
-       SELECT unix_hour, key_id, model, slo_class, reason, price_version, energy_source, requests,
+       SELECT unix_hour, key_id, model, slo_class, reason, price_version, energy_source, project_id, requests,
               requests_slo_met, prompt_tokens, cached_prompt_tokens, output_tokens, reasoning_tokens,
               tokens_in_slo, late_tokens, energy_mj
        FROM tallies_hourly WHERE tenant_id = $1 AND unix_hour >= $2 AND unix_hour < $3
        UNION ALL
        SELECT (finished_unix_us - (finished_unix_us % 3600000000 + 3600000000) % 3600000000) / 3600000000,
-              key_id, model, slo_class, reason, price_version, energy_source, -COUNT(*),
+              key_id, model, slo_class, reason, price_version, energy_source, ",
+            $project_of_records,
+            ", -COUNT(*),
               -SUM(CASE WHEN slo_met THEN 1 ELSE 0 END), -SUM(prompt_tokens), -SUM(cached_prompt_tokens),
               -SUM(output_tokens), -SUM(reasoning_tokens), -SUM(tokens_in_slo),
               -SUM(output_tokens - tokens_in_slo), -SUM(energy_mj)
        FROM usage_records WHERE tenant_id = $1 AND finished_unix_us >= $4 AND finished_unix_us < $5
-       GROUP BY 1, 2, 3, 4, 5, 6, 7
+       GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
      ) AS both_sides
-     GROUP BY unix_hour, key_id, model, slo_class, reason, price_version, energy_source
+     GROUP BY unix_hour, key_id, model, slo_class, reason, price_version, energy_source, project_id
      HAVING SUM(requests) <> 0 OR SUM(requests_slo_met) <> 0 OR SUM(prompt_tokens) <> 0
          OR SUM(cached_prompt_tokens) <> 0 OR SUM(output_tokens) <> 0 OR SUM(reasoning_tokens) <> 0
          OR SUM(tokens_in_slo) <> 0 OR SUM(late_tokens) <> 0 OR SUM(energy_mj) <> 0
-     ORDER BY unix_hour, key_id, model, slo_class, reason, price_version, energy_source LIMIT 1",
+     ORDER BY unix_hour, key_id, model, slo_class, reason, price_version, energy_source, project_id LIMIT 1"
+        )
+    };
+}
+pub(super) const TALLY_DIFFERENCE: Statement = Statement::each(
+    tally_difference!("COALESCE(project_id, zeroblob(16))"),
+    tally_difference!("COALESCE(project_id, '00000000-0000-0000-0000-000000000000')"),
+);
+
+macro_rules! add_spending {
+    ($source:literal) => {
+        concat!(
+            "INSERT INTO spend_quarters (tenant_id, unix_quarter, project_id, key_id, model, charge_nanos, requests) ",
+            $source,
+            " ON CONFLICT (tenant_id, unix_quarter, project_id, key_id, model) DO UPDATE SET
+                charge_nanos = spend_quarters.charge_nanos + excluded.charge_nanos,
+                requests = spend_quarters.requests + excluded.requests"
+        )
+    };
+}
+
+/// Adds what the requests of `$1` were charged (a JSON list, sorted by key as that of the tallies).
+pub(super) const ADD_SPENDING: Statement = Statement::each(
+    add_spending!(
+        "SELECT unhex(value ->> 'tenant_id'), value ->> 'unix_quarter', unhex(value ->> 'project_id'),
+            value ->> 'key_id', value ->> 'model', value ->> 'charge_nanos', value ->> 'requests'
+         FROM json_each($1) WHERE true"
+    ),
+    add_spending!(
+        "SELECT tenant_id, unix_quarter, project_id, key_id, model, charge_nanos, requests
+         FROM json_to_recordset($1::json) AS spent (
+            tenant_id uuid, unix_quarter bigint, project_id uuid, key_id text, model text, charge_nanos bigint,
+            requests bigint)"
+    ),
+);
+/// What was charged since a quarter: of a tenant, a key, a project with all below it. An empty model means all.
+pub(super) const SPENT_BY_TENANT: Statement = Statement::both(
+    "SELECT CAST(COALESCE(SUM(charge_nanos), 0) AS BIGINT) FROM spend_quarters
+     WHERE tenant_id = $1 AND unix_quarter >= $2 AND ($3 = '' OR model = $3)",
+);
+pub(super) const SPENT_BY_KEY: Statement = Statement::both(
+    "SELECT CAST(COALESCE(SUM(charge_nanos), 0) AS BIGINT) FROM spend_quarters
+     WHERE tenant_id = $1 AND unix_quarter >= $2 AND ($3 = '' OR model = $3) AND key_id = $4",
+);
+pub(super) const SPENT_BY_PROJECT: Statement = Statement::both(
+    "WITH RECURSIVE subtree (project_id) AS (
+       SELECT project_id FROM projects WHERE project_id = $4 AND tenant_id = $1
+       UNION ALL
+       SELECT below.project_id FROM projects AS below JOIN subtree ON below.parent_id = subtree.project_id
+     )
+     SELECT CAST(COALESCE(SUM(charge_nanos), 0) AS BIGINT) FROM spend_quarters
+     WHERE tenant_id = $1 AND unix_quarter >= $2 AND ($3 = '' OR model = $3)
+       AND project_id IN (SELECT project_id FROM subtree)",
 );
 
 macro_rules! records {

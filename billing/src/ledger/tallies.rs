@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    EndReason, EnergySource, Millijoules, ModelName, Period, PlanVersionId, SloClass, TenantId, Timestamp,
-    Tokens,
+    EndReason, EnergySource, Millijoules, ModelName, Period, PlanVersionId, ProjectId, SloClass, TenantId,
+    Timestamp, Tokens,
 };
 use jiff::{ToSpan, tz::TimeZone};
+use uuid::Uuid;
 
 use super::{Ledger, LedgerError, Transaction, Value, error::read_back, sql};
 
@@ -71,6 +72,8 @@ pub enum UsageGroup {
     Reason,
     /// Keys.
     Key,
+    /// Projects, each without those below it.
+    Project,
 }
 
 #[derive(sqlx::FromRow)]
@@ -107,8 +110,16 @@ struct DifferenceRow {
     reason: String,
     price_version: String,
     energy_source: String,
+    project_id: Uuid,
     #[sqlx(flatten)]
     totals: TotalsRow,
+}
+
+#[derive(sqlx::FromRow)]
+struct ProjectSumRow {
+    project_id: Uuid,
+    #[sqlx(flatten)]
+    sum: SumRow,
 }
 
 #[derive(sqlx::FromRow)]
@@ -172,10 +183,14 @@ impl DifferenceRow {
         ];
         let first = counts.into_iter().find(|(_, difference)| *difference != 0);
         let (count, difference) = first.unwrap_or(("requests", 0));
+        let project = match self.project_id.is_nil() {
+            true => "no project".to_owned(),
+            false => format!("project {}", self.project_id),
+        };
         let Self { key_id, model, slo_class, reason, price_version, energy_source, .. } = self;
         LedgerError::TallyDiffers {
             hour: Timestamp::from_unix_micros(self.unix_hour.saturating_mul(HOUR_US)),
-            group: [model, price_version, slo_class, reason, energy_source, key_id].join(", "),
+            group: [model, price_version, slo_class, reason, energy_source, key_id, project].join(", "),
             count,
             difference,
         }
@@ -215,6 +230,7 @@ impl Ledger {
         let (start, end) = (period.start(), period.end());
         let name: fn(&UsageSum) -> String = match group {
             UsageGroup::Key => return by_key(&mut transaction, tenant, start, end).await,
+            UsageGroup::Project => return by_project(&mut transaction, tenant, start, end).await,
             UsageGroup::Hour => return by_span(&mut transaction, tenant, hours(period)?).await,
             UsageGroup::Day => return by_span(&mut transaction, tenant, days(period)?).await,
             UsageGroup::Model => |sum| sum.model.to_string(),
@@ -241,6 +257,19 @@ pub(crate) async fn sums(
     rows.into_iter().map(UsageSum::from_row).collect()
 }
 
+/// The same, each of one project; without one for requests of keys that had none.
+pub(crate) async fn sums_by_project(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    start: Timestamp,
+    end: Timestamp,
+) -> Result<Vec<(Option<ProjectId>, UsageSum)>, LedgerError> {
+    let values = span_values(tenant, start, end);
+    let rows: Vec<ProjectSumRow> = transaction.rows(sql::USAGE_SUMS_BY_PROJECT, &values).await?;
+    let project = |id: Uuid| (!id.is_nil()).then(|| ProjectId::from_uuid(id));
+    rows.into_iter().map(|row| Ok((project(row.project_id), UsageSum::from_row(row.sum)?))).collect()
+}
+
 /// Compares the tallies that a sum over this period takes with the usage records they were made from.
 ///
 /// Tallies may be written by anybody with a database client; records may not.
@@ -265,6 +294,21 @@ async fn by_key(
 ) -> Result<Vec<(String, UsageTotals)>, LedgerError> {
     let rows: Vec<KeyRow> = transaction.rows(sql::USAGE_BY_KEY, &span_values(tenant, start, end)).await?;
     rows.into_iter().map(|row| Ok((row.key_id, UsageTotals::from_row(&row.totals)?))).collect()
+}
+
+async fn by_project(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    start: Timestamp,
+    end: Timestamp,
+) -> Result<Vec<(String, UsageTotals)>, LedgerError> {
+    let mut groups: BTreeMap<Option<ProjectId>, UsageTotals> = BTreeMap::new();
+    for (project, sum) in sums_by_project(transaction, tenant, start, end).await? {
+        let totals = groups.entry(project).or_default();
+        *totals = totals.checked_add(&sum.totals)?;
+    }
+    let name = |project: Option<ProjectId>| project.map_or_else(|| "-".to_owned(), |id| id.to_string());
+    Ok(groups.into_iter().map(|(project, totals)| (name(project), totals)).collect())
 }
 
 /// A named span of time.

@@ -1,4 +1,4 @@
-//! Takes usage records from a journal: records, hourly tallies and the journal's cursor in one transaction.
+//! Takes usage records from a journal: records, their sums and the journal's cursor in one transaction.
 //! Never takes part of a batch, never the same request twice, never a batch that breaks the journal's chain.
 //! Called by the shipper.
 
@@ -8,7 +8,7 @@ use domain::{JournalId, JournaledRecord, QuantityError, RecordHash, RequestId, T
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{ChainBreak, Ledger, LedgerError, Transaction, Value, sql};
+use super::{ChainBreak, Ledger, LedgerError, Transaction, Value, spending, sql};
 
 /// Records in one batch. Some megabytes of JSON and about a tenth of a second of the database's
 /// time, so that other writers wait no longer than that.
@@ -162,10 +162,11 @@ async fn insert(transaction: &mut Transaction, fresh: &Batch) -> Result<usize, L
     if let Some(request_id) = find_other_record(transaction, &known).await? {
         return Err(LedgerError::RequestConflict { request_id });
     }
-    let new = fresh.iter().map(|(journaled, _)| journaled).filter(|journaled| is_new(journaled));
-    let tallies = tally(new.map(|journaled| &journaled.record))?;
+    let new = || fresh.iter().map(|(journaled, _)| journaled).filter(|journaled| is_new(journaled));
+    let tallies = tally(new().map(|journaled| &journaled.record))?;
     if !tallies.is_empty() {
         transaction.execute(sql::ADD_TALLIES, &[Value::Text(&to_json(&tallies)?)]).await?;
+        spending::add(transaction, new().map(|journaled| &journaled.record)).await?;
     }
     Ok(inserted.len())
 }
@@ -205,12 +206,17 @@ async fn find_other_record(
     Ok(records.iter().find(|entry| !is_same(entry)).map(|entry| entry.0.record.request_id))
 }
 
-fn to_json<T: Serialize>(rows: &[T]) -> Result<String, LedgerError> {
+pub(super) fn to_json<T: Serialize>(rows: &[T]) -> Result<String, LedgerError> {
     serde_json::to_string(rows).map_err(|error| LedgerError::corrupt("batch", &error))
 }
 
-fn hex_id(id: Uuid) -> String {
+pub(super) fn hex_id(id: Uuid) -> String {
     id.simple().to_string()
+}
+
+/// The project, as columns that may not be empty have it: the nil id for none.
+pub(super) fn project_column(record: &UsageRecord) -> Uuid {
+    record.project_id.map_or(Uuid::nil(), |project| project.as_uuid())
 }
 
 /// A usage record as the bulk insert reads it. Named like the columns.
@@ -245,6 +251,9 @@ struct RecordColumns<'a> {
     started_unix_us: i64,
     finished_unix_us: i64,
     price_version: &'a str,
+    project_id: Option<String>,
+    usage_source: &'static str,
+    charge_nanos: i64,
 }
 
 impl<'a> RecordColumns<'a> {
@@ -281,6 +290,9 @@ impl<'a> RecordColumns<'a> {
             started_unix_us: record.started_at.unix_micros(),
             finished_unix_us: record.finished_at.unix_micros(),
             price_version: record.price_version.as_str(),
+            project_id: record.project_id.map(|project| hex_id(project.as_uuid())),
+            usage_source: record.usage_source.as_str(),
+            charge_nanos: record.charge.to_i64()?,
         })
     }
 }
@@ -296,6 +308,7 @@ struct TallyKey<'a> {
     reason: &'static str,
     price_version: &'a str,
     energy_source: &'static str,
+    project_id: String,
 }
 
 #[derive(Default, Serialize)]
@@ -331,6 +344,7 @@ fn tally<'a>(records: impl Iterator<Item = &'a UsageRecord>) -> Result<Vec<Tally
             reason: record.reason.as_str(),
             price_version: record.price_version.as_str(),
             energy_source: record.energy_source.as_str(),
+            project_id: hex_id(project_column(record)),
         };
         tallies.entry(key).or_default().add(record)?;
     }

@@ -7,7 +7,7 @@ mod read;
 
 use std::collections::BTreeSet;
 
-use bigdecimal::BigDecimal;
+use bigdecimal::{BigDecimal, ToPrimitive as _};
 use domain::{Currency, EndReason, ModelName, PlanVersionId, Slo, Timestamp};
 use jiff::{civil::Date, tz::TimeZone};
 
@@ -24,6 +24,8 @@ pub const PRICES_MAX: usize = 1_000;
 pub const DECIMALS_MAX: usize = 9;
 /// Highest price per million tokens. Ten times the dearest model there is, in any currency's units.
 pub const PRICE_MAX: u64 = 1_000_000_000;
+/// Billionths in one currency unit.
+const NANOS_PER_UNIT: u64 = 1_000_000_000;
 /// Longest plan name, so that `name@version` stays a readable id.
 pub const PLAN_NAME_LENGTH_MAX: usize = 63;
 /// Latest latency target: one day. Beyond it a target promises nothing.
@@ -71,7 +73,10 @@ enum PricedModel {
 
 /// An exact price. Unit: the plan's currency per 1,000,000 tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnitPrice(BigDecimal);
+pub struct UnitPrice {
+    per_million_tokens: BigDecimal,
+    nanos_per_million_tokens: u64,
+}
 
 /// An exact share of a hundred, from 0 to 100.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,9 +184,24 @@ impl Price {
 }
 
 impl UnitPrice {
+    /// A price with at most [`DECIMALS_MAX`] decimals, from 0 to [`PRICE_MAX`]. `None`: any other number.
+    fn new(per_million_tokens: BigDecimal) -> Option<Self> {
+        let (nanos, scale) = (&per_million_tokens * NANOS_PER_UNIT).normalized().into_bigint_and_scale();
+        // A scale below zero stands for zeros at the end.
+        let zeros = u32::try_from(scale.checked_neg()?).ok()?;
+        let nanos = nanos.to_u64()?.checked_mul(10_u64.checked_pow(zeros)?)?;
+        let is_bounded = nanos <= PRICE_MAX * NANOS_PER_UNIT;
+        is_bounded.then_some(Self { per_million_tokens, nanos_per_million_tokens: nanos })
+    }
+
     /// The currency amount for 1,000,000 tokens.
     pub fn per_million_tokens(&self) -> &BigDecimal {
-        &self.0
+        &self.per_million_tokens
+    }
+
+    /// The same amount, exactly. Unit: billionths of a currency unit for 1,000,000 tokens.
+    pub fn nanos_per_million_tokens(&self) -> u64 {
+        self.nanos_per_million_tokens
     }
 }
 

@@ -210,18 +210,13 @@ fn price(table: &Table<'_>) -> Found<Price> {
             ModelName::new(name).map_err(|_| (span, PlanProblem::BadModel(name.to_owned())))?,
         ),
     };
-    let input = table.decimal("input_per_mtok", PRICE_MAX)?;
+    let input = table.unit_price("input_per_mtok")?;
     let cached_input = match table.fields.get("cached_input_per_mtok") {
-        Some(_) => table.decimal("cached_input_per_mtok", PRICE_MAX)?,
+        Some(_) => table.unit_price("cached_input_per_mtok")?,
         None => input.clone(),
     };
-    let output = table.decimal("output_per_mtok", PRICE_MAX)?;
-    Ok(Price {
-        model,
-        input: UnitPrice(input),
-        cached_input: UnitPrice(cached_input),
-        output: UnitPrice(output),
-    })
+    let output = table.unit_price("output_per_mtok")?;
+    Ok(Price { model, input, cached_input, output })
 }
 
 impl<'a> Table<'a> {
@@ -284,6 +279,14 @@ impl<'a> Table<'a> {
             return Err((span, PlanProblem::TooSmall { field: field.into(), min }));
         }
         Ok(Some(Micros::new(millis * 1_000)))
+    }
+
+    /// A price per million tokens.
+    fn unit_price(&self, field: &'static str) -> Found<UnitPrice> {
+        let amount = self.decimal(field, PRICE_MAX)?;
+        // Decimals and bound were checked; a price that still is none would be too large.
+        let too_large = || (self.span.clone(), PlanProblem::TooLarge { field: field.into(), max: PRICE_MAX });
+        UnitPrice::new(amount).ok_or_else(too_large)
     }
 
     /// An exact decimal from 0 to `max`, written in quotes.

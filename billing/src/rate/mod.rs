@@ -1,7 +1,8 @@
 //! Rating: quantity × price as exact decimals, and the one function that rounds money.
-//! Never a float and never a rounding outside `round_half_away_from_zero`; dividing by powers of ten is exact.
+//! Never a float; money that is owed is rounded in `round_half_away_from_zero` alone, what caps count in `cap`.
 //! Called by invoices; the rules are told in docs/billing.md.
 
+mod cap;
 mod display;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use std::fmt;
 use bigdecimal::{BigDecimal, Signed, ToPrimitive, Zero, num_bigint::BigInt};
 use domain::{Currency, Fault, PlanVersionId, QuantityError, Tokens};
 
+pub use cap::{ChargedTokens, affordable_output_tokens, charge_nanos, hold_nanos};
 pub use display::allocate_by_largest_remainder;
 
 use crate::plan::{Percent, UnitPrice};
@@ -111,7 +113,7 @@ impl ExactAmount {
     /// Rounds to whole minor units (cents, yen, fils) of a currency. A half goes away from zero:
     /// 0.005 becomes 0.01 and −0.005 becomes −0.01.
     ///
-    /// This is the only place where money is rounded.
+    /// This is the only place where money that is owed is rounded; what caps count is rounded in `cap`.
     /// Errors: an amount beyond 92 thousand million million minor units.
     pub fn round_half_away_from_zero(&self, currency: Currency) -> Result<MinorUnits, RateError> {
         let minor = &self.0 * ten_to(currency.exponent());

@@ -21,3 +21,5 @@ mod responses;
 mod shipper;
 #[cfg(test)]
 mod shipping;
+#[cfg(test)]
+mod spending;

@@ -7,8 +7,8 @@ use billing::{
     plan::Plan,
 };
 use domain::{
-    EndReason, EnergySource, JournalId, JournaledRecord, Micros, Millijoules, Period, RecordHash, RequestId,
-    Slo, SloClass, Timestamp, Tokens, UsageRecord,
+    EndReason, EnergySource, JournalId, JournaledRecord, Micros, Millijoules, Nanos, Period, ProjectId,
+    RecordHash, RequestId, Slo, SloClass, Timestamp, Tokens, UsageRecord, UsageSource,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -99,7 +99,18 @@ pub(crate) fn record(tenant: &Tenant, number: u64, finished_at: Timestamp) -> Us
         started_at: Timestamp::from_unix_micros(finished_at.unix_micros() - 1_000_000),
         finished_at,
         price_version: "demo@1".parse().expect("a version"),
+        // Three of four have a project; every usage source and charge comes with each of them.
+        project_id: (!number.is_multiple_of(4)).then(|| project(number % 4)),
+        usage_source: UsageSource::ALL[usize::try_from(number % 3).expect("small")],
+        charge: Nanos::new(number * 1_000),
     }
+}
+
+/// A project that is in no ledger: usage must arrive all the same.
+pub(crate) fn project(number: u64) -> ProjectId {
+    ProjectId::from_uuid(uuid::Uuid::from_u128(
+        0x0193_7000_0000_7000_8000_0000_0000_0000 + u128::from(number),
+    ))
 }
 
 /// Some records spread over ten days from 2026-11-03.

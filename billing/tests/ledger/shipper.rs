@@ -93,6 +93,7 @@ fn opening(usage: &UsageRecord) -> OpenEntry {
         prompt_tokens: usage.prompt_tokens,
         started_at: usage.started_at,
         price_version: usage.price_version.clone(),
+        project_id: usage.project_id,
     }
 }
 

@@ -7,7 +7,7 @@ mod limits;
 
 use std::{sync::Arc, time::Instant};
 
-use billing::journal::{Journal, JournalError};
+use billing::journal::{Journal, JournalError, OpenEntry};
 use domain::{Fault, ModelName, RequestId, TenantId, Timestamp, Tokens};
 
 use crate::{authenticate::Principal, dispatch::Route, meter::Subject};
@@ -159,7 +159,7 @@ impl Admission {
 
     /// Which request.
     pub fn request_id(&self) -> RequestId {
-        self.subject.request_id
+        self.subject.open.request_id
     }
 }
 
@@ -210,18 +210,19 @@ impl Admitter {
         let admitted = self.limits.admit(&ask, demand.started);
         let (reservation, permit, views) =
             admitted.map_err(|(exceeded, views)| Refusal::Limit(exceeded, views))?;
-        let subject = Subject {
+        let open = OpenEntry {
             request_id: demand.request_id,
             tenant_id: tenant.id,
             key_id: key.id.clone(),
             model: route.model.clone(),
             backend: route.backend_name().to_owned(),
             slo: principal.plan().slo(),
-            price_version: principal.plan().id().clone(),
             prompt_tokens: demand.prompt_tokens,
             started_at: demand.started_at,
-            started: demand.started,
+            price_version: principal.plan().id().clone(),
+            project_id: None,
         };
+        let subject = Subject { open, started: demand.started };
         Ok(Admission { principal, subject, reservation, permit, output_tokens_max, views })
     }
 

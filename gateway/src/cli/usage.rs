@@ -39,6 +39,7 @@ enum Group {
     Class,
     Reason,
     Key,
+    Project,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -70,6 +71,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
         Group::Class => UsageGroup::SloClass,
         Group::Reason => UsageGroup::Reason,
         Group::Key => UsageGroup::Key,
+        Group::Project => UsageGroup::Project,
     };
     let rows = ledger.usage_by(tenant.id, &period, group).await?;
     match arguments.format {

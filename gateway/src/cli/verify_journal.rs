@@ -127,8 +127,8 @@ mod tests {
 
     use billing::journal::{Journal, JournalConfig, OpenEntry};
     use domain::{
-        EndReason, EnergySource, Micros, Millijoules, RequestId, Slo, SloClass, SystemClock, TenantId,
-        Tokens, UsageRecord,
+        EndReason, EnergySource, Micros, Millijoules, Nanos, RequestId, Slo, SloClass, SystemClock, TenantId,
+        Tokens, UsageRecord, UsageSource,
     };
 
     use super::*;
@@ -150,6 +150,7 @@ mod tests {
                 prompt_tokens: Tokens::new(3),
                 started_at: at,
                 price_version: "demo@1".parse().expect("a version"),
+                project_id: None,
             };
             journal.open_request(entry.clone()).expect("open");
             let record = UsageRecord {
@@ -175,6 +176,9 @@ mod tests {
                 started_at: at,
                 finished_at: at,
                 price_version: entry.price_version,
+                project_id: entry.project_id,
+                usage_source: UsageSource::Engine,
+                charge: Nanos::ZERO,
             };
             drop(journal.close(record).await.expect("close"));
         }

@@ -6,7 +6,7 @@ mod task;
 
 use std::{sync::Arc, time::Duration};
 
-use billing::journal::{Journal, JournalError, OpenEntry};
+use billing::journal::{Journal, JournalError};
 use bytes::Bytes;
 use domain::{Clock, EnergySource};
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ pub use crate::dispatch::{Delta, Stop, ToolCallDelta};
 use crate::{
     admit::{Admission, Permit},
     dispatch::Answer,
-    meter::{Meter, Subject},
+    meter::Meter,
     settle::Settled,
 };
 
@@ -119,7 +119,7 @@ impl Streams {
         energy_source: EnergySource,
     ) -> Result<Pieces, JournalError> {
         let Admission { subject, reservation, permit, .. } = admission;
-        self.journal.open_request(open_entry(&subject))?;
+        self.journal.open_request(subject.open.clone())?;
         let (sender, receiver) = mpsc::channel(PIECES_MAX);
         let ends_at = subject.started + self.request_time_max + task::LAST_PIECES_MAX;
         let task = task::Task {
@@ -133,19 +133,5 @@ impl Streams {
         };
         self.tracker.spawn(task.run());
         Ok(Pieces { receiver, _permit: permit })
-    }
-}
-
-fn open_entry(subject: &Subject) -> OpenEntry {
-    OpenEntry {
-        request_id: subject.request_id,
-        tenant_id: subject.tenant_id,
-        key_id: subject.key_id.clone(),
-        model: subject.model.clone(),
-        backend: subject.backend.clone(),
-        slo: subject.slo,
-        prompt_tokens: subject.prompt_tokens,
-        started_at: subject.started_at,
-        price_version: subject.price_version.clone(),
     }
 }

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use billing::journal::JournalError;
-use domain::{EndReason, EnergySource, Micros, UsageRecord};
+use domain::{EndReason, EnergySource, Micros, UsageRecord, UsageSource};
 use tokio::{
     sync::mpsc::{
         self,
@@ -71,12 +71,13 @@ impl Task {
         let delivery = self.deliver().await;
         let (reason, outcome) = delivery.outcome();
         let Delivery { tally, interruption, .. } = delivery;
-        let request_id = self.meter.subject().request_id;
+        let request_id = self.meter.subject().open.request_id;
         let count = EngineCount {
             prompt_tokens: tally.prompt_tokens,
             cached_prompt_tokens: tally.cached_prompt_tokens,
             output_tokens: tally.output_tokens,
             reasoning_tokens: tally.reasoning_tokens,
+            usage_source: UsageSource::Engine,
             energy: tally.energy,
             energy_source: tally.energy_source,
             queue: tally.queue,
@@ -188,14 +189,14 @@ impl Task {
     fn checkpoint(&self) {
         let entry = self.meter.checkpoint(self.streams.clock.now(), self.energy_source);
         if let Err(error) = self.streams.journal.checkpoint(entry) {
-            tracing::warn!(request.id = %self.meter.subject().request_id, error = %error, "checkpoint not written");
+            tracing::warn!(request.id = %self.meter.subject().open.request_id, error = %error, "checkpoint not written");
         }
     }
 
     /// Every target promises a tally; without one, what was delivered is what is known.
     fn lost_tally(&self) -> Tally {
         Tally {
-            prompt_tokens: self.meter.subject().prompt_tokens,
+            prompt_tokens: self.meter.subject().open.prompt_tokens,
             cached_prompt_tokens: domain::Tokens::ZERO,
             output_tokens: self.meter.tokens(),
             reasoning_tokens: domain::Tokens::ZERO,

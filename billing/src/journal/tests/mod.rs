@@ -16,9 +16,9 @@ use std::{
 };
 
 use domain::{
-    EndReason, EnergySource, JournaledRecord, KeyId, ManualClock, Micros, Millijoules, ModelName,
-    PlanVersionId, RecordHash, RequestId, Slo, SloClass, SystemClock, TenantId, Timestamp, Tokens,
-    UsageRecord,
+    EndReason, EnergySource, JournaledRecord, KeyId, ManualClock, Micros, Millijoules, ModelName, Nanos,
+    PlanVersionId, ProjectId, RecordHash, RequestId, Slo, SloClass, SystemClock, TenantId, Timestamp, Tokens,
+    UsageRecord, UsageSource,
 };
 use uuid::Uuid;
 
@@ -48,6 +48,7 @@ fn opened(request_id: RequestId) -> OpenEntry {
         prompt_tokens: Tokens::new(12),
         started_at: NOW,
         price_version: PlanVersionId::new("demo@1").expect("plan version"),
+        project_id: Some(ProjectId::from_uuid(Uuid::from_u128(8))),
     }
 }
 
@@ -91,6 +92,9 @@ fn closed(request_id: RequestId) -> UsageRecord {
         started_at: NOW,
         finished_at: Timestamp::from_unix_micros(NOW.unix_micros() + 4_400),
         price_version: open.price_version,
+        project_id: open.project_id,
+        usage_source: UsageSource::Upstream,
+        charge: Nanos::new(77),
     }
 }
 

@@ -240,6 +240,8 @@ async fn open_requests_become_crashed_records() {
             client_stall: checkpoint.client_stall,
             queue: checkpoint.queue,
             finished_at: checkpoint.at,
+            usage_source: UsageSource::Engine,
+            charge: Nanos::ZERO,
             ..closed(id(number))
         }
     };
