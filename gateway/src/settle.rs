@@ -5,7 +5,7 @@
 use billing::journal::Journaled;
 use domain::UsageRecord;
 
-use crate::admit::Reservation;
+use crate::admit::{Reservation, Used};
 
 /// Proof that a request's record is durable and its reservation is closed.
 #[must_use = "the last bytes of the answer may leave now"]
@@ -25,10 +25,10 @@ impl Settled {
 ///
 /// # Panics
 /// When the record is not of the request that made the reservation.
-pub fn settle(reservation: Reservation, journaled: Journaled) -> Settled {
+pub async fn settle(reservation: Reservation, journaled: Journaled) -> Settled {
     let record = journaled.record();
     assert_eq!(record.request_id, reservation.request_id(), "a record settles its own request");
-    let tokens_used = record.prompt_tokens.get().saturating_add(record.output_tokens.get());
-    reservation.settle(tokens_used);
+    let tokens = record.prompt_tokens.get().saturating_add(record.output_tokens.get());
+    reservation.settle(Used { tokens, charge_nanos: 0 }).await;
     Settled { journaled }
 }

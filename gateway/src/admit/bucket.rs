@@ -1,15 +1,21 @@
-//! One limit per minute as a leaky bucket, in whole numbers.
+//! One limit of units per span of time as a leaky bucket, in whole numbers.
 //! Never reads a clock and never locks: time is an argument, the owner holds the lock.
-//! Called by `admit::limits` for requests per minute and tokens per minute.
+//! Called by `admit::limits` for what is limited per minute and per day.
 
 use std::time::Duration;
 
-/// Microseconds in the minute that limits are stated for.
-const MINUTE_US: u128 = 60_000_000;
+/// So many units in so much time, drained evenly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::admit) struct Quota {
+    /// Units that fit at once, and that drain in one span.
+    pub(in crate::admit) limit: u64,
+    /// The span. Unit: microseconds.
+    pub(in crate::admit) span_us: u64,
+}
 
 /// What has been used of a limit and not yet drained away.
 ///
-/// The level is kept in units of 1/60,000,000 so that draining `limit` units per minute is exact.
+/// The level is kept in units of one part in `span_us`, so that draining `limit` units per span is exact.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::admit) struct Bucket {
     level: u128,
@@ -27,43 +33,54 @@ pub struct LimitView {
     pub reset: Duration,
 }
 
+impl Quota {
+    fn parts(&self, units: u64) -> u128 {
+        u128::from(units) * u128::from(self.span_us)
+    }
+
+    /// Parts that drain in a time, of which one unit's are `span_us`.
+    fn drained(&self, elapsed_us: u64) -> u128 {
+        u128::from(elapsed_us) * u128::from(self.limit)
+    }
+
+    /// How long `parts` take to drain.
+    fn draining_time(&self, parts: u128) -> Duration {
+        micros(parts.div_ceil(u128::from(self.limit.max(1))))
+    }
+}
+
 impl Bucket {
     /// Lets drain away what time has freed since the last look.
-    pub(in crate::admit) fn drain(&mut self, limit: u64, now_us: u64) {
-        let elapsed = u128::from(now_us.saturating_sub(self.drained_at_us));
-        self.level = self.level.saturating_sub(elapsed * u128::from(limit));
+    pub(in crate::admit) fn drain(&mut self, quota: Quota, now_us: u64) {
+        let elapsed_us = now_us.saturating_sub(self.drained_at_us);
+        self.level = self.level.saturating_sub(quota.drained(elapsed_us));
         self.drained_at_us = self.drained_at_us.max(now_us);
     }
 
     /// How long until `cost` fits; zero means it fits now, `None` means it never will.
-    pub(in crate::admit) fn wait(&self, limit: u64, cost: u64) -> Option<Duration> {
-        if cost > limit {
-            return None;
-        }
-        let room = u128::from(limit - cost) * MINUTE_US;
-        let excess = self.level.saturating_sub(room);
-        Some(micros(excess.div_ceil(u128::from(limit.max(1)))))
+    pub(in crate::admit) fn wait(&self, quota: Quota, cost: u64) -> Option<Duration> {
+        let room = quota.parts(quota.limit.checked_sub(cost)?);
+        Some(quota.draining_time(self.level.saturating_sub(room)))
     }
 
     /// Takes `cost`; the caller has seen that it fits.
-    pub(in crate::admit) fn take(&mut self, cost: u64) {
-        self.level += u128::from(cost) * MINUTE_US;
+    pub(in crate::admit) fn take(&mut self, quota: Quota, cost: u64) {
+        self.level += quota.parts(cost);
     }
 
     /// Gives back what was taken and not used, `held_us` after it was taken.
     ///
     /// What has drained since counts as drained from this very taking, so that nothing frees room twice.
-    pub(in crate::admit) fn give_back(&mut self, taken: u64, unused: u64, limit: u64, held_us: u64) {
-        let drained = u128::from(held_us) * u128::from(limit);
-        let left = (u128::from(taken) * MINUTE_US).saturating_sub(drained);
-        self.level = self.level.saturating_sub(left.min(u128::from(unused) * MINUTE_US));
+    pub(in crate::admit) fn give_back(&mut self, quota: Quota, taken: u64, unused: u64, held_us: u64) {
+        let left = quota.parts(taken).saturating_sub(quota.drained(held_us));
+        self.level = self.level.saturating_sub(left.min(quota.parts(unused)));
     }
 
     /// What clients are told.
-    pub(in crate::admit) fn view(&self, limit: u64) -> LimitView {
-        let free = (u128::from(limit) * MINUTE_US).saturating_sub(self.level) / MINUTE_US;
-        let reset = micros(self.level.div_ceil(u128::from(limit.max(1))));
-        LimitView { limit, remaining: u64::try_from(free).unwrap_or(limit), reset }
+    pub(in crate::admit) fn view(&self, quota: Quota) -> LimitView {
+        let free = quota.parts(quota.limit).saturating_sub(self.level) / u128::from(quota.span_us.max(1));
+        let remaining = u64::try_from(free).unwrap_or(quota.limit);
+        LimitView { limit: quota.limit, remaining, reset: quota.draining_time(self.level) }
     }
 }
 
@@ -77,55 +94,69 @@ mod tests {
 
     const SECOND_US: u64 = 1_000_000;
 
+    fn per_minute(limit: u64) -> Quota {
+        Quota { limit, span_us: 60 * SECOND_US }
+    }
+
     #[test]
     fn a_full_bucket_frees_one_unit_at_a_time() {
-        let mut bucket = Bucket::default();
+        let (mut bucket, quota) = (Bucket::default(), per_minute(60));
         for _ in 0..60 {
-            bucket.drain(60, 0);
-            assert_eq!(bucket.wait(60, 1), Some(Duration::ZERO));
-            bucket.take(1);
+            bucket.drain(quota, 0);
+            assert_eq!(bucket.wait(quota, 1), Some(Duration::ZERO));
+            bucket.take(quota, 1);
         }
-        assert_eq!(bucket.wait(60, 1), Some(Duration::from_secs(1)));
-        assert_eq!(bucket.wait(60, 30), Some(Duration::from_secs(30)));
-        assert_eq!(bucket.wait(60, 61), None);
-        bucket.drain(60, SECOND_US - 1);
-        assert_eq!(bucket.wait(60, 1), Some(Duration::from_micros(1)));
-        bucket.drain(60, SECOND_US);
-        assert_eq!(bucket.wait(60, 1), Some(Duration::ZERO));
-        assert_eq!(bucket.view(60), LimitView { limit: 60, remaining: 1, reset: Duration::from_secs(59) });
+        assert_eq!(bucket.wait(quota, 1), Some(Duration::from_secs(1)));
+        assert_eq!(bucket.wait(quota, 30), Some(Duration::from_secs(30)));
+        assert_eq!(bucket.wait(quota, 61), None);
+        bucket.drain(quota, SECOND_US - 1);
+        assert_eq!(bucket.wait(quota, 1), Some(Duration::from_micros(1)));
+        bucket.drain(quota, SECOND_US);
+        assert_eq!(bucket.wait(quota, 1), Some(Duration::ZERO));
+        assert_eq!(bucket.view(quota), LimitView { limit: 60, remaining: 1, reset: Duration::from_secs(59) });
+    }
+
+    #[test]
+    fn a_day_frees_as_evenly_as_a_minute() {
+        let quota = Quota { limit: 24, span_us: 86_400 * SECOND_US };
+        let mut bucket = Bucket::default();
+        bucket.take(quota, 24);
+        assert_eq!(bucket.wait(quota, 1), Some(Duration::from_secs(3_600)));
+        bucket.drain(quota, 7_200 * SECOND_US);
+        assert_eq!(bucket.view(quota).remaining, 2);
     }
 
     #[test]
     fn draining_in_steps_equals_draining_at_once() {
-        let (mut steps, mut once) = (Bucket::default(), Bucket::default());
-        steps.take(7);
-        once.take(7);
+        let (mut steps, mut once, quota) = (Bucket::default(), Bucket::default(), per_minute(7));
+        steps.take(quota, 7);
+        once.take(quota, 7);
         for now in (0..=SECOND_US).step_by(37) {
-            steps.drain(7, now);
+            steps.drain(quota, now);
         }
-        steps.drain(7, SECOND_US);
-        once.drain(7, SECOND_US);
+        steps.drain(quota, SECOND_US);
+        once.drain(quota, SECOND_US);
         assert_eq!(steps.level, once.level);
     }
 
     #[test]
     fn a_clock_that_steps_back_frees_nothing() {
-        let mut bucket = Bucket::default();
-        bucket.drain(60, 10 * SECOND_US);
-        bucket.take(60);
-        bucket.drain(60, 5 * SECOND_US);
-        bucket.drain(60, 10 * SECOND_US);
-        assert_eq!(bucket.view(60).remaining, 0);
+        let (mut bucket, quota) = (Bucket::default(), per_minute(60));
+        bucket.drain(quota, 10 * SECOND_US);
+        bucket.take(quota, 60);
+        bucket.drain(quota, 5 * SECOND_US);
+        bucket.drain(quota, 10 * SECOND_US);
+        assert_eq!(bucket.view(quota).remaining, 0);
     }
 
     #[test]
     fn what_was_not_used_comes_back() {
-        let mut bucket = Bucket::default();
-        bucket.take(100);
-        bucket.give_back(100, 40, 100, 0);
-        assert_eq!(bucket.view(100).remaining, 40);
-        bucket.give_back(1_000, 1_000, 100, 0);
-        assert_eq!(bucket.view(100).remaining, 100);
+        let (mut bucket, quota) = (Bucket::default(), per_minute(100));
+        bucket.take(quota, 100);
+        bucket.give_back(quota, 100, 40, 0);
+        assert_eq!(bucket.view(quota).remaining, 40);
+        bucket.give_back(quota, 1_000, 1_000, 0);
+        assert_eq!(bucket.view(quota).remaining, 100);
     }
 
     #[test]
@@ -134,16 +165,17 @@ mod tests {
         for (taken, unused, seconds, expected) in
             [(10, 9, 0, 9), (10, 9, 4, 6), (10, 2, 4, 2), (10, 9, 20, 0)]
         {
-            let mut bucket = Bucket::default();
-            bucket.take(60);
-            bucket.give_back(taken, unused, 60, seconds * SECOND_US);
-            assert_eq!(bucket.view(60).remaining, expected, "{taken} {unused} {seconds}");
+            let (mut bucket, quota) = (Bucket::default(), per_minute(60));
+            bucket.take(quota, 60);
+            bucket.give_back(quota, taken, unused, seconds * SECOND_US);
+            assert_eq!(bucket.view(quota).remaining, expected, "{taken} {unused} {seconds}");
         }
     }
 
     #[test]
     fn a_limit_of_zero_never_admits() {
-        assert_eq!(Bucket::default().wait(0, 1), None);
-        assert_eq!(Bucket::default().view(0).remaining, 0);
+        let quota = per_minute(0);
+        assert_eq!(Bucket::default().wait(quota, 1), None);
+        assert_eq!(Bucket::default().view(quota).remaining, 0);
     }
 }

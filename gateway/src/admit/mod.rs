@@ -1,11 +1,14 @@
 //! The one decision whether a request may run: key, model, price, limits, a journal that can take its record.
-//! Never waits and never touches a database; a refusal consumes nothing.
+//! Never touches a database; it waits for nothing but the limits' store, and a refusal consumes nothing.
 //! Called by the HTTP routes after parsing; `stream` takes the `Admission` it makes.
 
 mod bucket;
 mod limits;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use billing::journal::{Journal, JournalError, OpenEntry};
 use domain::{Fault, ModelName, RequestId, TenantId, Timestamp, Tokens};
@@ -13,7 +16,13 @@ use domain::{Fault, ModelName, RequestId, TenantId, Timestamp, Tokens};
 use crate::{authenticate::Principal, dispatch::Route, meter::Subject};
 
 pub use bucket::LimitView;
-pub use limits::{Ask, Exceeded, LimitSet, LimitViews, Limiter, Limits, Permit, Reservation, Scope};
+pub use limits::{
+    AmountKey, AmountKind, AmountLimit, Ask, Exceeded, Holds, LimitSet, LimitViews, Limiter, Limits, Node,
+    NodeId, PER_DAY_MAX, PER_MINUTE_MAX, Permit, Reservation, Scope, Settlement, TakeError, Taken, Used,
+};
+
+/// What a hold outlives the longest request by: its record is written and settled in this time.
+const HOLD_MARGIN: Duration = Duration::from_secs(60);
 
 /// What a request asks for, parsed.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +69,17 @@ pub enum Refusal {
         prompt_max: u64,
     },
     /// A limit is used up; with all limits as they stand.
-    #[error("{}", limit_text(.0))]
-    Limit(Exceeded, LimitViews),
+    #[error("{0}")]
+    Limit(Box<Exceeded>, LimitViews),
+    /// The limits cannot be checked, and nothing runs unchecked.
+    #[error("no new requests are taken at the moment: limits cannot be checked")]
+    LimitsAway {
+        /// When they are looked at again.
+        retry_after: Duration,
+    },
+    /// The request has been admitted before.
+    #[error("a request of this id has been admitted before")]
+    Repeated,
     /// The journal can take no new record.
     #[error("no new requests are taken at the moment: usage cannot be recorded")]
     Journal(#[source] JournalError),
@@ -77,7 +95,8 @@ impl Refusal {
             Self::ModelNotAllowed(_) | Self::ModelNotPriced(_) => Fault::Forbidden,
             Self::PromptTooLong { .. } => Fault::Invalid,
             Self::Limit(..) => Fault::Limited,
-            Self::Journal(_) | Self::Draining => Fault::Overloaded,
+            Self::Repeated => Fault::Conflict,
+            Self::LimitsAway { .. } | Self::Journal(_) | Self::Draining => Fault::Overloaded,
         }
     }
 
@@ -88,6 +107,8 @@ impl Refusal {
             Self::ModelNotAllowed(_)
             | Self::ModelNotPriced(_)
             | Self::PromptTooLong { .. }
+            | Self::LimitsAway { .. }
+            | Self::Repeated
             | Self::Journal(_)
             | Self::Draining => LimitViews::default(),
         }
@@ -100,28 +121,24 @@ impl Refusal {
             Self::ModelNotPriced(_) => "model_not_priced",
             Self::PromptTooLong { .. } => "context_length_exceeded",
             Self::Limit(..) => "rate_limit_exceeded",
+            Self::LimitsAway { .. } => "limits_unavailable",
+            Self::Repeated => "request_repeated",
             Self::Journal(_) => "usage_unrecordable",
             Self::Draining => "shutting_down",
         }
     }
 }
 
-fn limit_text(exceeded: &Exceeded) -> String {
-    let Exceeded { limiter, scope, limit, remaining, cost, retry_after } = exceeded;
-    let scope = match scope {
-        Scope::Tenant => "your account",
-        Scope::Key => "this API key",
-    };
-    let unit = match limiter {
-        Limiter::RequestsPerMinute => "requests per minute",
-        Limiter::TokensPerMinute => "tokens per minute",
-        Limiter::Concurrency => "requests at the same time",
-    };
-    let advice = match retry_after {
-        Some(wait) => format!("try again in {:.3} s", wait.as_secs_f64()),
-        None => "this request can never fit".to_owned(),
-    };
-    format!("limit of {limit} {unit} for {scope}: {remaining} remaining, {cost} asked for; {advice}")
+impl From<TakeError> for Refusal {
+    fn from(error: TakeError) -> Self {
+        match error {
+            TakeError::Exceeded(exceeded, views) => Self::Limit(exceeded, views),
+            TakeError::Repeated => Self::Repeated,
+            TakeError::Away { retry_after } => Self::LimitsAway { retry_after },
+            // Whoever asks with amounts seeds them; what is still unknown then is unknown for a moment.
+            TakeError::Unseeded(_) => Self::LimitsAway { retry_after: Duration::from_secs(1) },
+        }
+    }
 }
 
 /// Proof that a request may run: what it took from the limits, and what is known of it.
@@ -168,13 +185,15 @@ impl Admission {
 pub struct Admitter {
     limits: Limits,
     journal: Journal,
+    /// How long a hold lasts without its request.
+    hold_ttl: Duration,
     draining: Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl Admitter {
-    /// A gate over fresh limits.
-    pub fn new(journal: Journal, origin: Instant) -> Self {
-        Self { limits: Limits::new(origin), journal, draining: Arc::default() }
+    /// A gate over limits, for requests that live `request_time_max` at most.
+    pub fn new(journal: Journal, limits: Limits, request_time_max: Duration) -> Self {
+        Self { limits, journal, hold_ttl: request_time_max + HOLD_MARGIN, draining: Arc::default() }
     }
 
     /// From now on everything new is refused.
@@ -195,21 +214,28 @@ impl Admitter {
     /// Admits a request, or refuses it and takes nothing.
     ///
     /// Errors: the first reason against it.
-    pub fn admit(&self, principal: Principal, route: &Route, demand: &Demand) -> Result<Admission, Refusal> {
+    pub async fn admit(
+        &self,
+        principal: Principal,
+        route: &Route,
+        demand: &Demand,
+    ) -> Result<Admission, Refusal> {
         self.check(&principal, route)?;
         let output_tokens_max = output_tokens_max(route, demand)?;
         let (tenant, key) = (principal.tenant(), principal.key());
+        let node = |id, scope, limits: &LimitSet| Node { id, scope, model: None, limits: limits.clone() };
         let ask = Ask {
             request_id: demand.request_id,
             tenant_id: tenant.id,
-            key_id: key.id.clone(),
-            tenant: tenant.limits,
-            key: key.limits,
+            nodes: vec![
+                node(NodeId::tenant(), Scope::Tenant, &tenant.limits),
+                node(NodeId::key(&key.id), Scope::Key, &key.limits),
+            ],
             tokens: demand.tokens(output_tokens_max),
+            hold_nanos: 0,
+            ttl: self.hold_ttl,
         };
-        let admitted = self.limits.admit(&ask, demand.started);
-        let (reservation, permit, views) =
-            admitted.map_err(|(exceeded, views)| Refusal::Limit(exceeded, views))?;
+        let Taken { reservation, permit, views } = self.limits.take(ask).await?;
         let open = OpenEntry {
             request_id: demand.request_id,
             tenant_id: tenant.id,

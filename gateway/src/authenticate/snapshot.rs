@@ -91,6 +91,7 @@ fn limit_set(limits: Limits) -> LimitSet {
         requests_per_minute: limits.requests_per_minute,
         tokens_per_minute: limits.tokens_per_minute,
         concurrency: limits.concurrency,
+        ..LimitSet::default()
     }
 }
 

@@ -29,7 +29,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{CliError, listen, open, out, start};
 use crate::{
-    admit::Admitter,
+    admit::{Admitter, Limits},
     app::App,
     authenticate::{Authenticator, Refresher, Snapshot},
     config::Config,
@@ -183,7 +183,7 @@ async fn build(
         clock: Arc::clone(clock),
         started_at: clock.now(),
         authenticator: Authenticator::new(Snapshot::read(ledger).await?),
-        admitter: Admitter::new(journal.clone(), Instant::now()),
+        admitter: Admitter::new(journal.clone(), Limits::local(), request_time_max),
         backends,
         streams: Streams {
             journal,

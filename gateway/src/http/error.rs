@@ -238,6 +238,8 @@ impl From<Refusal> for ApiError {
                 is_retry_useless: exceeded.retry_after.is_none(),
                 ..base
             },
+            Refusal::LimitsAway { retry_after } => Self { retry_after: Some(retry_after), ..base },
+            Refusal::Repeated => Self { is_retry_useless: true, ..base },
             Refusal::PromptTooLong { .. } => Self { param: Some("messages".to_owned()), ..base },
             Refusal::Journal(error) => {
                 tracing::error!(error = %error, "admission refused: journal");
@@ -287,12 +289,14 @@ mod tests {
             let exceeded = Exceeded {
                 limiter: Limiter::TokensPerMinute,
                 scope: Scope::Key,
+                model: None,
                 limit: 100,
                 remaining: 40,
                 cost: 70,
                 retry_after,
+                resets_at: None,
             };
-            ApiError::from(Refusal::Limit(exceeded, LimitViews::default()))
+            ApiError::from(Refusal::Limit(Box::new(exceeded), LimitViews::default()))
         };
         let soon = exceeded(Some(Duration::from_millis(1_500)));
         let response = soon.to_response();

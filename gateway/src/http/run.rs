@@ -135,7 +135,7 @@ pub(in crate::http) async fn start(
         started,
         started_at: app.clock.now(),
     };
-    let admission = app.admitter.admit(principal, route, &demand).map_err(|refusal| {
+    let admission = app.admitter.admit(principal, route, &demand).await.map_err(|refusal| {
         let views = refusal.limit_views();
         (refusal.into(), views)
     })?;

@@ -88,7 +88,7 @@ impl Task {
         let patience = if interruption.is_none() { STALL_MAX } else { UNREAD_END_MAX };
         let failed = match streams.journal.close(record.clone()).await {
             Ok(journaled) => {
-                let settled = settle(reservation, journaled);
+                let settled = settle(reservation, journaled).await;
                 log(settled.record());
                 let ending = match outcome {
                     Ok(stops) => {

@@ -1,0 +1,172 @@
+//! A store to try, with a clock moved by hand and short ways to ask it.
+//! Never more than one tenant's: every stand has a tenant of its own.
+//! Used by the cases of the suite.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::{KeyId, RequestId, TenantId, Timestamp};
+
+use super::super::{
+    AmountKey, AmountKind, AmountLimit, Ask, Exceeded, Holds, LimitSet, Limits, Local, Node, NodeId, Now,
+    Scope, Settlement, Store, TakeError, Taken, Used,
+};
+
+/// How long a hold of the suite lasts.
+pub(super) const TTL: Duration = Duration::from_secs(60);
+/// Where the hand-moved clocks begin: some day of the year 2026.
+const BEGIN_US: u64 = 1_780_000_000_000_000;
+
+pub(super) struct Stand {
+    pub(super) limits: Limits,
+    pub(super) tenant_id: TenantId,
+    hand: Arc<AtomicU64>,
+}
+
+impl Stand {
+    pub(super) fn local() -> Self {
+        let hand = Arc::new(AtomicU64::new(BEGIN_US));
+        let local = Local::new(Now::Hand(Arc::clone(&hand)));
+        let limits = Limits::over(Store::Local(Arc::new(local)));
+        Self { limits, tenant_id: tenant_id(), hand }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_unix_micros(self.hand.load(Ordering::SeqCst).try_into().expect("a date"))
+    }
+
+    pub(super) async fn advance(&self, by: Duration) {
+        self.hand.fetch_add(by.as_micros().try_into().expect("a while"), Ordering::SeqCst);
+    }
+
+    pub(super) fn ask(&self, nodes: Vec<Node>) -> Ask {
+        Ask {
+            request_id: request_id(),
+            tenant_id: self.tenant_id,
+            nodes,
+            tokens: 10,
+            hold_nanos: 0,
+            ttl: TTL,
+        }
+    }
+
+    pub(super) async fn take(&self, nodes: &[Node]) -> Result<Taken, TakeError> {
+        self.limits.take(self.ask(nodes.to_vec())).await
+    }
+
+    /// Takes with a hold.
+    pub(super) async fn hold(&self, nodes: &[Node], hold_nanos: i64) -> Result<Taken, TakeError> {
+        self.limits.take(Ask { hold_nanos, ..self.ask(nodes.to_vec()) }).await
+    }
+
+    pub(super) async fn refused(&self, nodes: &[Node]) -> Exceeded {
+        exceeded(self.take(nodes).await)
+    }
+
+    pub(super) async fn hold_refused(&self, nodes: &[Node], hold_nanos: i64) -> Exceeded {
+        exceeded(self.hold(nodes, hold_nanos).await)
+    }
+
+    /// Seeds every amount of the nodes.
+    pub(super) async fn seed(&self, nodes: &[Node], spent: i64) {
+        let rows: Vec<_> = amount_keys(nodes).into_iter().map(|key| (key, spent)).collect();
+        self.limits.seed(self.tenant_id, &rows).await.expect("the store is there");
+    }
+
+    pub(super) async fn held(&self) -> Holds {
+        self.limits.held(self.tenant_id).await.expect("the store is there")
+    }
+
+    /// What is left of the first amount of a node, read from a refusal.
+    pub(super) async fn left(&self, node: &Node) -> u64 {
+        self.hold_refused(std::slice::from_ref(node), i64::MAX).await.remaining
+    }
+
+    pub(super) async fn ship(&self, request_id: RequestId, charge_nanos: i64) {
+        let tenant_id = self.tenant_id;
+        let settlement = Settlement { tenant_id, request_id, tokens_used: 1, charge_nanos };
+        self.limits.settle_shipped(&[settlement]).await;
+    }
+}
+
+pub(super) fn exceeded(outcome: Result<Taken, TakeError>) -> Exceeded {
+    match outcome {
+        Err(TakeError::Exceeded(exceeded, _)) => *exceeded,
+        other => panic!("expected a limit, got {other:?}"),
+    }
+}
+
+pub(super) fn amount_keys(nodes: &[Node]) -> Vec<AmountKey> {
+    nodes
+        .iter()
+        .flat_map(|node| node.limits.amounts.iter().map(|amount| amount.cache_key(&node.id)))
+        .collect()
+}
+
+pub(super) fn tenant_id() -> TenantId {
+    TenantId::generate(Timestamp::from_unix_micros(1))
+}
+
+pub(super) fn request_id() -> RequestId {
+    RequestId::generate(Timestamp::from_unix_micros(1))
+}
+
+pub(super) fn tenant(limits: LimitSet) -> Node {
+    Node { id: NodeId::tenant(), scope: Scope::Tenant, model: None, limits }
+}
+
+pub(super) fn project(number: u128, limits: LimitSet) -> Node {
+    let id = NodeId::project(uuid::Uuid::from_u128(number));
+    Node { id, scope: Scope::Project { name: format!("project {number}") }, model: None, limits }
+}
+
+pub(super) fn key(limits: LimitSet) -> Node {
+    let id = NodeId::key(&KeyId::new("k3y").expect("a key id"));
+    Node { id, scope: Scope::Key, model: None, limits }
+}
+
+pub(super) fn requests(limit: u64) -> LimitSet {
+    LimitSet { requests_per_minute: Some(limit), ..LimitSet::default() }
+}
+
+pub(super) fn tokens(limit: u64) -> LimitSet {
+    LimitSet { tokens_per_minute: Some(limit), ..LimitSet::default() }
+}
+
+pub(super) fn daily(limit: u64) -> LimitSet {
+    LimitSet { requests_per_day: Some(limit), ..LimitSet::default() }
+}
+
+pub(super) fn places(limit: u64) -> LimitSet {
+    LimitSet { concurrency: Some(limit), ..LimitSet::default() }
+}
+
+pub(super) fn budget(limit_nanos: i64) -> LimitSet {
+    amount(AmountKind::Budget, 0, limit_nanos, None)
+}
+
+pub(super) fn balance(limit_nanos: i64) -> LimitSet {
+    amount(AmountKind::Balance, 0, limit_nanos, None)
+}
+
+pub(super) fn amount(
+    kind: AmountKind,
+    start_us: i64,
+    limit_nanos: i64,
+    resets_at: Option<Timestamp>,
+) -> LimitSet {
+    let window_start = Timestamp::from_unix_micros(start_us);
+    LimitSet {
+        amounts: vec![AmountLimit { kind, window_start, limit_nanos, resets_at }],
+        ..LimitSet::default()
+    }
+}
+
+pub(super) fn used(tokens: u64, charge_nanos: i64) -> Used {
+    Used { tokens, charge_nanos }
+}
