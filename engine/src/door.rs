@@ -12,8 +12,9 @@ use std::{
 use domain::{EnergySource, Millijoules, ModelName, Tokens};
 
 use crate::{
-    ChatMessage, EngineConfig, EngineError, Generation, Job, Prompt,
+    ChatMessage, EngineConfig, EngineError, Forecast, Generation, Job, Prompt,
     energy::{self, Attribution},
+    forecast::Load,
     generation::Outlet,
     model::{self, LoadedModel},
     runner::{Batch, BatchRow, Runner},
@@ -74,6 +75,7 @@ struct Inner {
     info: ModelInfo,
     text: Text,
     inbox: Arc<Inbox>,
+    limits: Limits,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -96,14 +98,12 @@ impl Engine {
             energy_source: attribution.source(),
         };
         let inbox = Arc::new(Inbox::new(config.queue_jobs_max));
-        let scheduler = Scheduler::new(Limits {
-            sequences_max: config.sequences_max,
-            step_tokens_max: config.step_tokens_max,
-        });
+        let limits = Limits { sequences_max: config.sequences_max, step_tokens_max: config.step_tokens_max };
+        let scheduler = Scheduler::new(limits);
         let worker = Worker::new(Arc::clone(&inbox), scheduler, runner, attribution, text.clone());
         let thread = std::thread::Builder::new().name(format!("engine {}", info.name));
         let thread = thread.spawn(move || worker.run()).map_err(EngineError::Thread)?;
-        let inner = Inner { info, text, inbox, thread: Mutex::new(Some(thread)) };
+        let inner = Inner { info, text, inbox, limits, thread: Mutex::new(Some(thread)) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -143,6 +143,13 @@ impl Engine {
         let (outlet, generation) = Outlet::open(output_tokens_max, self.inner.info.energy_source);
         self.inner.inbox.push(Arrival { job, output_tokens_max, outlet, at: Instant::now() })?;
         Ok(generation)
+    }
+
+    /// What a job with this prompt would meet if it came now. `None` before the first job has run.
+    pub fn forecast(&self, prompt: Tokens) -> Option<Forecast> {
+        let (pace, running, queued) = self.inner.inbox.pace();
+        let Limits { sequences_max, step_tokens_max } = self.inner.limits;
+        pace.forecast(Load { running, queued, sequences_max, step_tokens_max }, prompt)
     }
 
     /// What the engine is doing.

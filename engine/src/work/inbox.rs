@@ -9,7 +9,7 @@ use std::{
 
 use domain::Tokens;
 
-use crate::{EngineError, EngineStatus, Job, energy::EnergyTotals, generation::Outlet};
+use crate::{EngineError, EngineStatus, Job, energy::EnergyTotals, forecast::Pace, generation::Outlet};
 
 /// A job on its way to the scheduler.
 #[derive(Debug)]
@@ -37,6 +37,7 @@ struct Board {
     energy: EnergyTotals,
     tokens_total: u64,
     steps_total: u64,
+    pace: Pace,
 }
 
 /// See the file's header.
@@ -111,8 +112,21 @@ impl Inbox {
         board.energy = energy;
     }
 
-    pub(crate) fn count_step(&self) {
-        self.lock().steps_total += 1;
+    pub(crate) fn count_step(&self, span: Duration) {
+        let mut board = self.lock();
+        board.steps_total += 1;
+        board.pace.stepped(span);
+    }
+
+    /// A job ended that had run this long.
+    pub(crate) fn count_job(&self, span: Duration) {
+        self.lock().pace.ended(span);
+    }
+
+    /// What was measured so far, and who runs and waits now.
+    pub(crate) fn pace(&self) -> (Pace, usize, usize) {
+        let board = self.lock();
+        (board.pace, board.running, board.arrivals.len() + board.waiting)
     }
 
     pub(crate) fn count_token(&self) {

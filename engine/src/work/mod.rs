@@ -132,7 +132,7 @@ impl Worker {
         let ended_at = Instant::now();
         let work: Vec<_> = plan.iter().map(|assignment| (assignment.id, assignment.tokens)).collect();
         self.attribution.ran(ended_at.saturating_duration_since(started_at), &work);
-        self.inbox.count_step();
+        self.inbox.count_step(ended_at.saturating_duration_since(started_at));
         match stepped {
             Ok(Ok(logits)) if logits.rows_len() == wanted => {
                 self.failed_steps = 0;
@@ -224,6 +224,9 @@ impl Worker {
         for (id, finish) in ended {
             let energy = self.attribution.take(id);
             if let Some(sequence) = self.sequences.remove(&id) {
+                if let Some(started_at) = sequence.started_at() {
+                    self.inbox.count_job(now.saturating_duration_since(started_at));
+                }
                 let queue = Micros::from_duration(now.saturating_duration_since(sequence.arrived_at()));
                 sequence.finish(finish, energy, queue);
             }

@@ -38,6 +38,7 @@ pub(crate) struct Sequence {
     outlet: Outlet,
     arrived_at: Instant,
     started_queue: Option<Micros>,
+    started_at: Option<Instant>,
     /// The prompt and what was produced.
     known: Vec<u32>,
     output_tokens: u32,
@@ -60,6 +61,7 @@ impl Sequence {
             outlet,
             arrived_at: at,
             started_queue: None,
+            started_at: None,
             output_tokens: 0,
         }
     }
@@ -71,6 +73,11 @@ impl Sequence {
 
     pub(crate) fn arrived_at(&self) -> Instant {
         self.arrived_at
+    }
+
+    /// When its first step began. `None`: it still waits.
+    pub(crate) fn started_at(&self) -> Option<Instant> {
+        self.started_at
     }
 
     /// Why it should end now, whatever it has produced.
@@ -85,6 +92,7 @@ impl Sequence {
     pub(crate) fn start(&mut self, now: Instant) {
         let queue = Micros::from_duration(now.saturating_duration_since(self.arrived_at));
         self.started_queue = Some(queue);
+        self.started_at = Some(now);
         self.outlet.started(Started {
             prompt_tokens: self.job.prompt.tokens(),
             cached_prompt_tokens: Tokens::ZERO,
