@@ -62,6 +62,8 @@ pub struct Tally {
     pub finish: Finish,
     /// Text that was held back and still belongs to the answer.
     pub tail: String,
+    /// The stop string that ended it.
+    pub stop_text: Option<String>,
     /// The job's share of the device's energy.
     pub energy: Millijoules,
     /// Where the energy figure comes from.
@@ -120,6 +122,17 @@ impl Drop for Generation {
     }
 }
 
+/// How a job ended, as far as its outlet has not counted it.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) finish: Finish,
+    pub(crate) tail: String,
+    pub(crate) stop_text: Option<String>,
+    pub(crate) energy: Millijoules,
+    /// Replaces the queue time of a job that never started.
+    pub(crate) queue: Micros,
+}
+
 /// The engine's end of a generation. Says `Finished` exactly once, at the latest when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Outlet {
@@ -144,6 +157,7 @@ impl Outlet {
             output_tokens: Tokens::ZERO,
             finish: Finish::Failed,
             tail: String::new(),
+            stop_text: None,
             energy: Millijoules::ZERO,
             energy_source,
             queue: Micros::ZERO,
@@ -172,10 +186,11 @@ impl Outlet {
         self.send(Event::Token(token));
     }
 
-    /// Ends the answer. `queue` replaces the queue time of a job that never started.
-    pub(crate) fn finish(mut self, finish: Finish, tail: String, energy: Millijoules, queue: Micros) {
+    /// Ends the answer.
+    pub(crate) fn finish(mut self, end: End) {
+        let End { finish, tail, stop_text, energy, queue } = end;
         if let Some(tally) = self.last_words.take() {
-            self.send(Event::Finished(Tally { finish, tail, energy, queue, ..tally }));
+            self.send(Event::Finished(Tally { finish, tail, stop_text, energy, queue, ..tally }));
         }
     }
 

@@ -16,13 +16,15 @@ pub(crate) struct Matched {
 pub(crate) struct StopMatcher {
     stops: Vec<String>,
     held: String,
+    /// The stop string that came.
+    found: Option<String>,
 }
 
 impl StopMatcher {
     /// A matcher for these strings; empty ones match nothing.
     pub(crate) fn new(mut stops: Vec<String>) -> Self {
         stops.retain(|stop| !stop.is_empty());
-        Self { stops, held: String::new() }
+        Self { stops, held: String::new(), found: None }
     }
 
     /// Takes the next piece of text. After a stop, everything is swallowed.
@@ -31,7 +33,8 @@ impl StopMatcher {
             return Matched { text: piece.to_owned(), is_stopped: false };
         }
         self.held.push_str(piece);
-        if let Some(start) = self.find_stop() {
+        if let Some((start, stop)) = self.find_stop() {
+            self.found = Some(stop.to_owned());
             self.held.truncate(start);
             return Matched { text: std::mem::take(&mut self.held), is_stopped: true };
         }
@@ -40,19 +43,19 @@ impl StopMatcher {
         Matched { text: std::mem::replace(&mut self.held, rest), is_stopped: false }
     }
 
-    /// The text still held back, when no more comes.
-    pub(crate) fn into_held(self) -> String {
-        self.held
+    /// The text still held back, when no more comes, and the stop string that came.
+    pub(crate) fn into_ends(self) -> (String, Option<String>) {
+        (self.held, self.found)
     }
 
-    /// Where the stop string that is complete first begins; of those that end together, the longest.
+    /// The stop string that is complete first and where it begins; of those that end together, the longest.
     /// So the answer does not depend on how the text was cut into tokens.
-    fn find_stop(&self) -> Option<usize> {
+    fn find_stop(&self) -> Option<(usize, &str)> {
         let found = self
             .stops
             .iter()
-            .filter_map(|stop| self.held.find(stop).map(|start| (start + stop.len(), start)));
-        found.min().map(|(_, start)| start)
+            .filter_map(|stop| self.held.find(stop).map(|start| (start + stop.len(), start, stop.as_str())));
+        found.min().map(|(_, start, stop)| (start, stop))
     }
 
     /// Length of the longest end of `held` that begins some stop string.
@@ -85,7 +88,7 @@ mod tests {
                 break;
             }
         }
-        let end = end.unwrap_or_else(|| format!("~{}", matcher.into_held()));
+        let end = end.unwrap_or_else(|| format!("~{}", matcher.into_ends().0));
         assert_eq!(seen.join("|") + &end, expected, "stops {stops:?}, pieces {pieces:?}");
     }
 
@@ -136,7 +139,7 @@ mod tests {
                 }
             }
             if !is_stopped {
-                text += &matcher.into_held();
+                text += &matcher.into_ends().0;
             }
             prop_assert_eq!((text, is_stopped), expected(&stops, &pieces.concat()));
         }

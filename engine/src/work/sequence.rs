@@ -9,7 +9,7 @@ use domain::{Micros, Millijoules, Tokens};
 use super::Arrival;
 use crate::{
     Job,
-    generation::{Finish, Outlet, Started, Token},
+    generation::{End, Finish, Outlet, Started, Token},
     sample::Sampler,
     text::{Detokenizer, StopMatcher, Text},
 };
@@ -135,10 +135,12 @@ impl Sequence {
 
     /// Says how it ended. `waited` is the queue time of a sequence that never started.
     pub(crate) fn finish(self, finish: Finish, energy: Millijoules, waited: Micros) {
+        let (held, stop_text) = self.stop.into_ends();
         let tail = match finish {
             Finish::Failed => String::new(),
-            Finish::Stop | Finish::Length | Finish::Cancelled | Finish::Deadline => self.stop.into_held(),
+            Finish::Stop | Finish::Length | Finish::Cancelled | Finish::Deadline => held,
         };
-        self.outlet.finish(finish, tail, energy, self.started_queue.unwrap_or(waited));
+        let queue = self.started_queue.unwrap_or(waited);
+        self.outlet.finish(End { finish, tail, stop_text, energy, queue });
     }
 }

@@ -15,6 +15,8 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 use domain::ModelName;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+use crate::admit::WhenLate;
+
 pub use load::{ConfigError, load};
 
 /// Everything an operator can set.
@@ -31,6 +33,8 @@ pub struct Config {
     pub journal: Journal,
     /// The energy meter of the engine's device.
     pub energy: Energy,
+    /// Latency classes at admission.
+    pub slo: SloAdmission,
     /// Models to serve.
     #[serde(rename = "model")]
     pub models: Vec<Model>,
@@ -44,6 +48,7 @@ impl Default for Config {
             ledger: Ledger::default(),
             journal: Journal::default(),
             energy: Energy::default(),
+            slo: SloAdmission::default(),
             models: vec![Model::demo()],
         }
     }
@@ -161,6 +166,14 @@ impl Default for Energy {
         // Two busy server cores with their share of package and memory, and the same at rest.
         Self { source: EnergyChoice::Auto, busy_milliwatts: 20_000, idle_milliwatts: 5_000 }
     }
+}
+
+/// `[slo]`
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SloAdmission {
+    /// What becomes of a request whose class the queue makes unattainable.
+    pub when_late: WhenLate,
 }
 
 /// Which energy meter to use.

@@ -157,12 +157,10 @@ fn finish(tallies: &[engine::Tally]) -> Finish {
     if has(engine::Finish::Cancelled) {
         return Finish::Cancelled;
     }
-    let stop = |tally: &engine::Tally| match tally.finish {
-        engine::Finish::Length => Stop::Length,
-        engine::Finish::Stop
-        | engine::Finish::Cancelled
-        | engine::Finish::Deadline
-        | engine::Finish::Failed => Stop::Done,
+    let stop = |tally: &engine::Tally| match (tally.finish, &tally.stop_text) {
+        (engine::Finish::Length, _) => Stop::Length,
+        (_, Some(text)) => Stop::StopText(text.clone()),
+        (_, None) => Stop::Done,
     };
     Finish::Stopped(tallies.iter().map(stop).collect())
 }
@@ -174,6 +172,7 @@ fn lost(energy_source: EnergySource) -> engine::Tally {
         output_tokens: Tokens::ZERO,
         finish: engine::Finish::Failed,
         tail: String::new(),
+        stop_text: None,
         energy: Millijoules::ZERO,
         energy_source,
         queue: Micros::ZERO,

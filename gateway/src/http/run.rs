@@ -5,12 +5,13 @@
 use std::time::Instant;
 
 use actix_web::{HttpRequest, http::header::AUTHORIZATION, web};
+use billing::plan::TARGET_MS_MAX;
 use bytes::Bytes;
-use domain::{ModelName, RequestId, Timestamp, Tokens};
+use domain::{Micros, ModelName, RequestId, SloClass, Timestamp, Tokens};
 use engine::{ChatMessage, Engine, Prompt};
 
 use crate::{
-    admit::{Admission, Demand, LimitViews},
+    admit::{Admission, Demand, LimitViews, SloWish},
     app::App,
     authenticate::Principal,
     dispatch::{
@@ -24,6 +25,10 @@ use crate::{
 /// Longest text tokenized on the connection's own thread: about a millisecond of work. Unit: bytes.
 const INLINE_PROMPT_BYTES_MAX: usize = 32 * 1_024;
 
+/// Targets that a request may name for itself. Unit: milliseconds.
+const TTFT_HEADER: &str = "x-slo-ttft-ms";
+const TPOT_HEADER: &str = "x-slo-tpot-ms";
+
 /// Anthropic's clients send the key alone in this header.
 const X_API_KEY: &str = "x-api-key";
 
@@ -34,6 +39,11 @@ pub(in crate::http) trait Work {
 
     /// The output bound of each choice that it names. Unit: tokens.
     fn output_tokens_max(&self) -> Option<u32>;
+
+    /// The latency class that the body names; headers may say more.
+    fn class_wished(&self) -> Option<SloClass> {
+        None
+    }
 
     /// What an engine of ours runs.
     ///
@@ -121,6 +131,7 @@ pub(in crate::http) async fn start(
     let bare = |error: ApiError| (error, LimitViews::default());
     let name = work.model().as_str().to_owned();
     let route = app.backends.find(work.model()).ok_or_else(|| bare(ApiError::no_model(&name)))?;
+    let wish = wish(request, work).map_err(bare)?;
     let Target::Engine(engine) = &route.target;
     let engine_work = work.engine_work().map_err(bare)?;
     let prompts = prompts(engine, &engine_work.inputs).await.map_err(bare)?;
@@ -132,6 +143,7 @@ pub(in crate::http) async fn start(
         longest_prompt_tokens: prompts.iter().map(Prompt::tokens).max().unwrap_or(Tokens::ZERO),
         choices: u32::try_from(prompts.len() * engine_work.choices_per_prompt).unwrap_or(u32::MAX),
         output_tokens_max: work.output_tokens_max(),
+        wish,
         started,
         started_at: app.clock.now(),
     };
@@ -157,6 +169,27 @@ pub(in crate::http) async fn start(
             limits,
         }),
         None => Err((ApiError::from_failure(Failure::Engine), limits)),
+    }
+}
+
+/// The latency that a request asks for, in its body and its headers.
+fn wish(request: &HttpRequest, work: &impl Work) -> Result<SloWish, ApiError> {
+    Ok(SloWish {
+        class: work.class_wished(),
+        ttft: target_header(request, TTFT_HEADER)?,
+        tpot: target_header(request, TPOT_HEADER)?,
+    })
+}
+
+fn target_header(request: &HttpRequest, name: &'static str) -> Result<Option<Micros>, ApiError> {
+    let Some(value) = request.headers().get(name) else { return Ok(None) };
+    let millis = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
+    match millis.filter(|millis| (1..=TARGET_MS_MAX).contains(millis)) {
+        Some(millis) => Ok(Some(Micros::from_millis(millis))),
+        None => {
+            let message = format!("{name}: must be a whole number of milliseconds from 1 to {TARGET_MS_MAX}");
+            Err(ApiError::invalid("invalid_value", name, message))
+        }
     }
 }
 
