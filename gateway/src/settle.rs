@@ -5,7 +5,7 @@
 use billing::journal::Journaled;
 use domain::UsageRecord;
 
-use crate::admit::{Reservation, Used};
+use crate::admit::{Reservation, used};
 
 /// Proof that a request's record is durable and its reservation is closed.
 #[must_use = "the last bytes of the answer may leave now"]
@@ -21,14 +21,13 @@ impl Settled {
     }
 }
 
-/// Closes the reservation with the tokens the record counts.
+/// Closes the reservation with the tokens and the charge that the record counts.
 ///
 /// # Panics
 /// When the record is not of the request that made the reservation.
 pub async fn settle(reservation: Reservation, journaled: Journaled) -> Settled {
     let record = journaled.record();
     assert_eq!(record.request_id, reservation.request_id(), "a record settles its own request");
-    let tokens = record.prompt_tokens.get().saturating_add(record.output_tokens.get());
-    reservation.settle(Used { tokens, charge_nanos: 0 }).await;
+    reservation.settle(used(record)).await;
     Settled { journaled }
 }

@@ -20,7 +20,8 @@ const SPEED: u32 = 60;
 const SHORTER: u64 = 16;
 
 /// The demo model, with room for all requests: a replay this fast arrives sooner than two cores can answer.
-const CONFIG: &str = "[[model]]\nname = \"demo\"\nsource = \"demo\"\nqueue_jobs_max = 1000\n";
+const CONFIG: &str =
+    "[slo]\nwhen_late = \"serve\"\n[[model]]\nname = \"demo\"\nsource = \"demo\"\nqueue_jobs_max = 1000\n";
 
 /// The last answers wait for all others; then the shipper needs a moment.
 const SHIPPED_MAX: Duration = Duration::from_secs(60);

@@ -4,14 +4,20 @@
 
 mod bucket;
 mod limits;
+mod slo;
+mod spending;
+mod take;
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use billing::journal::{Journal, JournalError, OpenEntry};
-use domain::{Fault, ModelName, RequestId, TenantId, Timestamp, Tokens};
+use billing::{
+    journal::{Journal, JournalError, OpenEntry},
+    plan::Plan,
+};
+use domain::{Fault, ModelName, Nanos, RequestId, TenantId, Timestamp, Tokens};
 
 use crate::{authenticate::Principal, dispatch::Route, meter::Subject};
 
@@ -20,6 +26,9 @@ pub use limits::{
     AmountKey, AmountKind, AmountLimit, Ask, Exceeded, Holds, LimitSet, LimitViews, Limiter, Limits, Node,
     NodeId, PER_DAY_MAX, PER_MINUTE_MAX, Permit, Reservation, Scope, Settlement, TakeError, Taken, Used,
 };
+pub use slo::{Promise, Served, SloWish, TooStrict, Unattainable, UnknownTier, WhenLate};
+pub use spending::{Place, Spending};
+pub use take::used;
 
 /// What a hold outlives the longest request by: its record is written and settled in this time.
 const HOLD_MARGIN: Duration = Duration::from_secs(60);
@@ -29,14 +38,20 @@ const HOLD_MARGIN: Duration = Duration::from_secs(60);
 pub struct Demand {
     /// The request's id.
     pub request_id: RequestId,
+    /// Who asks.
+    pub tenant_id: TenantId,
     /// Tokens of the prompt.
     pub prompt_tokens: Tokens,
+    /// An upper bound of them, where they can only be estimated; else the same.
+    pub prompt_tokens_max: Tokens,
     /// Tokens of the longest prompt, when there are several.
     pub longest_prompt_tokens: Tokens,
     /// Answers asked for, over all prompts.
     pub choices: u32,
     /// The output bound of each that it names. Unit: tokens.
     pub output_tokens_max: Option<u32>,
+    /// The latency it asks for.
+    pub wish: SloWish,
     /// When its last byte had been read.
     pub started: Instant,
     /// The same moment by the time of day.
@@ -68,6 +83,15 @@ pub enum Refusal {
         /// Most tokens a prompt may have.
         prompt_max: u64,
     },
+    /// It wishes for more than its plan promises.
+    #[error("{0}")]
+    TooStrict(#[from] TooStrict),
+    /// Its latency class cannot be met now.
+    #[error("the latency class {} cannot be met now: too many requests wait; try again in {:.3} s", .0.class, .0.retry_after.as_secs_f64())]
+    Unattainable(Unattainable),
+    /// What it may cost is beyond all bounds.
+    #[error("a request this large has no price; ask for fewer tokens or choices")]
+    Unpriceable,
     /// A limit is used up; with all limits as they stand.
     #[error("{0}")]
     Limit(Box<Exceeded>, LimitViews),
@@ -93,10 +117,12 @@ impl Refusal {
     pub fn fault(&self) -> Fault {
         match self {
             Self::ModelNotAllowed(_) | Self::ModelNotPriced(_) => Fault::Forbidden,
-            Self::PromptTooLong { .. } => Fault::Invalid,
+            Self::PromptTooLong { .. } | Self::TooStrict(_) | Self::Unpriceable => Fault::Invalid,
             Self::Limit(..) => Fault::Limited,
             Self::Repeated => Fault::Conflict,
-            Self::LimitsAway { .. } | Self::Journal(_) | Self::Draining => Fault::Overloaded,
+            Self::Unattainable(_) | Self::LimitsAway { .. } | Self::Journal(_) | Self::Draining => {
+                Fault::Overloaded
+            }
         }
     }
 
@@ -107,6 +133,9 @@ impl Refusal {
             Self::ModelNotAllowed(_)
             | Self::ModelNotPriced(_)
             | Self::PromptTooLong { .. }
+            | Self::TooStrict(_)
+            | Self::Unattainable(_)
+            | Self::Unpriceable
             | Self::LimitsAway { .. }
             | Self::Repeated
             | Self::Journal(_)
@@ -120,7 +149,17 @@ impl Refusal {
             Self::ModelNotAllowed(_) => "model_not_allowed",
             Self::ModelNotPriced(_) => "model_not_priced",
             Self::PromptTooLong { .. } => "context_length_exceeded",
-            Self::Limit(..) => "rate_limit_exceeded",
+            Self::TooStrict(_) => "slo_too_strict",
+            Self::Unattainable(_) => "slo_unattainable",
+            Self::Unpriceable => "request_unpriceable",
+            Self::Limit(exceeded, _) => match exceeded.limiter {
+                Limiter::Budget => "budget_exceeded",
+                Limiter::Balance => "insufficient_balance",
+                Limiter::RequestsPerMinute
+                | Limiter::TokensPerMinute
+                | Limiter::RequestsPerDay
+                | Limiter::Concurrency => "rate_limit_exceeded",
+            },
             Self::LimitsAway { .. } => "limits_unavailable",
             Self::Repeated => "request_repeated",
             Self::Journal(_) => "usage_unrecordable",
@@ -149,19 +188,27 @@ pub struct Admission {
     principal: Principal,
     /// What the meter needs.
     pub(crate) subject: Subject,
-    /// What it took from the per-minute limits.
+    /// What it took from limits over time and from amounts.
     pub(crate) reservation: Reservation,
     /// Its place among the running requests.
     pub(crate) permit: Permit,
-    /// Most tokens it may produce.
+    /// Most tokens each of its choices may have.
     output_tokens_max: u32,
+    /// The most it can be charged, which is held for it.
+    pub(crate) hold: Nanos,
+    served: Served,
     views: LimitViews,
 }
 
 impl Admission {
-    /// Most tokens the request may produce: what it asked for, within the context that is left.
+    /// Most tokens each choice may have: what was asked for, within the context that is left and the money.
     pub fn output_tokens_max(&self) -> u32 {
         self.output_tokens_max
+    }
+
+    /// The latency class it is served in.
+    pub fn served(&self) -> Served {
+        self.served
     }
 
     /// The limits as they stand now, for response headers.
@@ -178,22 +225,46 @@ impl Admission {
     pub fn request_id(&self) -> RequestId {
         self.subject.open.request_id
     }
+
+    /// What prices it.
+    pub(crate) fn plan(&self) -> &Arc<Plan> {
+        self.principal.shared_plan()
+    }
 }
 
 /// Decides about requests.
 #[derive(Debug)]
 pub struct Admitter {
     limits: Limits,
+    spending: Spending,
     journal: Journal,
+    when_late: WhenLate,
     /// How long a hold lasts without its request.
     hold_ttl: Duration,
     draining: Arc<std::sync::atomic::AtomicBool>,
 }
 
+/// What an [`Admitter`] is made of.
+#[derive(Debug)]
+pub struct AdmitterParts {
+    /// Counts what is taken.
+    pub limits: Limits,
+    /// Knows what was spent before.
+    pub spending: Spending,
+    /// Must be able to take every admitted request's record.
+    pub journal: Journal,
+    /// What becomes of a request whose class cannot be met now.
+    pub when_late: WhenLate,
+    /// Longest life of one request.
+    pub request_time_max: Duration,
+}
+
 impl Admitter {
-    /// A gate over limits, for requests that live `request_time_max` at most.
-    pub fn new(journal: Journal, limits: Limits, request_time_max: Duration) -> Self {
-        Self { limits, journal, hold_ttl: request_time_max + HOLD_MARGIN, draining: Arc::default() }
+    /// A gate over limits.
+    pub fn new(parts: AdmitterParts) -> Self {
+        let AdmitterParts { limits, spending, journal, when_late, request_time_max } = parts;
+        let hold_ttl = request_time_max + HOLD_MARGIN;
+        Self { limits, spending, journal, when_late, hold_ttl, draining: Arc::default() }
     }
 
     /// From now on everything new is refused.
@@ -211,6 +282,11 @@ impl Admitter {
         self.limits.running()
     }
 
+    /// Where limits are counted.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Admits a request, or refuses it and takes nothing.
     ///
     /// Errors: the first reason against it.
@@ -222,34 +298,30 @@ impl Admitter {
     ) -> Result<Admission, Refusal> {
         self.check(&principal, route)?;
         let output_tokens_max = output_tokens_max(route, demand)?;
-        let (tenant, key) = (principal.tenant(), principal.key());
-        let node = |id, scope, limits: &LimitSet| Node { id, scope, model: None, limits: limits.clone() };
-        let ask = Ask {
-            request_id: demand.request_id,
-            tenant_id: tenant.id,
-            nodes: vec![
-                node(NodeId::tenant(), Scope::Tenant, &tenant.limits),
-                node(NodeId::key(&key.id), Scope::Key, &key.limits),
-            ],
-            tokens: demand.tokens(output_tokens_max),
-            hold_nanos: 0,
-            ttl: self.hold_ttl,
-        };
-        let Taken { reservation, permit, views } = self.limits.take(ask).await?;
+        let promise = principal.promise();
+        let slo = promise.grant(&demand.wish)?;
+        let forecast = route.forecast(demand.prompt_tokens);
+        let served = promise.serve(slo, demand.prompt_tokens, forecast, self.when_late);
+        let served = served.map_err(Refusal::Unattainable)?;
+        let places = principal.places(&route.model, demand.started_at);
+        let plan = Arc::clone(principal.shared_plan());
+        let granted = self.take(&plan, &route.model, demand, &places, output_tokens_max).await?;
+        let Taken { reservation, permit, views } = granted.taken;
         let open = OpenEntry {
             request_id: demand.request_id,
-            tenant_id: tenant.id,
-            key_id: key.id.clone(),
+            tenant_id: principal.tenant().id,
+            key_id: principal.key().id.clone(),
             model: route.model.clone(),
             backend: route.backend_name().to_owned(),
-            slo: principal.plan().slo(),
+            slo: served.slo,
             prompt_tokens: demand.prompt_tokens,
             started_at: demand.started_at,
             price_version: principal.plan().id().clone(),
             project_id: None,
         };
         let subject = Subject { open, started: demand.started };
-        Ok(Admission { principal, subject, reservation, permit, output_tokens_max, views })
+        let (output_tokens_max, hold) = (granted.output_tokens_max, granted.hold);
+        Ok(Admission { principal, subject, reservation, permit, output_tokens_max, hold, served, views })
     }
 
     fn check(&self, principal: &Principal, route: &Route) -> Result<(), Refusal> {

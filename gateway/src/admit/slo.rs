@@ -182,14 +182,14 @@ impl Promise {
 mod tests {
     use super::*;
 
-    const MS: fn(u64) -> Micros = Micros::from_millis;
+    const MS: fn(u32) -> Micros = Micros::from_millis;
 
     fn promise(class: SloClass) -> Promise {
         let plan = Slo { ttft_per_1k_prompt: MS(100), ..Slo::of_class(class) };
         Promise { plan, key_class: None, allows_stricter: false, allows_downgrade: false }
     }
 
-    fn wish(class: Option<SloClass>, ttft_ms: Option<u64>, tpot_ms: Option<u64>) -> SloWish {
+    fn wish(class: Option<SloClass>, ttft_ms: Option<u32>, tpot_ms: Option<u32>) -> SloWish {
         SloWish { class, ttft: ttft_ms.map(MS), tpot: tpot_ms.map(MS) }
     }
 
@@ -221,16 +221,20 @@ mod tests {
     #[test]
     fn a_key_can_only_loosen_its_plan() {
         use SloClass::{Batch, Interactive, Standard};
-        let rows = [(Standard, Interactive, Standard), (Standard, Standard, Standard), (Standard, Batch, Batch)];
+        let rows =
+            [(Standard, Interactive, Standard), (Standard, Standard, Standard), (Standard, Batch, Batch)];
         for (plan, key, expected) in rows {
             let promise = Promise { key_class: Some(key), ..promise(plan) };
             assert_eq!(promise.grant(&SloWish::default()).map(|slo| slo.class), Ok(expected));
         }
         let batch = Promise { key_class: Some(Batch), ..promise(Standard) };
-        assert!(batch.grant(&wish(Some(Standard), None, None)).is_err(), "the key's class is the promise now");
+        assert!(
+            batch.grant(&wish(Some(Standard), None, None)).is_err(),
+            "the key's class is the promise now"
+        );
     }
 
-    fn forecast(queue_ms: u64, prefill_ms: u64) -> Option<Forecast> {
+    fn forecast(queue_ms: u32, prefill_ms: u32) -> Option<Forecast> {
         Some(Forecast {
             queue: MS(queue_ms),
             ttft: MS(queue_ms + prefill_ms),
@@ -265,11 +269,16 @@ mod tests {
     #[test]
     fn who_allows_it_is_served_in_the_next_class_that_can_be_met() {
         let allowing = Promise { allows_downgrade: true, ..promise(SloClass::Interactive) };
-        for (queue, expected) in [(400, None), (1_900, Some(SloClass::Standard)), (9_000, Some(SloClass::Batch))] {
+        for (queue, expected) in
+            [(400, None), (1_900, Some(SloClass::Standard)), (9_000, Some(SloClass::Batch))]
+        {
             let served = allowing.serve(allowing.plan, Tokens::ZERO, forecast(queue, 10), WhenLate::Refuse);
             let served = served.expect("served");
             let from = expected.map(|_| SloClass::Interactive);
-            assert_eq!((served.downgraded_from, served.slo.class), (from, expected.unwrap_or(SloClass::Interactive)));
+            assert_eq!(
+                (served.downgraded_from, served.slo.class),
+                (from, expected.unwrap_or(SloClass::Interactive))
+            );
         }
     }
 

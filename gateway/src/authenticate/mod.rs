@@ -8,11 +8,14 @@ mod snapshot;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use billing::{ledger::PlanSchedule, plan::Plan};
+use billing::{
+    ledger::{LimitScope, PlanSchedule},
+    plan::Plan,
+};
 use domain::{Fault, KeyId, ModelName, TenantId, Timestamp};
 use subtle::ConstantTimeEq as _;
 
-use crate::admit::LimitSet;
+use crate::admit::{LimitSet, Node, NodeId, Place, Promise, Scope};
 
 pub use snapshot::{Refresher, Snapshot, SnapshotError};
 
@@ -107,6 +110,32 @@ impl Principal {
     /// The plan version that applies to this request.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The plan version that applies to this request, to keep.
+    pub fn shared_plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// What its requests were promised, and what they may change about it.
+    pub fn promise(&self) -> Promise {
+        let plan = self.plan.slo();
+        Promise { plan, key_class: None, allows_stricter: false, allows_downgrade: false }
+    }
+
+    /// Where its requests stand in the tree of limits, outermost first, for a model at a moment.
+    pub fn places(&self, _model: &ModelName, _now: Timestamp) -> Vec<Place> {
+        let node = |id, scope, limits: &LimitSet| Node { id, scope, model: None, limits: limits.clone() };
+        vec![
+            Place {
+                node: node(NodeId::tenant(), Scope::Tenant, &self.tenant().limits),
+                scope: LimitScope::Tenant,
+            },
+            Place {
+                node: node(NodeId::key(&self.key.id), Scope::Key, &self.key.limits),
+                scope: LimitScope::Key(self.key.id.clone()),
+            },
+        ]
     }
 
     /// Whether the key may use the model and the plan prices it.

@@ -29,7 +29,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{CliError, listen, open, out, start};
 use crate::{
-    admit::{Admitter, Limits},
+    admit::{Admitter, AdmitterParts, Limits, Spending},
     app::App,
     authenticate::{Authenticator, Refresher, Snapshot},
     config::Config,
@@ -46,6 +46,9 @@ const CANCEL_MAX: Duration = Duration::from_secs(5);
 const CLOSE_SECONDS_MAX: u64 = 1;
 /// How often draining looks at what still runs.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+/// How often expired holds are looked for. They last minutes; a place that a killed gateway left is free soon after.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Open files asked of the system; the hard limit bounds what is given.
 const FILES_WANTED: u64 = 1_048_576;
@@ -183,7 +186,13 @@ async fn build(
         clock: Arc::clone(clock),
         started_at: clock.now(),
         authenticator: Authenticator::new(Snapshot::read(ledger).await?),
-        admitter: Admitter::new(journal.clone(), Limits::local(), request_time_max),
+        admitter: Admitter::new(AdmitterParts {
+            limits: Limits::local(),
+            spending: Spending::new(ledger.clone(), journal.clone(), shipping.clone()),
+            journal: journal.clone(),
+            when_late: config.slo.when_late,
+            request_time_max,
+        }),
         backends,
         streams: Streams {
             journal,
@@ -210,8 +219,19 @@ fn start_background(
     let tasks = TaskTracker::new();
     let refresher = Refresher { ledger: ledger.clone(), app: Arc::clone(app), stopping: stopping.clone() };
     tasks.spawn(refresher.run());
+    tasks.spawn(sweep(Arc::clone(app), stopping.clone()));
     tasks.spawn(shipper.run(stopping.clone()));
     Background { ledger, journal, stopping, tasks }
+}
+
+/// Ends what was held for longer than its time, for as long as the process runs.
+async fn sweep(app: Arc<App>, stopping: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(SWEEP_INTERVAL) => app.admitter.limits().sweep().await,
+        }
+    }
 }
 
 fn server(config: &Config, app: &Arc<App>, listener: TcpListener) -> Result<(Server, SocketAddr), CliError> {

@@ -9,7 +9,7 @@ mod work;
 use std::{collections::HashMap, time::Instant};
 
 use domain::{EnergySource, ModelName, Tokens};
-use engine::{Engine, EngineError, Job, Prompt};
+use engine::{Engine, EngineError, Forecast, Job, Prompt};
 
 pub use answer::{Answer, Content, Delta, Event, Finish, Part, Stop, Tally, ToolCallDelta};
 pub use engines::EngineAnswer;
@@ -70,6 +70,13 @@ impl Route {
                 };
                 (status.is_ready && !status.is_failed, state)
             }
+        }
+    }
+
+    /// What a request with this prompt would meet now. `None`: nothing was measured yet.
+    pub fn forecast(&self, prompt: Tokens) -> Option<Forecast> {
+        match &self.target {
+            Target::Engine(engine) => engine.forecast(prompt),
         }
     }
 

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::headers;
 use crate::{
-    admit::{LimitViews, Refusal},
+    admit::{LimitViews, Refusal, TooStrict},
     authenticate::AuthenticateError,
     stream::Failure,
 };
@@ -233,12 +233,28 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let base = Self::new(refusal.fault(), refusal.code(), refusal.to_string());
         match refusal {
+            // A budget begins anew in days, not in the minutes that a client waits.
+            Refusal::Limit(exceeded, _) if exceeded.limiter.is_amount() => {
+                let retry_after = exceeded.retry_after.filter(|wait| *wait <= headers::RETRY_AFTER_MAX);
+                Self { is_retry_useless: retry_after.is_none(), retry_after, ..base }
+            }
             Refusal::Limit(exceeded, _) => Self {
                 retry_after: exceeded.retry_after,
                 is_retry_useless: exceeded.retry_after.is_none(),
                 ..base
             },
             Refusal::LimitsAway { retry_after } => Self { retry_after: Some(retry_after), ..base },
+            Refusal::Unattainable(late) => Self { retry_after: Some(late.retry_after), ..base },
+            Refusal::TooStrict(TooStrict::Class { .. }) => {
+                Self { param: Some("service_tier".to_owned()), ..base }
+            }
+            Refusal::TooStrict(TooStrict::Ttft(_)) => {
+                Self { param: Some("x-slo-ttft-ms".to_owned()), ..base }
+            }
+            Refusal::TooStrict(TooStrict::Tpot(_)) => {
+                Self { param: Some("x-slo-tpot-ms".to_owned()), ..base }
+            }
+            Refusal::Unpriceable => base,
             Refusal::Repeated => Self { is_retry_useless: true, ..base },
             Refusal::PromptTooLong { .. } => Self { param: Some("messages".to_owned()), ..base },
             Refusal::Journal(error) => {

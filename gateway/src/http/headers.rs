@@ -9,7 +9,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use crate::admit::{LimitView, LimitViews};
 
 /// A longer `retry-after` makes the OpenAI SDKs give up instead of waiting.
-const RETRY_AFTER_SECONDS_MAX: u64 = 120;
+pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(120);
 
 /// Sets a header whose name is a constant; a value that is no header text is left out.
 pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
@@ -35,7 +35,7 @@ pub(super) fn set_limits(headers: &mut HeaderMap, views: &LimitViews) {
 
 /// `retry-after` in whole seconds, rounded up, and `retry-after-ms`.
 pub(super) fn set_retry_after(headers: &mut HeaderMap, wait: Duration) {
-    let millis = wait.as_millis().max(1).min(u128::from(RETRY_AFTER_SECONDS_MAX) * 1_000);
+    let millis = wait.as_millis().max(1).min(RETRY_AFTER_MAX.as_millis());
     set(headers, "retry-after", &millis.div_ceil(1_000).to_string());
     set(headers, "retry-after-ms", &millis.to_string());
 }

@@ -23,7 +23,7 @@ use actix_web::{
 };
 use domain::RequestId;
 
-use crate::app::App;
+use crate::{admit::Served, app::App};
 
 pub use error::{ApiError, status_of};
 
@@ -72,6 +72,13 @@ pub async fn name_request(
     };
     request.extensions_mut().insert(request_id);
     let mut response = next.call(request).await?;
+    let served = response.request().extensions().get::<Served>().copied();
+    if let Some(Served { slo, downgraded_from }) = served {
+        headers::set(response.headers_mut(), "x-tallygate-slo-class", slo.class.as_str());
+        if let Some(class) = downgraded_from {
+            headers::set(response.headers_mut(), "x-tallygate-slo-downgraded-from", class.as_str());
+        }
+    }
     let text = request_id.to_string();
     // The second name is what Anthropic's clients read.
     for name in ["x-request-id", "request-id"] {

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use actix_web::{HttpRequest, http::header::AUTHORIZATION, web};
+use actix_web::{HttpMessage as _, HttpRequest, http::header::AUTHORIZATION, web};
 use billing::plan::TARGET_MS_MAX;
 use bytes::Bytes;
 use domain::{Micros, ModelName, RequestId, SloClass, Timestamp, Tokens};
@@ -135,11 +135,14 @@ pub(in crate::http) async fn start(
     let Target::Engine(engine) = &route.target;
     let engine_work = work.engine_work().map_err(bare)?;
     let prompts = prompts(engine, &engine_work.inputs).await.map_err(bare)?;
+    let prompt_tokens = prompts
+        .iter()
+        .fold(Tokens::ZERO, |sum, prompt| Tokens::new(sum.get().saturating_add(prompt.tokens().get())));
     let demand = Demand {
         request_id: request_id(request, app),
-        prompt_tokens: prompts
-            .iter()
-            .fold(Tokens::ZERO, |sum, prompt| Tokens::new(sum.get().saturating_add(prompt.tokens().get()))),
+        tenant_id: principal.tenant().id,
+        prompt_tokens,
+        prompt_tokens_max: prompt_tokens,
         longest_prompt_tokens: prompts.iter().map(Prompt::tokens).max().unwrap_or(Tokens::ZERO),
         choices: u32::try_from(prompts.len() * engine_work.choices_per_prompt).unwrap_or(u32::MAX),
         output_tokens_max: work.output_tokens_max(),
@@ -152,6 +155,8 @@ pub(in crate::http) async fn start(
         (refusal.into(), views)
     })?;
     let limits = admission.limit_views();
+    // The class served is told in the headers of whatever answer follows.
+    request.extensions_mut().insert(admission.served());
     let answer = run_on_engine(engine, prompts, &engine_work, allowance(app, &admission));
     // What was taken is given back when this fails, so the limits are not told as if it were.
     let answer = answer.map_err(|error| bare(error.into()))?;
@@ -183,8 +188,8 @@ fn wish(request: &HttpRequest, work: &impl Work) -> Result<SloWish, ApiError> {
 
 fn target_header(request: &HttpRequest, name: &'static str) -> Result<Option<Micros>, ApiError> {
     let Some(value) = request.headers().get(name) else { return Ok(None) };
-    let millis = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
-    match millis.filter(|millis| (1..=TARGET_MS_MAX).contains(millis)) {
+    let millis = value.to_str().ok().and_then(|text| text.trim().parse::<u32>().ok());
+    match millis.filter(|millis| (1..=TARGET_MS_MAX).contains(&u64::from(*millis))) {
         Some(millis) => Ok(Some(Micros::from_millis(millis))),
         None => {
             let message = format!("{name}: must be a whole number of milliseconds from 1 to {TARGET_MS_MAX}");

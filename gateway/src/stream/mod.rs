@@ -118,13 +118,16 @@ impl Streams {
         answer: Answer,
         energy_source: EnergySource,
     ) -> Result<Pieces, JournalError> {
-        let Admission { subject, reservation, permit, .. } = admission;
+        let plan = Arc::clone(admission.plan());
+        let Admission { subject, reservation, permit, hold, .. } = admission;
         self.journal.open_request(subject.open.clone())?;
         let (sender, receiver) = mpsc::channel(PIECES_MAX);
         let ends_at = subject.started + self.request_time_max + task::LAST_PIECES_MAX;
         let task = task::Task {
             streams: self.clone(),
             answer,
+            plan,
+            hold,
             meter: Meter::new(subject),
             reservation,
             sender,

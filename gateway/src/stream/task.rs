@@ -2,10 +2,17 @@
 //! Never drops an answer before its tally: a client that leaves is billed for what was produced.
 //! Spawned by `Streams::start`.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use billing::journal::JournalError;
-use domain::{EndReason, EnergySource, Micros, UsageRecord, UsageSource};
+use billing::{
+    journal::JournalError,
+    plan::Plan,
+    rate::{ChargedTokens, charge_nanos},
+};
+use domain::{EndReason, EnergySource, Micros, Nanos, UsageRecord, UsageSource};
 use tokio::{
     sync::mpsc::{
         self,
@@ -25,6 +32,10 @@ use crate::{
 pub(super) struct Task {
     pub(super) streams: Streams,
     pub(super) answer: Answer,
+    /// What prices the request.
+    pub(super) plan: Arc<Plan>,
+    /// What is held for it.
+    pub(super) hold: Nanos,
     pub(super) meter: Meter,
     pub(super) reservation: Reservation,
     pub(super) sender: mpsc::Sender<Piece>,
@@ -83,6 +94,12 @@ impl Task {
             queue: tally.queue,
         };
         let record = self.meter.finish(count, reason, Instant::now(), self.streams.clock.now());
+        let record = UsageRecord { charge: charge(&self.plan, &record), ..record };
+        if record.charge > self.hold {
+            // Every target is bounded by what was admitted, so this is a defect of ours; caps count the charge.
+            tracing::error!(request.id = %request_id, charge_nanos = record.charge.get(),
+                hold_nanos = self.hold.get(), "a request's charge is above what was held for it");
+        }
         let Self { streams, reservation, sender, .. } = self;
         // A client that has left, or never reads again, does not get the end.
         let patience = if interruption.is_none() { STALL_MAX } else { UNREAD_END_MAX };
@@ -105,7 +122,8 @@ impl Task {
         sender.send_timeout(Piece::End(Ending::Failed(Failure::Journal)), patience).await.ok();
         drop(sender);
         // The client was told that it failed, so the record must not be billed.
-        close_later(&streams, UsageRecord { reason: EndReason::EngineError, ..record }, failed).await;
+        let unbilled = UsageRecord { reason: EndReason::EngineError, charge: Nanos::ZERO, ..record };
+        close_later(&streams, unbilled, failed).await;
     }
 
     /// Hands pieces to the client until the target's tally; cancels when the client leaves.
@@ -242,6 +260,20 @@ impl Delivery {
             (_, Some(Interruption::Draining)) => (EndReason::EngineError, Err(Failure::Draining)),
         }
     }
+}
+
+/// What caps count for a record.
+fn charge(plan: &Plan, record: &UsageRecord) -> Nanos {
+    let tokens = ChargedTokens {
+        prompt: record.prompt_tokens,
+        cached_prompt: record.cached_prompt_tokens,
+        output: record.output_tokens,
+    };
+    charge_nanos(plan, &record.model, record.reason, tokens).unwrap_or_else(|error| {
+        // Admission found a price and a bound for more than this, so only a defect of ours leads here.
+        tracing::error!(request.id = %record.request_id, error = %error, "a request's charge is not known");
+        Nanos::ZERO
+    })
 }
 
 /// What one event brings the client: usually one piece, at the end the tails of the choices.

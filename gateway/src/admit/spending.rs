@@ -1,0 +1,99 @@
+//! What the ledger says was spent, for amounts that the limits' store has never counted.
+//! Never on a request's way but for the first request of a window.
+//! Called by `admit` when the store answers that an amount is not seeded.
+
+use std::time::Duration;
+
+use billing::{
+    journal::Journal,
+    ledger::{Ledger, LedgerError, LimitScope, SPENT_QUESTIONS_MAX, SpentQuestion},
+    ship::ShipStatus,
+};
+use domain::{ModelName, TenantId};
+use tokio::sync::watch;
+
+use super::{AmountKey, Node};
+
+/// How long the records of this process may take to reach the ledger before it is asked. Usually milliseconds.
+const SHIPPED_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// A node of the limits with what the ledger knows it by.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Where limits are counted.
+    pub node: Node,
+    /// Whose spending it is.
+    pub scope: LimitScope,
+}
+
+impl Place {
+    /// The model whose spending alone counts here.
+    fn model(&self) -> Option<&ModelName> {
+        self.node.model.as_ref()
+    }
+}
+
+/// Why it is not known what was spent.
+#[derive(Debug, thiserror::Error)]
+pub enum UnknownSpending {
+    /// Records of this process have not reached the ledger yet.
+    #[error("usage records are on their way to the ledger")]
+    Unshipped,
+    /// The ledger did not answer.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// Asks the ledger what was spent.
+#[derive(Clone, Debug)]
+pub struct Spending {
+    ledger: Ledger,
+    journal: Journal,
+    shipping: watch::Receiver<ShipStatus>,
+}
+
+impl Spending {
+    /// Asks this ledger, once it has all that this journal has.
+    pub fn new(ledger: Ledger, journal: Journal, shipping: watch::Receiver<ShipStatus>) -> Self {
+        Self { ledger, journal, shipping }
+    }
+
+    /// What was spent of each amount since its window began. Unit: billionths of the tenant's currency.
+    ///
+    /// Errors: records still on their way, a ledger that is away.
+    pub async fn of(
+        &self,
+        tenant: TenantId,
+        amounts: Vec<AmountKey>,
+        places: &[Place],
+    ) -> Result<Vec<(AmountKey, i64)>, UnknownSpending> {
+        self.wait_until_shipped().await?;
+        let mut spent = Vec::with_capacity(amounts.len());
+        let question = |amount: &AmountKey| {
+            let place = places.iter().find(|place| place.node.id == amount.node)?;
+            let (scope, model) = (place.scope.clone(), place.model().cloned());
+            Some(SpentQuestion { scope, model, since: amount.window_start })
+        };
+        for some in amounts.chunks(SPENT_QUESTIONS_MAX) {
+            let (known, questions): (Vec<_>, Vec<_>) =
+                some.iter().filter_map(|amount| Some((amount.clone(), question(amount)?))).unzip();
+            let answers = self.ledger.spent_since(tenant, &questions).await?;
+            for (amount, answer) in known.into_iter().zip(answers) {
+                spent.push((amount, answer.to_i64().map_err(LedgerError::from)?));
+            }
+        }
+        Ok(spent)
+    }
+
+    /// Waits until the ledger has every record that the journal has now.
+    async fn wait_until_shipped(&self) -> Result<(), UnknownSpending> {
+        let tail = *self.journal.tail().borrow();
+        let mut shipping = self.shipping.clone();
+        let arrived =
+            shipping.wait_for(|status| status.shipped_through.is_some_and(|through| through >= tail));
+        match tokio::time::timeout(SHIPPED_WAIT_MAX, arrived).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(UnknownSpending::Unshipped),
+        }
+    }
+}

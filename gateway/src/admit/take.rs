@@ -1,0 +1,111 @@
+//! Takes what a request needs from the limits: seeds amounts that were never counted, and asks for fewer output
+//! tokens where money is short.
+//! Never takes more than once: each try before the last took nothing.
+//! Called by `Admitter::admit`.
+
+use std::time::Duration;
+
+use billing::{
+    plan::Plan,
+    rate::{affordable_output_tokens, hold_nanos},
+};
+use domain::{ModelName, Nanos, Tokens};
+
+use super::{Admitter, Ask, Demand, Exceeded, LimitViews, Place, Refusal, TakeError, Taken, Used};
+
+/// Tries of one request. Each answer of a store names one amount that is short or all that are not seeded, and there
+/// are at most twenty places with two amounts; others take money at the same time.
+const TRIES_MAX: usize = 48;
+
+/// How long a client waits when what was spent is not known yet.
+const UNKNOWN_RETRY: Duration = Duration::from_secs(1);
+
+/// What a request took, and what it may produce for it.
+pub(super) struct Granted {
+    pub(super) taken: Taken,
+    /// Most tokens of each choice.
+    pub(super) output_tokens_max: u32,
+    /// The most it can be charged.
+    pub(super) hold: Nanos,
+}
+
+impl Admitter {
+    /// Takes from every place, or from none.
+    ///
+    /// The output bound becomes what the tightest budget or balance affords, if that is at least one token for each
+    /// choice. Errors: the limit that has no room, what was spent is not known, the store is away.
+    pub(super) async fn take(
+        &self,
+        plan: &Plan,
+        model: &ModelName,
+        demand: &Demand,
+        places: &[Place],
+        mut output_tokens_max: u32,
+    ) -> Result<Granted, Refusal> {
+        let mut last = None;
+        for _ in 0..TRIES_MAX {
+            let hold = hold(plan, model, demand, output_tokens_max)?;
+            let ask = Ask {
+                request_id: demand.request_id,
+                tenant_id: demand.tenant_id,
+                nodes: places.iter().map(|place| place.node.clone()).collect(),
+                tokens: demand.tokens(output_tokens_max),
+                hold_nanos: hold.to_i64().map_err(|_| Refusal::Unpriceable)?,
+                ttl: self.hold_ttl,
+            };
+            match self.limits.take(ask).await {
+                Ok(taken) => return Ok(Granted { taken, output_tokens_max, hold }),
+                Err(TakeError::Unseeded(amounts)) => {
+                    let spent = self.spending.of(demand.tenant_id, amounts, places).await;
+                    let spent = spent.map_err(|error| {
+                        tracing::warn!(tenant.id = %demand.tenant_id, error = %error, "spending not known");
+                        Refusal::LimitsAway { retry_after: UNKNOWN_RETRY }
+                    })?;
+                    self.limits.seed(demand.tenant_id, &spent).await?;
+                }
+                Err(TakeError::Exceeded(exceeded, views)) => {
+                    match affordable(plan, model, demand, &exceeded) {
+                        Some(fewer) if fewer < output_tokens_max => output_tokens_max = fewer,
+                        Some(_) | None => return Err(Refusal::Limit(exceeded, views)),
+                    }
+                    last = Some((exceeded, views));
+                }
+                Err(error @ (TakeError::Repeated | TakeError::Away { .. })) => return Err(error.into()),
+            }
+        }
+        // Others took what was left each time.
+        Err(last.map_or(Refusal::LimitsAway { retry_after: UNKNOWN_RETRY }, refusal))
+    }
+}
+
+fn refusal((exceeded, views): (Box<Exceeded>, LimitViews)) -> Refusal {
+    Refusal::Limit(exceeded, views)
+}
+
+/// The most that a request can be charged when each choice may have this many tokens.
+fn hold(plan: &Plan, model: &ModelName, demand: &Demand, output_tokens_max: u32) -> Result<Nanos, Refusal> {
+    let output = u64::from(output_tokens_max).checked_mul(u64::from(demand.choices));
+    let output = Tokens::new(output.ok_or(Refusal::Unpriceable)?);
+    hold_nanos(plan, model, demand.prompt_tokens_max, output).map_err(|error| {
+        tracing::warn!(error = %error, "a request's charge has no bound");
+        Refusal::Unpriceable
+    })
+}
+
+/// Output tokens of each choice that what is left pays for; `None`: not even one.
+fn affordable(plan: &Plan, model: &ModelName, demand: &Demand, exceeded: &Exceeded) -> Option<u32> {
+    if !exceeded.limiter.is_amount() {
+        return None;
+    }
+    let left = Nanos::new(exceeded.remaining);
+    let output = affordable_output_tokens(plan, model, demand.prompt_tokens_max, left).ok()??;
+    let each = output.get().checked_div(u64::from(demand.choices))?;
+    Some(u32::try_from(each).unwrap_or(u32::MAX)).filter(|each| *each >= 1)
+}
+
+/// What a closed record counts for the limits.
+pub fn used(record: &domain::UsageRecord) -> Used {
+    let tokens = record.prompt_tokens.get().saturating_add(record.output_tokens.get());
+    // A charge beyond what a store counts fills every limit; its hold was refused before it could come to that.
+    Used { tokens, charge_nanos: record.charge.to_i64().unwrap_or(i64::MAX) }
+}
