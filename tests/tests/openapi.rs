@@ -1,6 +1,6 @@
 //! Requests made out of the documents of the interfaces: no status above 499, no hang, nothing undocumented.
 //! Never judges whether an answer makes sense: that is for the tests with clients.
-//! Run by `cargo xtask test`; prints its seed, which `TALLYGATE_TEST_SEED` sets. `TALLYGATE_TEST_EXAMPLES` sets how many.
+//! Run by `cargo xtask test`; `TALLYGATE_TEST_SEED` repeats a run, `TALLYGATE_TEST_EXAMPLES` makes it longer.
 
 #![expect(clippy::print_stdout, reason = "a test speaks through its captured output")]
 

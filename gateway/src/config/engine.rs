@@ -46,7 +46,7 @@ fn sim(sim: &Sim) -> SimConfig {
         decode_step: Duration::from_micros(u64::from(sim.decode_step_us)),
         context_tokens_max: sim.context_tokens_max,
         fail_after_tokens: sim.fail_after_tokens,
-        panic_after_tokens: None,
+        panic_after_tokens: sim.panic_after_tokens,
         answer: match sim.answer {
             SimAnswer::Words => engine::SimAnswer::Words,
             SimAnswer::Echo => engine::SimAnswer::Echo,

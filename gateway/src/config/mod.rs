@@ -265,6 +265,8 @@ pub struct Sim {
     pub context_tokens_max: u32,
     /// Every sequence fails after this many tokens; for fault tests.
     pub fail_after_tokens: Option<u32>,
+    /// The engine's thread panics after this many tokens of a sequence; for fault tests.
+    pub panic_after_tokens: Option<u32>,
     /// What it answers.
     pub answer: SimAnswer,
 }
@@ -287,6 +289,7 @@ impl Default for Sim {
             decode_step_us: 1_000,
             context_tokens_max: 8_192,
             fail_after_tokens: None,
+            panic_after_tokens: None,
             answer: SimAnswer::Words,
         }
     }
