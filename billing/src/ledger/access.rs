@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use domain::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::{Key, Ledger, LedgerError, SecretHash, Tenant, keys::KeyRow, plans, read_revision, sql, tenants};
+use super::{
+    Key, Ledger, LedgerError, Operator, SecretHash, Tenant, keys::KeyRow, operators, plans, read_revision,
+    sql, tenants,
+};
 use crate::plan::Plan;
 
 /// Tenants, keys and plans as of one revision.
@@ -21,6 +24,8 @@ pub struct AccessSnapshot {
     pub keys: Vec<KeyAccess>,
     /// Every published plan version.
     pub plans: Vec<Arc<Plan>>,
+    /// Every operator, disabled ones included.
+    pub operators: Vec<Operator>,
 }
 
 /// A tenant and the plan versions that apply to it over time.
@@ -87,6 +92,7 @@ impl Ledger {
             Ok(KeyAccess { key: Key::from_row(row)?, secret_hash })
         });
         let keys = keys.collect::<Result<_, LedgerError>>()?;
-        Ok(AccessSnapshot { revision, tenants, keys, plans })
+        let operators = operators::all(&mut transaction).await?;
+        Ok(AccessSnapshot { revision, tenants, keys, plans, operators })
     }
 }

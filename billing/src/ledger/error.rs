@@ -93,6 +93,9 @@ pub enum LedgerError {
         /// Its name.
         name: String,
     },
+    /// Without an operator who may change things, nobody could make one.
+    #[error("this is the last operator who may change things; create another one first")]
+    LastOperator,
     /// A published plan version never changes.
     #[error("plan version {0} is already published with other terms; raise `version` to publish new ones")]
     PlanChanged(PlanVersionId),
@@ -243,6 +246,7 @@ impl LedgerError {
             Self::Missing { .. } => Fault::Missing,
             Self::Taken { .. }
             | Self::Disabled { .. }
+            | Self::LastOperator
             | Self::PlanChanged(_)
             | Self::CurrencyChange { .. }
             | Self::ChainBroken { .. }

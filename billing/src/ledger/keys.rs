@@ -130,6 +130,31 @@ impl Ledger {
         rows.into_iter().map(Key::from_row).collect()
     }
 
+    /// The first keys of a tenant after one, by id; at most `rows_max`.
+    pub async fn keys_page(
+        &self,
+        tenant: TenantId,
+        after: Option<&KeyId>,
+        rows_max: usize,
+    ) -> Result<Vec<Key>, LedgerError> {
+        let values = [
+            Value::Id(tenant.as_uuid()),
+            // Before every id.
+            Value::Text(after.map_or("", KeyId::as_str)),
+            Value::Int(i64::try_from(rows_max).unwrap_or(i64::MAX)),
+        ];
+        let mut transaction = self.pool.read().await?;
+        let rows: Vec<KeyRow> = transaction.rows(sql::KEYS_PAGE, &values).await?;
+        rows.into_iter().map(Key::from_row).collect()
+    }
+
+    /// The key with this public id, also a revoked one.
+    pub async fn find_key(&self, key: &KeyId) -> Result<Option<Key>, LedgerError> {
+        let mut transaction = self.pool.read().await?;
+        let row: Option<KeyRow> = transaction.find(sql::KEY_BY_ID, &[Value::Text(key.as_str())]).await?;
+        row.map(Key::from_row).transpose()
+    }
+
     /// Revokes a key for good. Doing it twice keeps the first time.
     ///
     /// Errors: no such key.

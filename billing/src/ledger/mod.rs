@@ -21,7 +21,7 @@ pub use access::{AccessSnapshot, KeyAccess, PlanSchedule, TenantAccess};
 pub use error::{ChainBreak, LedgerError};
 pub use invoices::IssuedInvoice;
 pub use keys::{Key, NewKey, SecretHash};
-pub use operators::{FirstStart, Operator};
+pub use operators::{FirstStart, NewOperator, Operator, OperatorRole, UnknownRole};
 pub use plans::Published;
 pub use records::{RecordPosition, RecordsPage, StoredRecord};
 pub use responses::{EXPIRED_RESPONSES_MAX, RESPONSE_BYTES_MAX, StoredResponse};

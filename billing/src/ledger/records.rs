@@ -29,6 +29,23 @@ pub struct RecordPosition {
     request_id: RequestId,
 }
 
+impl RecordPosition {
+    /// A place that was shown before.
+    pub const fn new(finished_at: Timestamp, request_id: RequestId) -> Self {
+        Self { finished_at, request_id }
+    }
+
+    /// When the last record of the page finished.
+    pub const fn finished_at(self) -> Timestamp {
+        self.finished_at
+    }
+
+    /// Which it was.
+    pub const fn request_id(self) -> RequestId {
+        self.request_id
+    }
+}
+
 /// Some records of a tenant, by the time they finished.
 #[derive(Clone, Debug)]
 pub struct RecordsPage {

@@ -20,10 +20,14 @@ pub(super) const RAISE_REVISION: Statement =
     Statement::both("UPDATE ledger_counters SET value = value + 1 WHERE name = 'revision'");
 
 pub(super) const COUNT_OPERATORS: Statement = Statement::both("SELECT COUNT(*) FROM operators");
-pub(super) const OPERATORS: Statement =
-    Statement::both("SELECT name, secret_hash, created_unix_us FROM operators ORDER BY name");
-pub(super) const INSERT_OPERATOR: Statement =
-    Statement::both("INSERT INTO operators (name, secret_hash, created_unix_us) VALUES ($1, $2, $3)");
+pub(super) const OPERATORS: Statement = Statement::both(
+    "SELECT name, token_id, secret_hash, role, created_unix_us, disabled_unix_us FROM operators ORDER BY name",
+);
+pub(super) const INSERT_OPERATOR: Statement = Statement::both(
+    "INSERT INTO operators (name, token_id, secret_hash, role, created_unix_us) VALUES ($1, $2, $3, $4, $5)",
+);
+pub(super) const DISABLE_OPERATOR: Statement =
+    Statement::both("UPDATE operators SET disabled_unix_us = COALESCE(disabled_unix_us, $2) WHERE name = $1");
 
 pub(super) const INSERT_PLAN_NAME: Statement =
     Statement::both("INSERT INTO plans (name, currency) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING");
@@ -48,6 +52,7 @@ macro_rules! tenants {
     };
 }
 pub(super) const TENANTS: Statement = tenants!("ORDER BY name");
+pub(super) const TENANTS_PAGE: Statement = tenants!("WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2");
 pub(super) const TENANT_BY_ID: Statement = tenants!("WHERE tenant_id = $1");
 pub(super) const TENANT_BY_NAME: Statement = tenants!("WHERE name = $1");
 pub(super) const INSERT_TENANT: Statement = Statement::both(
@@ -79,6 +84,9 @@ macro_rules! keys {
 }
 pub(super) const KEYS: Statement = keys!("ORDER BY created_unix_us, key_id");
 pub(super) const KEYS_OF_TENANT: Statement = keys!("WHERE tenant_id = $1 ORDER BY created_unix_us, key_id");
+pub(super) const KEYS_PAGE: Statement =
+    keys!("WHERE tenant_id = $1 AND key_id > $2 ORDER BY key_id LIMIT $3");
+pub(super) const KEY_BY_ID: Statement = keys!("WHERE key_id = $1");
 pub(super) const INSERT_KEY: Statement = Statement::both(
     "INSERT INTO api_keys (key_id, tenant_id, name, secret_hash, requests_per_minute, tokens_per_minute,
                            concurrency, models_allowed, created_unix_us)

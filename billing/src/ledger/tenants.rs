@@ -127,6 +127,19 @@ impl Ledger {
         all(&mut transaction).await
     }
 
+    /// The first tenants after one, by id and so by age; at most `rows_max`.
+    pub async fn tenants_page(
+        &self,
+        after: Option<TenantId>,
+        rows_max: usize,
+    ) -> Result<Vec<Tenant>, LedgerError> {
+        let after = after.map_or(Uuid::nil(), |after| after.as_uuid());
+        let values = [Value::Id(after), Value::Int(i64::try_from(rows_max).unwrap_or(i64::MAX))];
+        let mut transaction = self.pool.read().await?;
+        let rows = transaction.rows(sql::TENANTS_PAGE, &values).await?;
+        rows.into_iter().map(Tenant::from_row).collect()
+    }
+
     /// The tenant with this name or this id.
     pub async fn find_tenant(&self, name_or_id: &str) -> Result<Option<Tenant>, LedgerError> {
         let mut transaction = self.pool.read().await?;

@@ -3,7 +3,10 @@
 //! Run on both databases.
 
 use billing::{
-    ledger::{FirstStart, Ledger, LedgerError, Limits, NewKey, NewTenant, Published, SecretHash},
+    ledger::{
+        FirstStart, Ledger, LedgerError, Limits, NewKey, NewOperator, NewTenant, OperatorRole, Published,
+        SecretHash,
+    },
     plan::Plan,
 };
 use domain::{Currency, Fault, KeyId, TenantId, Timestamp};
@@ -18,6 +21,15 @@ fn demo_with(from: &str, to: &str) -> Plan {
     let source = Plan::demo().expect("the demo plan").source().to_owned();
     assert!(source.contains(from));
     plan(&source.replacen(from, to, 1))
+}
+
+fn new_operator(name: &str, number: u8) -> NewOperator<'_> {
+    NewOperator {
+        name,
+        token_id: KeyId::new(format!("O{number}")).expect("an id"),
+        secret_hash: SecretHash::from_bytes([number; 32]),
+        role: OperatorRole::Admin,
+    }
 }
 
 fn new_key(id: &str, secret: u8) -> NewKey<'static> {
@@ -175,8 +187,7 @@ on_each_database! {
             let (ledger, plan) = (database.ledger.clone(), plan.clone());
             async move {
                 let first = FirstStart {
-                    operator_name: "operator",
-                    operator_secret_hash: SecretHash::from_bytes([number; 32]),
+                    operator: new_operator("operator", number),
                     plan: &plan,
                     tenant: NewTenant { name: "demo", plan_name: "demo", zone: "UTC", limits: Limits::default() },
                     key: new_key(&format!("K{number}"), number),
@@ -194,16 +205,20 @@ on_each_database! {
         assert_eq!(keys.iter().map(|key| key.id.clone()).collect::<Vec<_>>(), winners);
         assert_eq!(database.ledger.operators().await.expect("read").len(), 1);
         assert_eq!(start(9).await, None);
-        let taken = database.ledger.create_operator("operator", SecretHash::from_bytes([9; 32]), NOW).await;
+        let taken = database.ledger.create_operator(&new_operator("operator", 9), NOW).await;
         assert!(matches!(taken, Err(LedgerError::Taken { .. })));
-        database.ledger.create_operator("second", SecretHash::from_bytes([9; 32]), NOW).await.expect("created");
+        database.ledger.create_operator(&new_operator("second", 9), NOW).await.expect("created");
+        database.ledger.disable_operator("operator", NOW).await.expect("there is another");
+        let last = database.ledger.disable_operator("second", NOW).await;
+        assert!(matches!(last, Err(LedgerError::LastOperator)), "{last:?}");
+        let nobody = database.ledger.disable_operator("nobody", NOW).await;
+        assert!(matches!(nobody, Err(LedgerError::Missing { .. })), "{nobody:?}");
     }
 
     async fn a_failed_first_start_leaves_nothing(database: &Database) {
         let plan = Plan::demo().expect("the demo plan");
         let first = FirstStart {
-            operator_name: "operator",
-            operator_secret_hash: SecretHash::from_bytes([1; 32]),
+            operator: new_operator("operator", 1),
             plan: &plan,
             tenant: NewTenant { name: "BAD NAME", plan_name: "demo", zone: "UTC", limits: Limits::default() },
             key: new_key("K1", 1),

@@ -86,7 +86,16 @@ pub fn hash_secret(secret: &str) -> [u8; 32] {
 
 /// Takes a key's text apart into its public id and its secret; `None` when it has another form.
 pub fn parse(text: &str) -> Option<(KeyId, &str)> {
-    let (public, secret) = text.strip_prefix(KEY_PREFIX)?.split_once('-')?;
+    parse_after(KEY_PREFIX, text)
+}
+
+/// The same for an operator's token.
+pub fn parse_operator_token(text: &str) -> Option<(KeyId, &str)> {
+    parse_after(OPERATOR_PREFIX, text)
+}
+
+fn parse_after<'a>(prefix: &str, text: &'a str) -> Option<(KeyId, &'a str)> {
+    let (public, secret) = text.strip_prefix(prefix)?.split_once('-')?;
     let is_secret =
         !secret.is_empty() && secret.len() <= 128 && secret.bytes().all(|b| b.is_ascii_alphanumeric());
     if !is_secret {
@@ -116,5 +125,8 @@ mod tests {
             assert!(parse(text).is_none(), "{text:?}");
         }
         assert!(parse("tg-a-b").is_some());
+        // Neither credential reads as the other.
+        assert!(parse("tgop-a-b").is_none() && parse_operator_token("tg-a-b").is_none());
+        assert!(parse_operator_token("tgop-a-b").is_some());
     }
 }

@@ -3,6 +3,7 @@
 //! Called first for every authenticated route; admission takes the `Principal` it makes.
 
 pub mod key;
+mod operator;
 mod snapshot;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::admit::{LimitSet, Node, NodeId, Place, Promise, Scope};
 
+pub use operator::{OperatorError, OperatorPrincipal};
 pub use snapshot::{Refresher, Snapshot, SnapshotError};
 
 /// A tenant as requests see it.

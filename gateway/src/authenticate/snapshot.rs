@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use billing::ledger::{AccessSnapshot, Ledger, LedgerError, Limits};
+use billing::ledger::{AccessSnapshot, Ledger, LedgerError, Limits, Operator};
 use domain::{KeyId, TenantId};
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +34,7 @@ pub enum SnapshotError {
 pub struct Snapshot {
     revision: i64,
     keys: HashMap<KeyId, Arc<Key>>,
+    operators: Vec<Operator>,
 }
 
 impl Snapshot {
@@ -73,12 +74,18 @@ impl Snapshot {
             };
             Ok((access.key.id, Arc::new(key)))
         });
-        Ok(Self { revision: access.revision, keys: keys.collect::<Result<_, SnapshotError>>()? })
+        let keys = keys.collect::<Result<_, SnapshotError>>()?;
+        Ok(Self { revision: access.revision, keys, operators: access.operators })
     }
 
     /// The ledger's revision it shows.
     pub fn revision(&self) -> i64 {
         self.revision
+    }
+
+    /// Every operator, disabled ones included.
+    pub(super) fn operators(&self) -> &[Operator] {
+        &self.operators
     }
 
     pub(super) fn key(&self, id: &KeyId) -> Option<&Arc<Key>> {

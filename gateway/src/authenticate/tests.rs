@@ -56,6 +56,7 @@ fn authenticator(case: Case) -> (Authenticator, String) {
         tenants: vec![TenantAccess { schedule: PlanSchedule::new(&case.plans, &TimeZone::UTC), tenant }],
         keys: vec![KeyAccess { key: stored, secret_hash: SecretHash::from_bytes(new.secret_hash) }],
         plans: case.plans,
+        operators: Vec::new(),
     };
     let snapshot = Snapshot::from_access(access).expect("a snapshot");
     (Authenticator::new(snapshot), new.text.reveal().to_owned())

@@ -6,6 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, ErrorKind},
+    net::SocketAddr,
     path::Path,
 };
 
@@ -48,7 +49,10 @@ pub(super) async fn run(config: &Config) -> Result<(), CliError> {
     let mut report = Report::default();
     let names: Vec<_> = config.models.iter().map(|model| model.name.as_str()).collect();
     report.note("configuration", Ok(format!("models: {}", names.join(", "))));
-    report.note("listen", check_listen(config));
+    report.note("listen", check_listen(config.server.listen));
+    if config.admin.enabled {
+        report.note("admin API", check_listen(config.admin.listen));
+    }
     report.note("data folder", check_data_folder(&config.data.folder));
     let (ledger, plans) = match check_ledger(config).await {
         Ok((found, plans)) => (Ok(found), Some(plans)),
@@ -71,10 +75,10 @@ pub(super) async fn run(config: &Config) -> Result<(), CliError> {
 }
 
 /// Takes the address as a start does, and gives it back.
-fn check_listen(config: &Config) -> Result<String, CliError> {
-    let listener = listen::listener(config.server.listen)?;
+fn check_listen(address: SocketAddr) -> Result<String, CliError> {
+    let listener = listen::listener(address)?;
     drop(listener);
-    Ok(config.server.listen.to_string())
+    Ok(address.to_string())
 }
 
 /// The folder, or what it is to be made in, takes a file.
@@ -214,13 +218,12 @@ mod tests {
     #[test]
     fn an_address_in_use_is_named() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let mut config = Config::default();
-        config.server.listen = taken.local_addr().expect("its address");
-        let found = check_listen(&config).expect_err("in use").to_string();
-        assert!(found.contains(&config.server.listen.to_string()), "{found}");
+        let address = taken.local_addr().expect("its address");
+        let found = check_listen(address).expect_err("in use").to_string();
+        assert!(found.contains(&address.to_string()), "{found}");
         drop(taken);
-        check_listen(&config).expect("free again");
-        check_listen(&config).expect("given back");
+        check_listen(address).expect("free again");
+        check_listen(address).expect("given back");
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ use crate::{
     authenticate::{Authenticator, Refresher, Snapshot},
     config::Config,
     dispatch::{Backends, Route, Target},
-    http,
+    http::{self, admin::Admin},
     stream::Streams,
 };
 
@@ -70,6 +70,7 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     raise_file_limit();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let listener = listen::listener(config.server.listen)?;
+    let admin_listener = config.admin.enabled.then(|| listen::listener(config.admin.listen)).transpose()?;
     let ledger = open::ledger(&config).await?;
     let (journal, recovery) = Journal::open(journal_config(&config), Arc::clone(&clock))?;
     tracing::info!(journal.id = %recovery.journal_id, records = recovery.records, crashed = recovery.crashed,
@@ -80,16 +81,22 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     let shipper = Shipper::new(ledger.clone(), journal.clone());
     let app = Arc::new(build(&config, &clock, &ledger, backends, (journal.clone(), shipper.status())).await?);
     warn_unpriced(&app, &ledger).await?;
+    let admin = Arc::new(Admin { app: Arc::clone(&app), ledger: ledger.clone() });
     let background = start_background(&app, ledger, journal, shipper);
     let (server, address) = server(&config, &app, listener)?;
+    let (admin_handle, admin_address) = start_admin(admin, admin_listener)?.unzip();
     let handle = server.handle();
     let serving = actix_web::rt::spawn(server);
     if let Some(route) = app.backends.all().next() {
-        start::banner(address, &route.model, secrets.as_ref());
+        start::banner(address, admin_address, &route.model, secrets.as_ref());
     }
     drop(secrets);
     wait_for_signal().await?;
     drain(&app, &config).await;
+    // Before the ledger goes: a change under way must not meet a closed one.
+    if let Some(admin) = admin_handle {
+        admin.stop(true).await;
+    }
     stop(&app, handle, background).await;
     // The server has stopped: its own end says nothing new.
     serving.await.ok();
@@ -253,6 +260,21 @@ fn server(config: &Config, app: &Arc<App>, listener: TcpListener) -> Result<(Ser
         server = server.workers(usize::try_from(config.server.workers).unwrap_or(1));
     }
     Ok((server.listen(listener).map_err(fault)?.run(), address))
+}
+
+/// The admin API on its own port, when there is one.
+fn start_admin(
+    admin: Arc<Admin>,
+    listener: Option<TcpListener>,
+) -> Result<Option<(ServerHandle, SocketAddr)>, CliError> {
+    let Some(listener) = listener else { return Ok(None) };
+    let fault = |source| CliError::Io { what: "admin API".to_owned(), source };
+    let address = listener.local_addr().map_err(fault)?;
+    let server = http::admin::serve(admin, listener).map_err(fault)?;
+    let handle = server.handle();
+    // Its end says nothing that its handle does not.
+    actix_web::rt::spawn(server);
+    Ok(Some((handle, address)))
 }
 
 async fn wait_for_signal() -> Result<(), CliError> {

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use billing::{
-    ledger::{FirstStart, Ledger, Limits, NewKey, NewTenant, SecretHash},
+    ledger::{FirstStart, Ledger, Limits, NewKey, NewOperator, NewTenant, OperatorRole, SecretHash},
     plan::Plan,
 };
 use domain::{ModelName, Timestamp};
@@ -25,8 +25,12 @@ pub(super) async fn first_start(ledger: &Ledger, now: Timestamp) -> Result<Optio
     let demo_key = key::generate_key()?;
     let plan = Plan::demo()?;
     let first = FirstStart {
-        operator_name: "operator",
-        operator_secret_hash: SecretHash::from_bytes(operator.secret_hash),
+        operator: NewOperator {
+            name: "operator",
+            token_id: operator.key_id.clone(),
+            secret_hash: SecretHash::from_bytes(operator.secret_hash),
+            role: OperatorRole::Admin,
+        },
         plan: &plan,
         tenant: NewTenant { name: "demo", plan_name: plan.name(), zone: "UTC", limits: Limits::default() },
         key: NewKey {
@@ -42,13 +46,21 @@ pub(super) async fn first_start(ledger: &Ledger, now: Timestamp) -> Result<Optio
 }
 
 /// Tells a person what runs, where, and what to paste next.
-pub(super) fn banner(address: SocketAddr, model: &ModelName, secrets: Option<&FirstSecrets>) {
+pub(super) fn banner(
+    address: SocketAddr,
+    admin: Option<SocketAddr>,
+    model: &ModelName,
+    secrets: Option<&FirstSecrets>,
+) {
     let base = format!("http://{address}/v1");
     out::say("");
     out::say(&format!("Tallygate {} is serving.", env!("CARGO_PKG_VERSION")));
     out::say("");
     out::say(&format!("  base URL        {base}"));
     out::say(&format!("  portal          http://{address}/"));
+    if let Some(admin) = admin {
+        out::say(&format!("  admin API       http://{admin}/admin/v1"));
+    }
     let key = match secrets {
         Some(secrets) => {
             out::say(&format!("  operator token  {}", secrets.operator.reveal()));

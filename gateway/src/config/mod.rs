@@ -2,6 +2,7 @@
 //! Never reads a file or the environment itself: `load` does, and names file, line and reason when it fails.
 //! Built once in `cli::serve` or `cli::check` and handed down.
 
+mod admin;
 mod engine;
 mod load;
 mod rules;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::admit::WhenLate;
 
+pub use admin::Admin;
 pub use load::{ConfigError, load};
 
 /// Everything an operator can set.
@@ -25,6 +27,8 @@ pub use load::{ConfigError, load};
 pub struct Config {
     /// Where and how to listen.
     pub server: Server,
+    /// The admin API.
+    pub admin: Admin,
     /// Where state lives on disk.
     pub data: Data,
     /// The ledger's database.
@@ -44,6 +48,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             server: Server::default(),
+            admin: Admin::default(),
             data: Data::default(),
             ledger: Ledger::default(),
             journal: Journal::default(),

@@ -38,7 +38,8 @@ pub fn status_of(fault: Fault) -> StatusCode {
 }
 
 /// A failure as a client is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
 pub struct ApiError {
     fault: Fault,
     /// Where HTTP has a more precise status than the table.
@@ -51,7 +52,8 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    fn new(fault: Fault, code: &'static str, message: impl Into<String>) -> Self {
+    /// A failure that has no more to say than its kind, its code and a text.
+    pub(in crate::http) fn new(fault: Fault, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             fault,
             status: None,

@@ -2,6 +2,7 @@
 //! Never decides about limits or money; it parses, asks, and writes answers.
 //! Built by `cli::serve`, once for each worker thread.
 
+pub mod admin;
 mod anthropic;
 mod body;
 mod error;

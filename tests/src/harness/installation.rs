@@ -31,7 +31,11 @@ impl Installation {
         let data = folder.path().join("data").display().to_string();
         let variable = |name: &str, value: &str| (format!("TALLYGATE__{name}"), value.to_owned());
         // Port 0 takes a free one; the banner says which.
-        let environment = vec![variable("SERVER__LISTEN", "127.0.0.1:0"), variable("DATA__FOLDER", &data)];
+        let environment = vec![
+            variable("SERVER__LISTEN", "127.0.0.1:0"),
+            variable("ADMIN__LISTEN", "127.0.0.1:0"),
+            variable("DATA__FOLDER", &data),
+        ];
         Ok(Self { folder, environment, starts: 0 })
     }
 

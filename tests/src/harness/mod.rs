@@ -2,6 +2,7 @@
 //! Never shares state between tests: each has its own folder, port and database.
 //! Used by every test file of this package.
 
+mod admin;
 mod cases;
 mod chat;
 mod error;
@@ -14,6 +15,7 @@ mod server;
 mod settings;
 mod trace;
 
+pub use admin::Admin;
 pub use cases::{Case, run_cases, run_node_cases};
 pub use chat::{Answer, Chat, Streaming, TokenText};
 pub use error::{HarnessError, Outcome};

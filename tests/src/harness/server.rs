@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Chat, HarnessError, Messages, Outcome};
+use super::{Admin, Chat, HarnessError, Messages, Outcome};
 
 /// Loading the demo model takes a second, on a busy machine a few.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -28,6 +28,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Banner {
     /// Where the API begins, ending in `/v1`.
     pub base_url: String,
+    /// Where the admin API begins, ending in `/admin/v1`; empty when there is none.
+    pub admin_url: String,
     /// Shown at the first start only.
     pub operator_token: Option<String>,
     /// Shown at the first start only.
@@ -44,7 +46,12 @@ impl Banner {
         // The last line of a banner: all before it has been written.
         let is_whole = printed.contains("Ctrl-C lets");
         let base_url = value("base URL").filter(|_| is_whole)?;
-        Some(Self { base_url, operator_token: value("operator token"), api_key: value("API key") })
+        Some(Self {
+            base_url,
+            admin_url: value("admin API").unwrap_or_default(),
+            operator_token: value("operator token"),
+            api_key: value("API key"),
+        })
     }
 }
 
@@ -84,6 +91,11 @@ impl Server {
     /// A client of this server with a key.
     pub fn chat(&self, key: &str) -> Chat {
         Chat::new(&self.banner.base_url, key)
+    }
+
+    /// A client of this server's admin API with an operator token.
+    pub fn admin(&self, token: &str) -> Admin {
+        Admin::new(&self.banner.admin_url, token)
     }
 
     /// A client of this server's other dialect with a key.
@@ -203,11 +215,12 @@ mod tests {
 
     #[test]
     fn a_banner_is_read_when_it_is_whole() {
-        let first = "\n  base URL        http://127.0.0.1:9/v1\n  operator token  tgop-a\n  tenant          demo\n  \
+        let first = "\n  base URL        http://127.0.0.1:9/v1\n  admin API       http://127.0.0.1:8/admin/v1\n  operator token  tgop-a\n  tenant          demo\n  \
                      API key         tg-b-c\n\nOperator token and API key are shown this once\n";
         assert_eq!(Banner::parse(first), None);
         let banner = Banner::parse(&format!("{first}… Ctrl-C lets running streams end\n")).expect("a banner");
         assert_eq!(banner.base_url, "http://127.0.0.1:9/v1");
+        assert_eq!(banner.admin_url, "http://127.0.0.1:8/admin/v1");
         assert_eq!(banner.operator_token.as_deref(), Some("tgop-a"));
         assert_eq!(banner.api_key.as_deref(), Some("tg-b-c"));
         let later = Banner::parse("  base URL        http://[::1]:9/v1\n Ctrl-C lets\n").expect("a banner");

@@ -1,0 +1,222 @@
+//! `/admin/v1/tenants/{tenant_id}/invoices` and `/admin/v1/invoices`: drafts, issuing, and what was issued.
+//! Never computes an amount and never changes an issued invoice: `billing::invoice` does the first, nobody the second.
+//! Registered by `admin::resources`.
+
+use actix_web::{HttpResponse, get, http::header::CONTENT_TYPE, post, web};
+use billing::{
+    invoice::{self, Invoice},
+    ledger::IssuedInvoice,
+    ship::RecordSource as _,
+};
+use domain::{Fault, Period};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::{
+    Answer,
+    call::{Call, ok},
+    error::{self, ChangeFailures, ReadFailures},
+    page::{Page, PageQuery},
+    usage::Span,
+};
+use crate::http::ApiError;
+
+/// Records read from the journal at once when looking for some that are not in the ledger yet.
+const JOURNAL_PAGE_RECORDS: usize = 1_000;
+
+pub(super) fn configure(routes: &mut ServiceConfig<'_>) {
+    routes.service(list).service(draft).service(draft_page).service(issue).service(show).service(show_page);
+}
+
+/// An issued invoice in a list.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InvoiceSummary)]
+struct InvoiceSummaryWire {
+    /// Its number.
+    number: String,
+    /// Who owes it.
+    #[schema(format = "uuid")]
+    tenant_id: String,
+    /// Its first instant. RFC 3339, UTC.
+    #[schema(format = "date-time")]
+    period_start: String,
+    /// The first instant after it. RFC 3339, UTC.
+    #[schema(format = "date-time")]
+    period_end: String,
+    /// What its amounts are in.
+    currency: String,
+    /// What is owed, as a decimal.
+    total: String,
+    /// Usage records in the period when it was issued.
+    records: u64,
+    /// When it was issued. RFC 3339, UTC.
+    #[schema(format = "date-time")]
+    issued_at: String,
+}
+
+impl InvoiceSummaryWire {
+    fn to_wire(invoice: &IssuedInvoice) -> Self {
+        Self {
+            number: invoice.number.clone(),
+            tenant_id: invoice.tenant_id.to_string(),
+            period_start: invoice.period.start().to_string(),
+            period_end: invoice.period.end().to_string(),
+            currency: invoice.currency.to_string(),
+            total: invoice.total.to_text(invoice.currency),
+            records: invoice.records,
+            issued_at: invoice.issued_at.to_string(),
+        }
+    }
+}
+
+/// An invoice as docs/billing.md describes it, with every line's arithmetic.
+#[derive(ToSchema)]
+#[schema(as = Invoice, value_type = Object)]
+struct InvoiceWire(());
+
+/// Which month.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct MonthQuery {
+    /// A month of the tenant's zone, as YYYY-MM. The running one without it.
+    #[param(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$")]
+    month: Option<String>,
+}
+
+/// What to issue.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = IssueInvoice)]
+struct IssueWire {
+    /// A month of the tenant's zone that is over, as YYYY-MM.
+    #[schema(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$")]
+    month: String,
+}
+
+/// List a tenant's issued invoices, by period.
+#[utoipa::path(tag = "invoices", operation_id = "list_invoices",
+    params(("tenant_id" = String, Path, format = "uuid"), PageQuery),
+    responses((status = 200, description = "A page of invoices", body = Page<InvoiceSummaryWire>), ReadFailures))]
+#[get("/tenants/{tenant_id}/invoices")]
+async fn list(call: Call) -> Answer {
+    let page: PageQuery = call.query()?;
+    let tenant = call.tenant().await?;
+    let issued = call.ledger().invoices(tenant.id).await?;
+    let start = page.cursor.as_deref().and_then(|after| issued.iter().position(|one| one.number == after));
+    let rest = start.map_or(issued.as_slice(), |start| &issued[start + 1..]);
+    let rest = rest.iter().take(page.limit.get() + 1).map(InvoiceSummaryWire::to_wire).collect();
+    Ok(ok(&Page::cut(rest, page.limit, |invoice| invoice.number.clone())))
+}
+
+/// Show what a month's invoice would be now.
+#[utoipa::path(tag = "invoices", operation_id = "draft_invoice",
+    params(("tenant_id" = String, Path, format = "uuid"), MonthQuery),
+    responses((status = 200, description = "The draft", body = inline(InvoiceWire)), ReadFailures))]
+#[get("/tenants/{tenant_id}/invoices/draft")]
+async fn draft(call: Call) -> Answer {
+    whole(&preview(&call).await?)
+}
+
+/// Show what a month's invoice would be now, as a page.
+#[utoipa::path(tag = "invoices", operation_id = "draft_invoice_page",
+    params(("tenant_id" = String, Path, format = "uuid"), MonthQuery),
+    responses((status = 200, description = "The draft", body = String, content_type = "text/html"), ReadFailures))]
+#[get("/tenants/{tenant_id}/invoices/draft.html")]
+async fn draft_page(call: Call) -> Answer {
+    html(&preview(&call).await?)
+}
+
+async fn preview(call: &Call) -> Result<Invoice, ApiError> {
+    let MonthQuery { month } = call.query()?;
+    let tenant = call.tenant().await?;
+    let period = Span { month, ..Span::default() }.period(&tenant, call.now())?;
+    Ok(invoice::preview(call.ledger(), &tenant, &period, call.now()).await?)
+}
+
+/// Issue a month's invoice: it gets a number and never changes. Asked again, it gives the same one.
+#[utoipa::path(tag = "invoices", operation_id = "issue_invoice", request_body = IssueWire,
+    params(("tenant_id" = String, Path, format = "uuid")),
+    responses((status = 201, description = "The invoice", body = inline(InvoiceWire)), ChangeFailures))]
+#[post("/tenants/{tenant_id}/invoices")]
+async fn issue(call: Call, body: web::Payload) -> Answer {
+    call.log_change("invoice.issue");
+    let IssueWire { month } = call.body(body).await?;
+    let tenant = call.tenant().await?;
+    let period = Span { month: Some(month), ..Span::default() }.period(&tenant, call.now())?;
+    refuse_unshipped(&call, &period).await?;
+    let invoice = invoice::issue(call.ledger(), &tenant, &period, call.now()).await?;
+    Ok(HttpResponse::Created().insert_header((CONTENT_TYPE, "application/json")).body(invoice.to_json()?))
+}
+
+/// Show an issued invoice, byte for byte as it was issued.
+#[utoipa::path(tag = "invoices", operation_id = "show_invoice",
+    params(("number" = String, Path, min_length = 1, max_length = 64)),
+    responses((status = 200, description = "The invoice", body = inline(InvoiceWire)), ReadFailures))]
+#[get("/invoices/{number}")]
+async fn show(call: Call) -> Answer {
+    whole(&find(&call).await?)
+}
+
+/// Show an issued invoice as a page that needs no other file.
+#[utoipa::path(tag = "invoices", operation_id = "show_invoice_page",
+    params(("number" = String, Path, min_length = 1, max_length = 64)),
+    responses((status = 200, description = "The invoice", body = String, content_type = "text/html"), ReadFailures))]
+#[get("/invoices/{number}/page.html")]
+async fn show_page(call: Call) -> Answer {
+    html(&find(&call).await?)
+}
+
+async fn find(call: &Call) -> Result<Invoice, ApiError> {
+    let number: String = call.path("number")?;
+    // A text with other characters names no invoice, and no database need look for it.
+    let is_number =
+        number.len() <= 64 && number.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let found = match is_number {
+        true => call.ledger().find_invoice(&number).await?,
+        false => None,
+    };
+    let issued = found.ok_or_else(|| error::missing("invoice", &number))?;
+    Ok(Invoice::from_issued(&issued.body)?)
+}
+
+fn whole(invoice: &Invoice) -> Answer {
+    let json = invoice.to_json()?;
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(json))
+}
+
+fn html(invoice: &Invoice) -> Answer {
+    let page = invoice.to_html()?;
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "text/html; charset=utf-8"))
+        .insert_header(("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'"))
+        .body(page))
+}
+
+/// An issued invoice never changes, so nothing of its period may still be on its way to the ledger.
+///
+/// It sees this gateway's journal and no other's: whoever runs several issues a month when all have shipped it.
+async fn refuse_unshipped(call: &Call, period: &Period) -> Result<(), ApiError> {
+    let journal = call.app().streams.journal.clone();
+    let mut sequence = call.ledger().journal_cursor(journal.journal_id()).await?.sequence;
+    loop {
+        let source = journal.clone();
+        let read = web::block(move || source.read_after(sequence, JOURNAL_PAGE_RECORDS)).await;
+        let records = read.map_err(|_| unreadable())?.map_err(|error| {
+            tracing::error!(error = %error, "the journal was not read before issuing an invoice");
+            unreadable()
+        })?;
+        let Some((last, _)) = records.last() else { return Ok(()) };
+        sequence = last.sequence;
+        if records.iter().any(|(journaled, _)| journaled.record.finished_at < period.end()) {
+            let message =
+                "usage records of this period are not in the ledger yet; try again in a few seconds";
+            return Err(ApiError::new(Fault::Conflict, "usage_not_shipped", message));
+        }
+    }
+}
+
+fn unreadable() -> ApiError {
+    ApiError::new(Fault::Overloaded, "journal_unreadable", "the journal could not be read; try again")
+}

@@ -1,0 +1,227 @@
+//! `/admin/v1/tenants/{tenant_id}/usage` and `/records`: what a tenant used, summed or record by record.
+//! Never rates: prices belong to invoices.
+//! Registered by `admin::resources`.
+
+use actix_web::get;
+use billing::ledger::{RecordPosition, StoredRecord, Tenant, UsageGroup, UsageTotals};
+use domain::{JournaledRecord, Period, RequestId, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::{
+    Answer,
+    call::{Call, ok},
+    error::ReadFailures,
+    page::{Page, Rows, rows},
+};
+use crate::http::ApiError;
+
+pub(super) fn configure(routes: &mut ServiceConfig<'_>) {
+    routes.service(sums).service(records);
+}
+
+/// Which span of time: a month, or an exact span. Without either: the running month.
+#[derive(Debug, Default)]
+pub(super) struct Span {
+    pub(super) month: Option<String>,
+    pub(super) from: Option<String>,
+    pub(super) to: Option<String>,
+}
+
+impl Span {
+    /// The span in the tenant's zone.
+    ///
+    /// Errors: no month, no instant, an end that is not after the start, a month beside an exact span.
+    pub(super) fn period(&self, tenant: &Tenant, now: Timestamp) -> Result<Period, ApiError> {
+        let instant = |name: &'static str, text: &str| {
+            let parsed: Result<jiff::Timestamp, _> = text.parse();
+            parsed.map(|instant| Timestamp::from_unix_micros(instant.as_microsecond())).map_err(|_| {
+                let text: String = text.chars().take(80).collect();
+                let message = format!("{name}: {text:?} is no instant such as 2026-11-24T00:00:00Z");
+                ApiError::invalid("invalid_value", name, message)
+            })
+        };
+        let made = match (&self.month, &self.from, &self.to) {
+            (None, None, None) => Period::month_of(now, &tenant.zone),
+            (Some(month), None, None) => Period::month(month, &tenant.zone),
+            (None, Some(from), Some(to)) => {
+                Period::new(instant("from", from)?, instant("to", to)?, &tenant.zone)
+            }
+            _ => {
+                let message = "give either `month`, or both `from` and `to`, or none of them";
+                return Err(ApiError::invalid("invalid_value", "month", message));
+            }
+        };
+        let name = if self.month.is_some() { "month" } else { "to" };
+        made.map_err(|error| ApiError::invalid("invalid_value", name, error.to_string()))
+    }
+}
+
+/// What sums of usage are asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct SumsQuery {
+    /// What to sum by.
+    #[serde(default)]
+    #[param(inline)]
+    by: Group,
+    /// A month of the tenant's zone, as YYYY-MM. The running one without it.
+    #[param(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$")]
+    month: Option<String>,
+    /// The first instant, with `to` instead of `month`. RFC 3339.
+    #[param(format = "date-time")]
+    from: Option<String>,
+    /// The first instant after the span. RFC 3339.
+    #[param(format = "date-time")]
+    to: Option<String>,
+}
+
+/// What to sum by.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Group {
+    /// Hours of the span, at most 1,000.
+    Hour,
+    /// Days of the tenant's zone, at most 1,000.
+    Day,
+    /// Models.
+    #[default]
+    Model,
+    /// Latency classes.
+    Class,
+    /// How requests ended.
+    Reason,
+    /// Keys.
+    Key,
+}
+
+impl Group {
+    fn to_group(self) -> UsageGroup {
+        match self {
+            Self::Hour => UsageGroup::Hour,
+            Self::Day => UsageGroup::Day,
+            Self::Model => UsageGroup::Model,
+            Self::Class => UsageGroup::SloClass,
+            Self::Reason => UsageGroup::Reason,
+            Self::Key => UsageGroup::Key,
+        }
+    }
+}
+
+/// What one group used.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Usage)]
+struct UsageWire {
+    /// The hour, day, model, class, reason or key.
+    group: String,
+    requests: u64,
+    requests_slo_met: u64,
+    prompt_tokens: u64,
+    cached_prompt_tokens: u64,
+    output_tokens: u64,
+    reasoning_tokens: u64,
+    tokens_in_slo: u64,
+    late_tokens: u64,
+    energy_mj: u64,
+}
+
+impl UsageWire {
+    fn to_wire((group, totals): (String, UsageTotals)) -> Self {
+        Self {
+            group,
+            requests: totals.requests,
+            requests_slo_met: totals.requests_slo_met,
+            prompt_tokens: totals.prompt_tokens.get(),
+            cached_prompt_tokens: totals.cached_prompt_tokens.get(),
+            output_tokens: totals.output_tokens.get(),
+            reasoning_tokens: totals.reasoning_tokens.get(),
+            tokens_in_slo: totals.tokens_in_slo.get(),
+            late_tokens: totals.late_tokens.get(),
+            energy_mj: totals.energy.get(),
+        }
+    }
+}
+
+/// Sum what a tenant used, by hour, day, model, class, reason or key.
+#[utoipa::path(tag = "usage", operation_id = "sum_usage",
+    params(("tenant_id" = String, Path, format = "uuid"), SumsQuery),
+    responses((status = 200, description = "Every group that used something", body = Page<UsageWire>), ReadFailures))]
+#[get("/tenants/{tenant_id}/usage")]
+async fn sums(call: Call) -> Answer {
+    let SumsQuery { by, month, from, to } = call.query()?;
+    let tenant = call.tenant().await?;
+    let period = Span { month, from, to }.period(&tenant, call.now())?;
+    let groups = call.ledger().usage_by(tenant.id, &period, by.to_group()).await?;
+    Ok(ok(&Page::whole(groups.into_iter().map(UsageWire::to_wire).collect())))
+}
+
+/// Which usage records.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct RecordsQuery {
+    /// A month of the tenant's zone, as YYYY-MM. The running one without it.
+    #[param(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$")]
+    month: Option<String>,
+    /// The first instant, with `to` instead of `month`. RFC 3339.
+    #[param(format = "date-time")]
+    from: Option<String>,
+    /// The first instant after the span. RFC 3339.
+    #[param(format = "date-time")]
+    to: Option<String>,
+    /// How many rows at most.
+    #[serde(default, deserialize_with = "rows")]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
+    limit: Rows,
+    /// The `next_cursor` of the page before.
+    #[param(min_length = 1, max_length = 200)]
+    cursor: Option<String>,
+}
+
+/// A usage record in its place in its journal, with its hash.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UsageRecord)]
+struct RecordWire {
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    journaled: JournaledRecord,
+    /// SHA-256 of the record, in hexadecimal digits.
+    hash: String,
+}
+
+/// List usage records, by the time they finished.
+#[utoipa::path(tag = "usage", operation_id = "list_records",
+    params(("tenant_id" = String, Path, format = "uuid"), RecordsQuery),
+    responses((status = 200, description = "A page of records", body = Page<RecordWire>), ReadFailures))]
+#[get("/tenants/{tenant_id}/records")]
+async fn records(call: Call) -> Answer {
+    let RecordsQuery { month, from, to, limit, cursor } = call.query()?;
+    let after = cursor.as_deref().map(position).transpose()?;
+    let tenant = call.tenant().await?;
+    let period = Span { month, from, to }.period(&tenant, call.now())?;
+    let page = call.ledger().records_page(tenant.id, &period, after, limit.get()).await?;
+    let next_cursor = page.next.map(cursor_of);
+    let data = page.records.into_iter().map(to_wire).collect::<Result<_, ApiError>>()?;
+    Ok(ok(&Page { data, next_cursor }))
+}
+
+fn to_wire(stored: StoredRecord) -> Result<RecordWire, ApiError> {
+    Ok(RecordWire { journaled: stored.journaled, hash: stored.hash.to_string() })
+}
+
+/// Microseconds and request id: where the page ended.
+fn cursor_of(position: RecordPosition) -> String {
+    format!("{}.{}", position.finished_at().unix_micros(), position.request_id())
+}
+
+fn position(cursor: &str) -> Result<RecordPosition, ApiError> {
+    let parsed = cursor.split_once('.').and_then(|(micros, id)| {
+        let finished_at = Timestamp::from_unix_micros(micros.parse().ok()?);
+        let request_id: RequestId = id.parse().ok()?;
+        Some(RecordPosition::new(finished_at, request_id))
+    });
+    let message = "cursor: give back a next_cursor as it was";
+    parsed.ok_or_else(|| ApiError::invalid("invalid_value", "cursor", message))
+}

@@ -1,0 +1,268 @@
+//! The admin API over the real program: who gets in, what each resource does, and that bad input is told so.
+//! Never looks inside the program: HTTP, the command line and what it prints are all it has.
+//! Run by `cargo xtask test`, one at a time.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tests::harness::{Admin, Chat, Installation, Outcome, Server};
+
+/// A simulated engine under the priced name.
+const SIMULATED: &str = "[[model]]\nname = \"demo\"\nsource = \"sim\"\n[model.sim]\ndecode_step_us = 0\n";
+
+/// A running server takes a change over within two seconds; a busy machine takes longer.
+const TAKEN_OVER_MAX: Duration = Duration::from_secs(10);
+
+/// A started server, and an operator at its admin API.
+async fn first_start(installation: &mut Installation) -> Outcome<(Server, Admin)> {
+    let server = installation.start().await?;
+    let token = server.banner().operator_token.clone().unwrap_or_default();
+    let admin = server.admin(&token);
+    Ok((server, admin))
+}
+
+/// The path of the demo tenant.
+async fn demo_tenant(admin: &Admin) -> Outcome<String> {
+    let tenants = admin.get("/tenants").await?;
+    assert_eq!(tenants.status, 200, "{}", tenants.body);
+    let id = tenants.body["data"][0]["id"].as_str().unwrap_or_default().to_owned();
+    Ok(format!("/tenants/{id}"))
+}
+
+/// Every operation of the document, with ids that name nothing in its path.
+async fn operations(admin: &Admin) -> Outcome<Vec<(Method, String)>> {
+    let document = admin.get("/openapi.json").await?;
+    assert_eq!(document.status, 200);
+    let mut found = Vec::new();
+    for (path, item) in document.body["paths"].as_object().into_iter().flatten() {
+        for method in item.as_object().into_iter().flatten().map(|(method, _)| method) {
+            let path = path
+                .replace("{tenant_id}", "01980000-0000-7000-8000-000000000000")
+                .replace("{plan_version}", "nothing@1")
+                .replace("{key_id}", "nothing")
+                .replace("{number}", "TG-999999");
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap_or_default();
+            found.push((method, path.trim_start_matches("/admin/v1").to_owned()));
+        }
+    }
+    assert!(found.len() >= 15, "{found:?}");
+    Ok(found)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_operators_get_in() -> Outcome {
+    let mut installation = Installation::new(SIMULATED)?;
+    let (server, admin) = first_start(&mut installation).await?;
+    let key = server.banner().api_key.clone().unwrap_or_default();
+    let token = server.banner().operator_token.clone().unwrap_or_default();
+    let rows = [
+        ("", "missing_operator_token"),
+        ("nonsense", "invalid_operator_token"),
+        (key.as_str(), "invalid_operator_token"),
+        (&token[..token.len() - 1], "invalid_operator_token"),
+        ("tgop-aaaaaaaaaaaa-bbbb", "invalid_operator_token"),
+    ];
+    for (method, path) in operations(&admin).await? {
+        for (token, code) in rows {
+            let answer = server.admin(token).send(method.clone(), &path, None).await?;
+            assert_eq!(
+                (answer.status.as_u16(), answer.code()),
+                (401, code),
+                "{method} {path} with {token:?}"
+            );
+            assert_eq!(answer.header("www-authenticate"), "Bearer");
+        }
+        let answer = admin.send(method.clone(), &path, None).await?;
+        assert!(answer.status != 401 && !answer.status.is_server_error(), "{method} {path}: {}", answer.body);
+        assert!(!answer.header("x-request-id").is_empty(), "{method} {path}");
+    }
+    // The operator's token opens nothing for tenants, and the admin API is not on their port.
+    assert_eq!(server.chat(&token).get("/models").await?.status, 401);
+    let other = Admin::new(&format!("{}/admin/v1", server.origin()), &token);
+    assert_eq!(other.get("/tenants").await?.status, 404);
+    let nobody = server.admin("");
+    for path in ["/openapi.json", "/docs"] {
+        let answer = nobody.get(path).await?;
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(
+            !answer.body.to_string().contains(demo_tenant(&admin).await?.trim_start_matches("/tenants/"))
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_is_made_changed_and_shut_out() -> Outcome {
+    let mut installation = Installation::new(SIMULATED)?;
+    let (server, admin) = first_start(&mut installation).await?;
+    let new = json!({"name": "acme", "plan": "demo", "zone": "Europe/Berlin"});
+    let made = admin.post("/tenants", &new).await?;
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert_eq!(admin.post("/tenants", &new).await?.status, 409);
+    let path = format!("/tenants/{}", made.body["id"].as_str().unwrap_or_default());
+    let key = admin.post(&format!("{path}/keys"), &json!({"name": "first", "models": ["demo"]})).await?;
+    assert_eq!(key.status, 201, "{}", key.body);
+    let secret = key.body["secret"].as_str().unwrap_or_default();
+    server.knows(secret).await?;
+    assert_eq!(server.chat(secret).send(&Chat::request("hello", 3)).await?.status, 200);
+
+    let limits = json!({"limits": {"requests_per_minute": 7}});
+    let changed = admin.patch(&path, &limits).await?;
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    assert_eq!(changed.body["limits"]["requests_per_minute"], 7);
+    assert_eq!(changed.body["plan"], "demo");
+
+    for (action, status) in [("disable", 403), ("enable", 200)] {
+        let answer = admin.post(&format!("{path}/{action}"), &Value::Null).await?;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        becomes(&server, secret, status).await?;
+    }
+    let id = key.body["key"]["id"].as_str().unwrap_or_default();
+    let shown = admin.get(&format!("/keys/{id}")).await?;
+    assert!(
+        !shown.body.to_string().contains(secret.rsplit('-').next().unwrap_or("?")),
+        "a secret is shown once"
+    );
+    assert_eq!(admin.post(&format!("/keys/{id}/revoke"), &Value::Null).await?.status, 200);
+    becomes(&server, secret, 401).await?;
+
+    let pages = [admin.get("/tenants?limit=1").await?.body, admin.get("/tenants?limit=2").await?.body];
+    assert_eq!(pages[0]["data"].as_array().map(Vec::len), Some(1));
+    assert!(pages[1]["next_cursor"].is_null(), "{}", pages[1]);
+    let cursor = pages[0]["next_cursor"].as_str().unwrap_or_default();
+    let second = admin.get(&format!("/tenants?limit=1&cursor={cursor}")).await?.body;
+    assert_eq!(second["data"][0]["id"], pages[1]["data"][1]["id"], "{second}");
+    Ok(())
+}
+
+/// Waits until a key is answered with a status.
+async fn becomes(server: &Server, key: &str, status: u16) -> Outcome {
+    let asked = Instant::now();
+    while server.chat(key).get("/models").await?.status != status {
+        assert!(asked.elapsed() < TAKEN_OVER_MAX, "{status} never came");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_input_is_told_and_changes_nothing() -> Outcome {
+    let mut installation = Installation::new(SIMULATED)?;
+    let (_server, admin) = first_start(&mut installation).await?;
+    let demo = demo_tenant(&admin).await?;
+    let before = admin.get(&demo).await?.body;
+    let unknown = "/tenants/01980000-0000-7000-8000-000000000000";
+    let keys = format!("{demo}/keys");
+    let rows: Vec<(&str, &str, Value, u16, &str)> = vec![
+        ("POST", "/tenants", json!({"name": "a"}), 400, "invalid_json"),
+        ("POST", "/tenants", json!({"name": "A", "plan": "demo"}), 400, "invalid_value"),
+        ("POST", "/tenants", json!({"name": "a", "plan": "no"}), 400, "unknown_plan"),
+        ("POST", "/tenants", json!({"name": "a", "plan": "demo", "zone": "Mars"}), 400, "invalid_value"),
+        ("POST", "/tenants", json!({"name": "a", "plan": "demo", "colour": 1}), 400, "unknown_field"),
+        ("POST", "/tenants", json!(["a", "demo"]), 400, "invalid_json"),
+        ("POST", "/tenants", json!({"name": "a\u{0}", "plan": "demo"}), 400, "invalid_value"),
+        ("PATCH", demo.as_str(), json!({"limits": {"concurrency": 0}}), 400, "invalid_value"),
+        ("PATCH", demo.as_str(), json!({"limits": {"concurrency": -1}}), 400, "invalid_value"),
+        ("PATCH", demo.as_str(), json!({"limits": {"concurrency": u64::MAX}}), 400, "invalid_value"),
+        ("PATCH", demo.as_str(), json!({"limits": {"tokens": 1}}), 400, "unknown_field"),
+        ("PATCH", demo.as_str(), json!({"plan": "no"}), 400, "unknown_plan"),
+        ("PATCH", unknown, json!({}), 404, "not_found"),
+        ("GET", unknown, Value::Null, 404, "not_found"),
+        ("GET", "/tenants/acme", Value::Null, 400, "invalid_value"),
+        ("GET", "/tenants?limit=0", Value::Null, 400, "invalid_query"),
+        ("GET", "/tenants?limit=1001", Value::Null, 400, "invalid_query"),
+        ("GET", "/tenants?colour=1", Value::Null, 400, "invalid_query"),
+        ("GET", "/tenants?cursor=x", Value::Null, 400, "invalid_value"),
+        ("GET", "/nothing", Value::Null, 404, "unknown_url"),
+        ("DELETE", "/tenants", Value::Null, 405, "method_not_allowed"),
+        ("PUT", demo.as_str(), json!({}), 405, "method_not_allowed"),
+        ("POST", "/openapi.json", Value::Null, 405, "method_not_allowed"),
+        ("POST", keys.as_str(), json!({"name": ""}), 400, "invalid_value"),
+        ("POST", keys.as_str(), json!({"name": "a\nb"}), 400, "invalid_value"),
+        ("POST", keys.as_str(), json!({"name": "a", "models": []}), 400, "invalid_value"),
+        ("POST", keys.as_str(), json!({"name": "a", "models": ["a b"]}), 400, "invalid_value"),
+        ("GET", "/keys/a-b", Value::Null, 400, "invalid_value"),
+        ("POST", "/keys/nothing/revoke", Value::Null, 404, "not_found"),
+        ("POST", "/plans", json!({"toml": "name = 1"}), 400, "invalid_plan"),
+        ("POST", "/plans/validate", json!({"toml": "\u{0}"}), 400, "invalid_plan"),
+        ("GET", "/plans/demo@99", Value::Null, 404, "not_found"),
+        ("GET", "/plans/a%00b", Value::Null, 400, "invalid_value"),
+        ("GET", "/invoices/TG-9", Value::Null, 404, "not_found"),
+        ("GET", "/invoices/%00", Value::Null, 404, "not_found"),
+        ("GET", "/invoices/%ff", Value::Null, 404, "not_found"),
+    ];
+    for (method, path, body, status, code) in rows {
+        let verb = Method::from_bytes(method.as_bytes()).unwrap_or_default();
+        let answer = admin.send(verb, path, Some(&body)).await?;
+        assert_eq!(
+            (answer.status.as_u16(), answer.code()),
+            (status, code),
+            "{method} {path} {body}: {}",
+            answer.body
+        );
+        assert!(answer.body["error"]["message"].is_string(), "{method} {path}");
+    }
+    refuses_spans(&admin, &demo).await?;
+    assert_eq!(admin.get(&demo).await?.body, before);
+    assert_eq!(admin.get("/tenants").await?.body["data"].as_array().map(Vec::len), Some(1));
+    Ok(())
+}
+
+/// Spans of time that are none.
+async fn refuses_spans(admin: &Admin, tenant: &str) -> Outcome {
+    for path in [
+        "?month=2026-13",
+        "?month=2026-01&from=x",
+        "?from=2026-01-01T00:00:00Z",
+        "?by=colour",
+        "?from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z",
+        "?from=x&to=y",
+        "?by=hour&from=2020-01-01T00:00:00Z&to=2026-01-01T00:00:00Z",
+    ] {
+        let answer = admin.get(&format!("{tenant}/usage{path}")).await?;
+        assert_eq!(answer.status, 400, "{path}: {}", answer.body);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_and_invoices_say_what_the_command_line_says() -> Outcome {
+    let mut installation = Installation::new(SIMULATED)?;
+    let (server, admin) = first_start(&mut installation).await?;
+    let key = server.banner().api_key.clone().unwrap_or_default();
+    for _ in 0..3 {
+        assert_eq!(server.chat(&key).send(&Chat::request("hello", 4)).await?.status, 200);
+    }
+    let demo = demo_tenant(&admin).await?;
+    let asked = Instant::now();
+    let records = loop {
+        let records = admin.get(&format!("{demo}/records?limit=2")).await?.body;
+        if !records["next_cursor"].is_null() || asked.elapsed() > TAKEN_OVER_MAX {
+            break records;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(records["data"].as_array().map(Vec::len), Some(2), "{records}");
+    let cursor = records["next_cursor"].as_str().unwrap_or_default();
+    let rest = admin.get(&format!("{demo}/records?limit=2&cursor={cursor}")).await?.body;
+    assert_eq!(rest["data"].as_array().map(Vec::len), Some(1), "{rest}");
+    assert_eq!(json!(installation.records("demo")?[2]), rest["data"][0]);
+
+    let usage = admin.get(&format!("{demo}/usage?by=day")).await?.body;
+    assert_eq!(usage["data"][0]["requests"], 3, "{usage}");
+    let draft = admin.get(&format!("{demo}/invoices/draft")).await?.body;
+    let printed: Value = serde_json::from_str(&installation.run(&["invoice", "demo", "--format", "json"])?)
+        .unwrap_or_default();
+    assert_eq!(draft["lines"], printed["lines"]);
+    let page = admin.get(&format!("{demo}/invoices/draft.html")).await?;
+    assert!(page.header("content-type").starts_with("text/html"));
+    // A month that still runs cannot be issued.
+    let month = draft["period"]["start"].as_str().unwrap_or_default()[..7].to_owned();
+    let refused = admin.post(&format!("{demo}/invoices"), &json!({"month": month})).await?;
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    assert_eq!(admin.get(&format!("{demo}/invoices")).await?.body["data"], json!([]));
+    let backends = admin.get("/backends").await?.body;
+    assert_eq!(backends["is_ready"], true, "{backends}");
+    Ok(())
+}
