@@ -81,6 +81,16 @@ impl Chat {
         Self { client: reqwest::Client::new(), base_url: base_url.to_owned(), key: key.to_owned() }
     }
 
+    /// The address of a path below the API's beginning.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base_url)
+    }
+
+    /// The key it sends.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// A request for the model `demo` with one user message; change it as needed.
     pub fn request(text: &str, tokens_max: u32) -> Value {
         json!({
