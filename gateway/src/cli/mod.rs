@@ -42,6 +42,9 @@ pub enum CliError {
         /// Why.
         source: engine::EngineError,
     },
+    /// A backend cannot be used.
+    #[error(transparent)]
+    Backend(#[from] crate::dispatch::BackendError),
     /// A plan file is wrong.
     #[error(transparent)]
     Plan(#[from] billing::plan::PlanError),

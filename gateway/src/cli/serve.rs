@@ -33,7 +33,7 @@ use crate::{
     app::App,
     authenticate::{Authenticator, Refresher, Snapshot},
     config::Config,
-    dispatch::{Backends, Route, Target},
+    dispatch::{self, Backends, Remote, Route},
     http::{self, admin::Admin},
     stream::Streams,
 };
@@ -172,12 +172,13 @@ pub(super) fn start_engines(config: &Config) -> Result<Backends, CliError> {
         tracing::info!(model = %model.name, architecture = %info.architecture, parameters = info.parameters,
             context_tokens_max = info.context_tokens_max, energy_source = info.energy_source.as_str(),
             duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), "model loaded");
-        backends.add(Route {
-            model: model.name.clone(),
-            target: Target::Engine(engine),
-            output_tokens_default: model.output_tokens_default.get(),
-        });
+        backends.add(Route::local(model.name.clone(), engine, model.output_tokens_default.get()));
     }
+    let mut targets = Vec::new();
+    for backend in &config.backends {
+        targets.extend(Remote::build(backend)?);
+    }
+    backends.add_remotes(&targets);
     Ok(backends)
 }
 
@@ -228,6 +229,9 @@ fn start_background(
     tasks.spawn(refresher.run());
     tasks.spawn(sweep(Arc::clone(app), stopping.clone()));
     tasks.spawn(shipper.run(stopping.clone()));
+    for remote in app.backends.remotes() {
+        tasks.spawn(dispatch::probe(remote, stopping.clone()));
+    }
     Background { ledger, journal, stopping, tasks }
 }
 

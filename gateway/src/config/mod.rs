@@ -3,6 +3,7 @@
 //! Built once in `cli::serve` or `cli::check` and handed down.
 
 mod admin;
+mod backend;
 mod engine;
 mod load;
 mod rules;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use crate::admit::WhenLate;
 
 pub use admin::Admin;
+pub use backend::{Backend, BackendKind, BackendModel, BackendUrl, Capability, Secret, TokenEnergy};
 pub use load::{ConfigError, load};
 
 /// Everything an operator can set.
@@ -39,9 +41,12 @@ pub struct Config {
     pub energy: Energy,
     /// Latency classes at admission.
     pub slo: SloAdmission,
-    /// Models to serve.
+    /// Models to serve from this process.
     #[serde(rename = "model")]
     pub models: Vec<Model>,
+    /// Servers that serve models elsewhere.
+    #[serde(rename = "backend")]
+    pub backends: Vec<Backend>,
 }
 
 impl Default for Config {
@@ -55,6 +60,7 @@ impl Default for Config {
             energy: Energy::default(),
             slo: SloAdmission::default(),
             models: vec![Model::demo()],
+            backends: Vec::new(),
         }
     }
 }

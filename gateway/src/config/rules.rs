@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use super::{
-    Config, ConfigError, Model, ModelSource,
+    Backend, BackendKind, BackendModel, Config, ConfigError, Model, ModelSource,
     sources::{Sources, field},
 };
 
@@ -13,8 +13,9 @@ use super::{
 pub(super) fn check(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
     check_energy(config, sources)?;
     check_journal(config, sources)?;
-    if config.models.is_empty() {
-        return Err(sources.fault(&[field(["model"])], "at least one [[model]] is needed".to_owned()));
+    if config.models.is_empty() && config.backends.is_empty() {
+        let reason = "at least one [[model]] or [[backend]] is needed".to_owned();
+        return Err(sources.fault(&[field(["model"])], reason));
     }
     let mut names = HashSet::new();
     for (index, model) in config.models.iter().enumerate() {
@@ -24,7 +25,69 @@ pub(super) fn check(config: &Config, sources: &Sources) -> Result<(), ConfigErro
         check_source(sources, index, model)?;
         check_step(config, sources, index, model)?;
     }
+    let mut names = HashSet::new();
+    for (index, backend) in config.backends.iter().enumerate() {
+        let place = BackendPlace { sources, index: index.to_string(), backend };
+        if !names.insert(&backend.name) {
+            return Err(place.refused(&["name"], "the name is used twice"));
+        }
+        place.check()?;
+    }
     Ok(())
+}
+
+/// One `[[backend]]` and where it stands.
+struct BackendPlace<'a> {
+    sources: &'a Sources,
+    index: String,
+    backend: &'a Backend,
+}
+
+impl BackendPlace<'_> {
+    fn check(&self) -> Result<(), ConfigError> {
+        let backend = self.backend;
+        if let Some(secret) = &backend.api_key {
+            secret.read().map_err(|why| self.refused(&["api_key"], &why))?;
+        }
+        if backend.kind == BackendKind::Node && backend.api_key.is_none() {
+            let reason = "kind = \"node\" needs api_key: the secret that the node has in node.secret";
+            return Err(self.refused(&["api_key"], reason));
+        }
+        if let Some(file) = backend.ca_file.as_ref().filter(|file| !file.is_file()) {
+            return Err(self.refused(&["ca_file"], &format!("{} is not a file", file.display())));
+        }
+        if backend.models.is_empty() {
+            return Err(self.refused(&["model"], "at least one [[backend.model]] is needed"));
+        }
+        let mut names = HashSet::new();
+        for (index, model) in backend.models.iter().enumerate() {
+            let index = index.to_string();
+            if !names.insert(&model.name) {
+                let reason = format!("the model {} is there twice", model.name);
+                return Err(self.refused(&["model", &index, "name"], &reason));
+            }
+            self.check_model(&index, model)?;
+        }
+        Ok(())
+    }
+
+    fn check_model(&self, index: &str, model: &BackendModel) -> Result<(), ConfigError> {
+        if model.capabilities.is_empty() {
+            let reason = format!("the model {} needs at least one capability", model.name);
+            return Err(self.refused(&["model", index, "capabilities"], &reason));
+        }
+        if let Some(file) = model.tokenizer.as_ref().filter(|file| !file.is_file()) {
+            let reason = format!("{} is not a file", file.display());
+            return Err(self.refused(&["model", index, "tokenizer"], &reason));
+        }
+        Ok(())
+    }
+
+    fn refused(&self, names: &[&str], reason: &str) -> ConfigError {
+        let mut way = field(["backend", &self.index]);
+        way.extend(names.iter().map(|name| (*name).to_owned()));
+        self.sources.fault(&[way], format!("backend {}: {reason}", self.backend.name))
+    }
 }
 
 fn check_energy(config: &Config, sources: &Sources) -> Result<(), ConfigError> {

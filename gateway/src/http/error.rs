@@ -17,6 +17,7 @@ use super::headers;
 use crate::{
     admit::{LimitViews, Refusal, TooStrict},
     authenticate::AuthenticateError,
+    dispatch::{Refusal as BackendRefusal, RefusalKind},
     stream::Failure,
 };
 
@@ -49,6 +50,8 @@ pub struct ApiError {
     param: Option<String>,
     retry_after: Option<Duration>,
     is_retry_useless: bool,
+    /// A server elsewhere failed, not the gateway.
+    is_of_backend: bool,
 }
 
 impl ApiError {
@@ -62,6 +65,7 @@ impl ApiError {
             param: None,
             retry_after: None,
             is_retry_useless: false,
+            is_of_backend: false,
         }
     }
 
@@ -121,9 +125,65 @@ impl ApiError {
         Self { param: Some("model".to_owned()), ..Self::new(Fault::Missing, "model_not_found", message) }
     }
 
+    /// The model is there and cannot be asked this.
+    pub fn wrong_kind(model: &str) -> Self {
+        let message = format!("model: {model:?} does not take requests of this kind");
+        Self::invalid("unsupported_model", "model", message)
+    }
+
+    /// No server elsewhere answered.
+    fn from_backend(refusal: BackendRefusal) -> Self {
+        let BackendRefusal { kind, message, param, retry_after } = refusal;
+        let gateway = |code, message| {
+            let error = Self::new(Fault::Broken, code, message);
+            Self { status: Some(StatusCode::BAD_GATEWAY), ..error }
+        };
+        let wait = retry_after.unwrap_or(OVERLOADED_RETRY);
+        let error = match kind {
+            RefusalKind::Invalid | RefusalKind::TooLarge => {
+                let text = message.unwrap_or_else(|| "the backend refused the request".to_owned());
+                let error = Self::new(Fault::Invalid, "backend_refused", text);
+                let status = (kind == RefusalKind::TooLarge).then_some(StatusCode::PAYLOAD_TOO_LARGE);
+                Self { status, param, ..error }
+            }
+            RefusalKind::Credential => {
+                gateway("backend_auth", "the backend does not accept the gateway; nothing was billed")
+            }
+            RefusalKind::Misconfigured => {
+                gateway("backend_misconfigured", "the backend does not know this model; nothing was billed")
+            }
+            RefusalKind::Unavailable => {
+                gateway("backend_unavailable", "the backend failed; nothing was billed")
+            }
+            RefusalKind::Timeout => {
+                let error =
+                    gateway("backend_timeout", "the backend did not answer in time; nothing was billed");
+                Self { status: Some(StatusCode::GATEWAY_TIMEOUT), ..error }
+            }
+            RefusalKind::Overloaded => {
+                let error = Self::new(
+                    Fault::Overloaded,
+                    "backend_overloaded",
+                    "the backend has no room at the moment; nothing was billed",
+                );
+                Self { retry_after: Some(wait), ..error }
+            }
+            RefusalKind::NoTarget => {
+                let error = Self::new(
+                    Fault::Overloaded,
+                    "no_backend",
+                    "no backend can take the request at the moment; nothing was billed",
+                );
+                Self { retry_after: Some(wait), ..error }
+            }
+        };
+        Self { is_of_backend: true, ..error }
+    }
+
     /// An answer that broke off.
     pub fn from_failure(failure: Failure) -> Self {
         match failure {
+            Failure::Backend(refusal) => Self::from_backend(*refusal),
             Failure::Engine => {
                 Self::new(Fault::Broken, "engine_error", "the model failed; nothing was billed")
             }
@@ -173,8 +233,13 @@ impl ApiError {
             Fault::Broken => "server_error",
         };
         json!({"error": {
-            "message": self.message, "type": kind, "param": self.param, "code": self.code, "origin": "gateway",
+            "message": self.message, "type": kind, "param": self.param, "code": self.code, "origin": self.origin(),
         }})
+    }
+
+    /// Who failed: `gateway` or `backend`.
+    pub fn origin(&self) -> &'static str {
+        if self.is_of_backend { "backend" } else { "gateway" }
     }
 
     /// What kind of failure it is.

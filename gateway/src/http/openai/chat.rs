@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web};
 
 use super::{request::ChatRequest, response::Envelope, sse::ChatEvents};
 use crate::{
@@ -45,18 +45,23 @@ pub(in crate::http) async fn create(
 
 fn stream(running: Running, include_usage: bool) -> HttpResponse {
     let limits = running.limits;
-    let events = ChatEvents::new(envelope(&running), include_usage);
+    let events = ChatEvents::new(envelope(&running), include_usage, running.is_forwarded);
     let mut response = sse::answer(running, events);
     headers::set_limits(response.headers_mut(), &limits);
     response
 }
 
 async fn whole(mut running: Running) -> HttpResponse {
-    let (envelope, limits) = (envelope(&running), running.limits);
+    let (envelope, limits, is_forwarded) = (envelope(&running), running.limits, running.is_forwarded);
     match running.collect().await {
         Ok(collected) => {
             let record = collected.settled.record();
-            let mut response = HttpResponse::Ok().json(envelope.whole(&collected.choices, record));
+            let mut response = match is_forwarded {
+                true => {
+                    HttpResponse::Ok().content_type(ContentType::json()).body(collected.held_back.concat())
+                }
+                false => HttpResponse::Ok().json(envelope.whole(&collected.choices, record)),
+            };
             let headers = response.headers_mut();
             headers::set_limits(headers, &limits);
             measured::set_headers(headers, record);

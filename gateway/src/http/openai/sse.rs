@@ -19,16 +19,21 @@ use crate::{
 pub(super) struct ChatEvents {
     envelope: Envelope,
     include_usage: bool,
+    /// The events come from a server elsewhere, ready to send.
+    is_forwarded: bool,
 }
 
 impl ChatEvents {
-    pub(super) fn new(envelope: Envelope, include_usage: bool) -> Self {
-        Self { envelope, include_usage }
+    pub(super) fn new(envelope: Envelope, include_usage: bool, is_forwarded: bool) -> Self {
+        Self { envelope, include_usage, is_forwarded }
     }
 }
 
 impl Events for ChatEvents {
     fn begin(&mut self) -> Vec<u8> {
+        if self.is_forwarded {
+            return Vec::new();
+        }
         event(&self.envelope.first())
     }
 
@@ -39,7 +44,10 @@ impl Events for ChatEvents {
         }
     }
 
-    fn complete(&mut self, stops: &[Stop], _: &[Bytes], record: &UsageRecord) -> Vec<u8> {
+    fn complete(&mut self, stops: &[Stop], held_back: &[Bytes], record: &UsageRecord) -> Vec<u8> {
+        if self.is_forwarded {
+            return held_back.concat();
+        }
         let stop = stops.first().unwrap_or(&Stop::Done);
         let mut end = event(&self.envelope.last(stop, record));
         if self.include_usage {

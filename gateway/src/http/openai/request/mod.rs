@@ -4,6 +4,7 @@
 
 mod wire;
 
+use bytes::Bytes;
 use domain::ModelName;
 use engine::{ChatMessage, Role, Sampling};
 use serde_path_to_error::Path;
@@ -11,7 +12,7 @@ use serde_path_to_error::Path;
 use wire::{Content, TextOrTexts, WireMessage, WireRequest, WireRole};
 
 use crate::{
-    dispatch::{EngineInput, EngineWork, UpstreamWork},
+    dispatch::{EngineInput, EngineWork, Relay, UpstreamCall, UpstreamWork},
     http::{
         ApiError,
         body::{self, Object, between, whole},
@@ -26,6 +27,9 @@ const STOP_BYTES_MAX: usize = 256;
 /// Messages in one request; the context is full long before.
 const MESSAGES_MAX: usize = 4_096;
 
+/// What a template writes around a message. Unit: bytes.
+const MESSAGE_BYTES: usize = 16;
+
 /// A checked chat request.
 #[derive(Debug)]
 pub(super) struct ChatRequest {
@@ -37,16 +41,18 @@ pub(super) struct ChatRequest {
     pub(super) ignore_eos: bool,
     pub(super) is_stream: bool,
     pub(super) include_usage: bool,
+    /// As it came; what a server elsewhere is sent.
+    pub(super) body: Bytes,
 }
 
 impl ChatRequest {
     /// Parses and checks a body.
     ///
     /// Errors: the first field that is wrong, by its path.
-    pub(super) fn from_wire(body: &[u8]) -> Result<Self, ApiError> {
+    pub(super) fn from_wire(body: &Bytes) -> Result<Self, ApiError> {
         let wire: WireRequest = body::parse(body, Path::to_string)?;
         refuse_unsupported(&wire)?;
-        checked(wire)
+        Ok(Self { body: body.clone(), ..checked(wire)? })
     }
 }
 
@@ -70,7 +76,16 @@ impl Work for ChatRequest {
     }
 
     fn upstream_work(&self) -> Result<UpstreamWork, ApiError> {
-        Err(ApiError::no_model(self.model.as_str()))
+        let bytes = |message: &ChatMessage| message.content.len() + MESSAGE_BYTES;
+        Ok(UpstreamWork {
+            call: UpstreamCall::ChatCompletions,
+            body: self.body.clone(),
+            is_stream: self.is_stream,
+            relay: Relay::Forward { include_usage: self.include_usage },
+            prompt_bytes: self.messages.iter().map(bytes).sum::<usize>() as u64,
+            images: 0,
+            choices: 1,
+        })
     }
 }
 
@@ -134,6 +149,7 @@ fn checked(wire: WireRequest) -> Result<ChatRequest, ApiError> {
         ignore_eos: wire.ignore_eos.unwrap_or(false),
         is_stream: wire.stream.unwrap_or(false),
         include_usage: wire.stream_options.and_then(|Object(options)| options.include_usage).unwrap_or(false),
+        body: Bytes::new(),
     })
 }
 

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn body(extra: &Value) -> Vec<u8> {
+fn body(extra: &Value) -> Bytes {
     let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
     for (name, value) in extra.as_object().expect("an object") {
         body[name] = value.clone();
     }
-    body.to_string().into_bytes()
+    Bytes::from(body.to_string())
 }
 
 #[test]
@@ -86,15 +86,15 @@ fn bad_fields_are_named() {
 
 #[test]
 fn bodies_that_are_no_request_are_told_so() {
-    let good = String::from_utf8(body(&json!({}))).expect("text");
+    let good = String::from_utf8(body(&json!({})).to_vec()).expect("text");
     let array = r#"["demo",[{"role":"user","content":"hi"}],null,null]"#;
     let twice = format!("{good}{good}");
     let deep = format!("{{\"model\":\"m\",\"x\":{}", "[".repeat(100_000));
     for body in
         ["", "{", "[]", "null", "{\"model\":\"m\"}", &twice, &deep, "{\"model\":\"m\",\"messages\":", array]
     {
-        let error = ChatRequest::from_wire(body.as_bytes()).expect_err("no request");
+        let error = ChatRequest::from_wire(&Bytes::copy_from_slice(body.as_bytes())).expect_err("no request");
         assert_eq!(error.status(), 400, "{body:.40}");
     }
-    assert!(ChatRequest::from_wire(b"{\"model\":\"\xff\"}").is_err());
+    assert!(ChatRequest::from_wire(&Bytes::from_static(b"{\"model\":\"\xff\"}")).is_err());
 }
