@@ -267,3 +267,6 @@ pub(super) fn with_model(json: &[u8], model: &str) -> Option<Vec<u8>> {
     splice.set("model", json!(model).to_string().as_bytes()).ok()?;
     Some(splice.finish())
 }
+
+#[cfg(test)]
+mod tests;
