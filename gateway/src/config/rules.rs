@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use super::{
-    Backend, BackendKind, BackendModel, Config, ConfigError, Model, ModelSource,
+    Backend, BackendModel, Config, ConfigError, Model, ModelSource,
     sources::{Sources, field},
 };
 
@@ -48,10 +48,6 @@ impl BackendPlace<'_> {
         let backend = self.backend;
         if let Some(secret) = &backend.api_key {
             secret.read().map_err(|why| self.refused(&["api_key"], &why))?;
-        }
-        if backend.kind == BackendKind::Node && backend.api_key.is_none() {
-            let reason = "kind = \"node\" needs api_key: the secret that the node has in node.secret";
-            return Err(self.refused(&["api_key"], reason));
         }
         if let Some(file) = backend.ca_file.as_ref().filter(|file| !file.is_file()) {
             return Err(self.refused(&["ca_file"], &format!("{} is not a file", file.display())));

@@ -154,7 +154,7 @@ fn broken_rules_name_their_place_in_the_file() {
     let narrow_step = format!("{sim}sequences_max = 64\nstep_tokens_max = 63\n");
     let many_sequences = format!("{sim}sequences_max = 513\n");
     check_refusals(&[
-        ("model = []\n", &[], "FILE:1:9: at least one [[model]]"),
+        ("model = []\n", &[], "FILE:1:9: at least one [[model]] or [[backend]]"),
         (
             "[[model]]\nname = \"a\"\nsource = \"folder\"\n",
             &[],
@@ -265,4 +265,69 @@ fn faults_name_their_variable() {
             "environment variable TALLYGATE__ENERGY__IDLE_MILLIWATTS: energy.busy_milliwatts (6000)",
         ),
     ]);
+}
+
+/// A backend `b` with one model `a`; each text is put into its place.
+fn backend(lines: &str, model_lines: &str) -> String {
+    format!(
+        "[[backend]]\nname = \"b\"\nkind = \"openai\"\nurl = \"http://h/v1\"\n{lines}\n\
+         [[backend.model]]\nname = \"a\"\ncontext_tokens_max = 10\n{model_lines}\n"
+    )
+}
+
+#[test]
+fn backends_take_the_demo_models_place() {
+    let config = check(&backend("", ""), &[]).expect("good");
+    assert_eq!((models(&config).len(), config.backends.len()), (0, 1));
+    let model = &config.backends[0].models[0];
+    assert_eq!((model.name_there(), model.weight, model.capabilities.len()), ("a", 100, 2));
+    let both = format!("[[model]]\nname = \"a\"\nsource = \"sim\"\n{}", backend("", ""));
+    assert_eq!(models(&check(&both, &[]).expect("good")).len(), 1, "one name, two targets");
+    let key = [("TALLYGATE__BACKEND__0__API_KEY", "sk-from-variable")];
+    let config = check(&backend("", ""), &key).expect("good");
+    assert_eq!(
+        config.backends[0].api_key.as_ref().map(Secret::read),
+        Some(Ok("sk-from-variable".to_owned()))
+    );
+    assert!(!format!("{config:?}").contains("sk-from-variable"));
+}
+
+#[test]
+fn bad_backends_are_named_with_their_place() {
+    let rows = [
+        (backend("x = 1", ""), "FILE:5:1: unknown field `x`"),
+        (backend("api_key = 7", ""), "FILE:5:11: a text, { variable"),
+        (backend("api_key = { variable = \"A\", file = \"b\" }", ""), "FILE:5:11: a text, { variable"),
+        (backend("api_key = \"\"", ""), "FILE:5:11: backend b: the secret is empty"),
+        (backend("api_key = { file = \"/nowhere\" }", ""), "FILE:5:11: backend b: /nowhere: "),
+        (backend("ca_file = \"/nowhere\"", ""), "FILE:5:11: backend b: /nowhere is not a file"),
+        (backend("connections_max = 0", ""), "FILE:5:19: 0 is not between 1 and 65536"),
+        (backend("health_path = \"health\"", ""), "FILE:5:15: health_path must be a path"),
+        (backend("", "upstream_name = \"\""), "FILE:9:17: upstream_name must have"),
+        (backend("", "capabilities = []"), "FILE:9:16: backend b: the model a needs at least one capability"),
+        (backend("", "capabilities = [\"dance\"]"), "FILE:9:17: unknown variant `dance`"),
+        (backend("", "mj_per_output_token = 0.35"), "FILE:9:23: a whole number, or a decimal as text"),
+        (backend("", "mj_per_output_token = \"a\""), "FILE:9:23: energy must be a decimal number"),
+        (backend("", "tokenizer = \"/nowhere\""), "FILE:9:13: backend b: /nowhere is not a file"),
+        (backend("", "weight = 0"), "FILE:9:10: 0 is not between 1 and 10000"),
+        (backend("", "").repeat(2), "FILE:10:8: backend b: the name is used twice"),
+        (backend("", "").replace("name = \"b\"", "name = \"local\""), "FILE:2:8: a backend's name must be"),
+        (
+            backend("", "").replace("http://h/v1", "http://u:p@h/v1"),
+            "FILE:4:7: a backend's url must have no user",
+        ),
+        (backend("", "").replace("kind = \"openai\"", "kind = \"x\""), "FILE:3:8: unknown variant `x`"),
+        (
+            backend("", "[[backend.model]]\nname = \"a\"\ncontext_tokens_max = 3"),
+            "FILE:10:8: backend b: the model a is there twice",
+        ),
+        (
+            "[[backend]]\nname = \"b\"\nkind = \"openai\"\nurl = \"http://h\"\nmodel = []\n".to_owned(),
+            "FILE:5:9: backend b: at least one [[backend.model]] is needed",
+        ),
+    ];
+    for (file, expected) in rows {
+        let found = check(&file, &[]).expect_err(&file);
+        assert!(found.starts_with(expected), "{file}\n  {found}\n  {expected}");
+    }
 }

@@ -20,7 +20,7 @@ use super::{
     tls::{self, TlsError},
     upstream::Counter,
 };
-use crate::config::{self, BackendKind, Capability, TokenEnergy};
+use crate::config::{self, Capability, TokenEnergy};
 
 /// Why a backend cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,8 +66,6 @@ pub enum BackendError {
 pub struct Remote {
     /// The name that records carry.
     pub name: Arc<str>,
-    /// What it speaks.
-    pub kind: BackendKind,
     /// What is asked to learn whether it lives, and how often.
     pub probe: Option<(String, Duration)>,
     pub(super) client: Client,
@@ -147,14 +145,10 @@ impl Remote {
         let connections_max = usize::try_from(config.connections_max).unwrap_or(usize::MAX);
         let client = Client::new(config.url.clone(), tls, connections_max, millis(config.connect_ms_max))
             .map_err(|source| BackendError::Host { backend: backend(), source })?;
-        let usual = match config.kind {
-            BackendKind::Openai => format!("{}/models", config.url.path),
-            BackendKind::Node => format!("{}/healthz", config.url.path),
-        };
+        let usual = format!("{}/models", config.url.path);
         let probe_path = config.health_path.clone().unwrap_or(usual);
         let remote = Arc::new(Self {
             name: config.name.as_str().into(),
-            kind: config.kind,
             probe: (config.health_interval_ms > 0).then(|| (probe_path, millis(config.health_interval_ms))),
             client,
             secret: secret.map(SecretText),

@@ -1,6 +1,8 @@
 //! The one table from a failure's kind to an HTTP status, and the error body clients get.
 //! Never shows an internal text: the client reads what to do, the log what broke.
 //! Used by every route; dialects write the same error in their own form.
+//!
+//! Long because every failure that a client can meet is spelled out here, where one reader sees them all.
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ mod headers;
 mod health;
 mod measured;
 mod openai;
+mod planned;
 mod run;
 mod sse;
 

@@ -2,23 +2,24 @@
 //! Never reads or writes a wire form; a dialect hands over a checked request and gets the running one.
 //! Called by the routes of every dialect.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use actix_web::{HttpMessage as _, HttpRequest, http::header::AUTHORIZATION, web};
 use billing::plan::TARGET_MS_MAX;
 use bytes::Bytes;
-use domain::{Micros, ModelName, RequestId, SloClass, TenantId, Timestamp, Tokens};
-use engine::{ChatMessage, Engine, EngineError, Prompt};
+use domain::{Micros, ModelName, RequestId, SloClass, Timestamp, Tokens};
+use engine::{ChatMessage, Engine, Prompt};
 
 use crate::{
-    admit::{Admission, Demand, LimitViews, SloWish},
+    admit::{Admission, LimitViews, SloWish},
     app::App,
     authenticate::Principal,
-    dispatch::{
-        Allowance, Answer, EngineInput, EngineWork, Relay, RemoteRoute, Route, ToolCallDelta, UpstreamWork,
-        run_on_engine,
+    dispatch::{Allowance, EngineInput, EngineWork, Route, ToolCallDelta, UpstreamWork},
+    http::{
+        ApiError,
+        planned::{self, Asked},
+        request_id,
     },
-    http::{ApiError, request_id},
     settle::Settled,
     stream::{Delta, Ending, Failure, Piece, Pieces, Stop},
 };
@@ -69,33 +70,6 @@ pub(in crate::http) struct Running {
     pub(in crate::http) limits: LimitViews,
     /// The pieces are the bytes of the answer itself.
     pub(in crate::http) is_forwarded: bool,
-}
-
-/// What is to run, and where.
-enum Planned<'a> {
-    /// On the engine of this process; on servers elsewhere when it has no room.
-    Engine { engine: &'a Engine, work: EngineWork, prompts: Vec<Prompt>, other: Option<Elsewhere<'a>> },
-    /// On servers elsewhere.
-    Remote(Elsewhere<'a>),
-}
-
-/// What a request asks for, whatever runs it.
-struct Asked {
-    request_id: RequestId,
-    tenant_id: TenantId,
-    output_tokens_max: Option<u32>,
-    wish: SloWish,
-    started: Instant,
-}
-
-/// A request for servers elsewhere.
-struct Elsewhere<'a> {
-    remotes: &'a Arc<RemoteRoute>,
-    work: UpstreamWork,
-    /// About how many tokens the prompt has.
-    prompt_tokens: u64,
-    /// More it cannot have.
-    prompt_tokens_max: u64,
 }
 
 /// A whole answer, collected.
@@ -159,7 +133,7 @@ pub(in crate::http) async fn start(
     let bare = |error: ApiError| (error, LimitViews::default());
     let name = work.model().as_str().to_owned();
     let route = app.backends.find(work.model()).ok_or_else(|| bare(ApiError::no_model(&name)))?;
-    let planned = plan(route, work).await.map_err(bare)?;
+    let planned = planned::plan(route, work).await.map_err(bare)?;
     let asked = Asked {
         request_id: request_id(request, app),
         tenant_id: principal.tenant().id,
@@ -216,93 +190,6 @@ fn target_header(request: &HttpRequest, name: &'static str) -> Result<Option<Mic
     }
 }
 
-/// Where the request runs: on the one side that can run it, or on the one with less to do.
-async fn plan<'a>(route: &'a Route, work: &impl Work) -> Result<Planned<'a>, ApiError> {
-    let elsewhere = route.remotes.as_ref().map(|remotes| elsewhere(route, remotes, work));
-    let Some(engine) = &route.engine else {
-        return elsewhere
-            .unwrap_or_else(|| Err(ApiError::no_model(route.model.as_str())))
-            .map(Planned::Remote);
-    };
-    let other = elsewhere.and_then(Result::ok);
-    let (work, other) = match (work.engine_work(), other) {
-        (Ok(_), Some(other)) if !route.prefers_engine(other.prompt_tokens, Instant::now()) => {
-            return Ok(Planned::Remote(other));
-        }
-        (Ok(engine_work), other) => (engine_work, other),
-        (Err(_), Some(other)) => return Ok(Planned::Remote(other)),
-        (Err(error), None) => return Err(error),
-    };
-    let prompts = prompts(engine, &work.inputs).await?;
-    Ok(Planned::Engine { engine, work, prompts, other })
-}
-
-fn elsewhere<'a>(
-    route: &Route,
-    remotes: &'a Arc<RemoteRoute>,
-    work: &impl Work,
-) -> Result<Elsewhere<'a>, ApiError> {
-    let work = work.upstream_work()?;
-    if !route.has_remote(work.call.capability()) {
-        return Err(ApiError::wrong_kind(route.model.as_str()));
-    }
-    let (prompt_tokens, prompt_tokens_max) = remotes.prompt_tokens(&work);
-    Ok(Elsewhere { remotes, work, prompt_tokens, prompt_tokens_max })
-}
-
-impl Planned<'_> {
-    fn demand(&self, asked: Asked, started_at: Timestamp) -> Demand {
-        let (prompt_tokens, longest_prompt_tokens, prompt_tokens_max, choices) = match self {
-            Self::Engine { work, prompts, .. } => {
-                let counts = || prompts.iter().map(|prompt| prompt.tokens().get());
-                let sum = counts().fold(0, u64::saturating_add);
-                (sum, counts().max().unwrap_or(0), sum, prompts.len() * work.choices_per_prompt)
-            }
-            Self::Remote(other) => (
-                other.prompt_tokens,
-                other.prompt_tokens,
-                other.prompt_tokens_max,
-                usize::try_from(other.work.choices).unwrap_or(usize::MAX),
-            ),
-        };
-        let Asked { request_id, tenant_id, output_tokens_max, wish, started } = asked;
-        Demand {
-            request_id,
-            tenant_id,
-            prompt_tokens: Tokens::new(prompt_tokens),
-            longest_prompt_tokens: Tokens::new(longest_prompt_tokens),
-            prompt_tokens_max: Tokens::new(prompt_tokens_max),
-            choices: u32::try_from(choices).unwrap_or(u32::MAX),
-            output_tokens_max,
-            wish,
-            started,
-            started_at,
-        }
-    }
-
-    /// Runs it; says whether the answer's own bytes are what the client gets.
-    fn run(self, request_id: RequestId, allowance: Allowance) -> Result<(Answer, bool), ApiError> {
-        match self {
-            Self::Engine { engine, work, prompts, other } => {
-                match (run_on_engine(engine, prompts, &work, allowance), other) {
-                    (Ok(answer), _) => Ok((answer, false)),
-                    (Err(EngineError::QueueFull), Some(other)) => Ok(other.run(request_id, allowance)),
-                    (Err(error), _) => Err(error.into()),
-                }
-            }
-            Self::Remote(other) => Ok(other.run(request_id, allowance)),
-        }
-    }
-}
-
-impl Elsewhere<'_> {
-    fn run(self, request_id: RequestId, allowance: Allowance) -> (Answer, bool) {
-        let is_forwarded = matches!(self.work.relay, Relay::Forward { .. });
-        let prompt = (self.prompt_tokens, self.prompt_tokens_max);
-        (self.remotes.run(self.work, request_id, prompt, allowance), is_forwarded)
-    }
-}
-
 /// How many tokens a chat would have as a prompt.
 pub(in crate::http) async fn count(route: &Route, messages: Vec<ChatMessage>) -> Result<Tokens, ApiError> {
     let Some(engine) = &route.engine else { return Err(ApiError::no_model(route.model.as_str())) };
@@ -311,7 +198,10 @@ pub(in crate::http) async fn count(route: &Route, messages: Vec<ChatMessage>) ->
 }
 
 /// Renders and counts prompts; long ones beside the connections of this thread, which would wait for them.
-async fn prompts(engine: &Engine, inputs: &[EngineInput]) -> Result<Vec<Prompt>, ApiError> {
+pub(in crate::http) async fn prompts(
+    engine: &Engine,
+    inputs: &[EngineInput],
+) -> Result<Vec<Prompt>, ApiError> {
     let make = |engine: &Engine, inputs: &[EngineInput]| -> Result<Vec<Prompt>, ApiError> {
         let one = |input: &EngineInput| match input {
             EngineInput::Messages(messages) => Ok(engine.prompt(messages)?),

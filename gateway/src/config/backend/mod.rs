@@ -27,9 +27,9 @@ pub struct Backend {
     pub name: String,
     /// What it speaks.
     pub kind: BackendKind,
-    /// Where its API begins: for `openai` the part before `/chat/completions`, for `node` the node's address.
+    /// Where its API begins: the part before `/chat/completions`.
     pub url: BackendUrl,
-    /// What opens it: an API key for `openai`, the secret shared with the nodes for `node`.
+    /// The API key that opens it.
     #[serde(default)]
     pub api_key: Option<Secret>,
     /// Models it serves.
@@ -67,8 +67,6 @@ pub struct Backend {
 pub enum BackendKind {
     /// The API of OpenAI, as vLLM, SGLang, Dynamo, llama.cpp and hosted providers serve it.
     Openai,
-    /// An engine node of Tallygate.
-    Node,
 }
 
 /// `[[backend.model]]`
@@ -350,3 +348,6 @@ fn weight() -> u32 {
 fn capabilities() -> Vec<Capability> {
     vec![Capability::Chat, Capability::Completions]
 }
+
+#[cfg(test)]
+mod tests;
