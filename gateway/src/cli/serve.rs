@@ -27,7 +27,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{CliError, listen, open, out, start};
+use super::{CliError, expired, listen, open, out, start};
 use crate::{
     admit::{Admitter, AdmitterParts, Limits, Spending},
     app::App,
@@ -208,8 +208,11 @@ async fn build(
             stopping: CancellationToken::new(),
             request_time_max,
         },
+        ledger: ledger.clone(),
+        response_retention: Duration::from_secs(u64::from(config.server.response_days) * 24 * 3_600),
         body_bytes_max: config.server.body_bytes_max,
         request_time_max,
+        stream_silence_max: Duration::from_millis(u64::from(config.server.stream_silence_ms_max)),
         is_ledger_near: Arc::new(AtomicBool::new(true)),
         shipping,
     })
@@ -228,6 +231,7 @@ fn start_background(
     tasks.spawn(refresher.run());
     tasks.spawn(sweep(Arc::clone(app), stopping.clone()));
     tasks.spawn(shipper.run(stopping.clone()));
+    tasks.spawn(expired::run(Arc::clone(app), stopping.clone()));
     Background { ledger, journal, stopping, tasks }
 }
 

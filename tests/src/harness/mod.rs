@@ -14,6 +14,7 @@ mod schemathesis;
 mod server;
 mod settings;
 mod trace;
+mod wire;
 
 pub use admin::Admin;
 pub use cases::{Case, run_cases, run_node_cases};
@@ -26,3 +27,4 @@ pub use schemathesis::{Described, data_plane_document, send_generated};
 pub use server::{Banner, Server};
 pub use settings::{NODE, POSTGRES_URL, PYTHON, needed};
 pub use trace::{TraceRow, read_trace};
+pub use wire::{TextAnswer, Wire};
