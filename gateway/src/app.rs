@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use billing::ship::ShipStatus;
+use billing::{ledger::Ledger, ship::ShipStatus};
 use domain::{Clock, Timestamp};
 use tokio::sync::watch;
 
@@ -30,10 +30,16 @@ pub struct App {
     pub backends: Backends,
     /// Runs it to its record.
     pub streams: Streams,
+    /// Where responses are stored, and where nothing else is looked up for a request.
+    pub ledger: Ledger,
+    /// How long responses are stored.
+    pub response_retention: Duration,
     /// Largest request body. Unit: bytes.
     pub body_bytes_max: u32,
     /// Longest life of one request.
     pub request_time_max: Duration,
+    /// Longest silence of a stream before its headers or a keep-alive are sent.
+    pub stream_silence_max: Duration,
     /// Whether the ledger answered when it was last asked.
     pub is_ledger_near: Arc<AtomicBool>,
     /// How records reach the ledger.

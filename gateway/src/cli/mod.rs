@@ -3,6 +3,7 @@
 //! Called by `main`.
 
 mod check;
+mod expired;
 mod invoice;
 mod key;
 mod listen;

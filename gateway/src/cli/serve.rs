@@ -27,7 +27,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{CliError, listen, open, out, start};
+use super::{CliError, expired, listen, open, out, start};
 use crate::{
     admit::{Admitter, AdmitterParts, Limits, Spending},
     app::App,
@@ -209,8 +209,11 @@ async fn build(
             stopping: CancellationToken::new(),
             request_time_max,
         },
+        ledger: ledger.clone(),
+        response_retention: Duration::from_secs(u64::from(config.server.response_days) * 24 * 3_600),
         body_bytes_max: config.server.body_bytes_max,
         request_time_max,
+        stream_silence_max: Duration::from_millis(u64::from(config.server.stream_silence_ms_max)),
         is_ledger_near: Arc::new(AtomicBool::new(true)),
         shipping,
     })
@@ -232,6 +235,7 @@ fn start_background(
     for remote in app.backends.remotes() {
         tasks.spawn(dispatch::probe(remote, stopping.clone()));
     }
+    tasks.spawn(expired::run(Arc::clone(app), stopping.clone()));
     Background { ledger, journal, stopping, tasks }
 }
 

@@ -98,6 +98,12 @@ pub struct Server {
     /// Longest life of one request; it ends with reason `deadline`. Unit: seconds.
     #[serde(deserialize_with = "bounded::<1, 86_400, _>")]
     pub request_seconds_max: u32,
+    /// Longest silence of a stream: then its headers are sent, and later keep-alives. Unit: milliseconds.
+    #[serde(deserialize_with = "bounded::<50, 60_000, _>")]
+    pub stream_silence_ms_max: u32,
+    /// How long responses are stored for `previous_response_id`. Unit: days.
+    #[serde(deserialize_with = "bounded::<1, 3_650, _>")]
+    pub response_days: u32,
 }
 
 impl Default for Server {
@@ -109,6 +115,9 @@ impl Default for Server {
             body_bytes_max: 4 * 1_024 * 1_024,
             drain_seconds: 30,
             request_seconds_max: 600,
+            // Proxies and load balancers cut connections that are silent for 30 s or 60 s.
+            stream_silence_ms_max: 10_000,
+            response_days: 30,
         }
     }
 }

@@ -182,6 +182,29 @@ impl ApiError {
         Self { is_of_backend: true, ..error }
     }
 
+    /// No stored response has this id, or none of this tenant.
+    pub fn no_response(id: &str) -> Self {
+        let message =
+            format!("there is no stored response {id:?}: it was never stored, deleted, or has expired");
+        Self {
+            param: Some("response_id".to_owned()),
+            ..Self::new(Fault::Missing, "response_not_found", message)
+        }
+    }
+
+    /// As [`Self::no_response`], for one to go on with.
+    pub fn no_previous_response(id: &str) -> Self {
+        let message = format!("the previous response {id:?} was never stored, deleted, or has expired");
+        Self::invalid("previous_response_not_found", "previous_response_id", message)
+    }
+
+    /// Stored responses cannot be reached.
+    pub fn unstored() -> Self {
+        let message = "stored responses cannot be reached at the moment";
+        let error = Self::new(Fault::Overloaded, "responses_unavailable", message);
+        Self { retry_after: Some(OVERLOADED_RETRY), ..error }
+    }
+
     /// An answer that broke off.
     pub fn from_failure(failure: Failure) -> Self {
         match failure {

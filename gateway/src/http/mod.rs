@@ -13,6 +13,7 @@ mod openai;
 mod planned;
 mod run;
 mod sse;
+mod wish;
 
 use std::sync::Arc;
 
@@ -41,6 +42,27 @@ pub fn configure(app: &Arc<App>, routes: &mut web::ServiceConfig) {
         .service(
             web::resource("/v1/chat/completions")
                 .route(web::post().to(openai::chat::create))
+                .default_service(web::route().to(method_not_allowed)),
+        )
+        .service(
+            web::resource("/v1/completions")
+                .route(web::post().to(openai::completions::create))
+                .default_service(web::route().to(method_not_allowed)),
+        )
+        .service(
+            web::resource("/v1/embeddings")
+                .route(web::post().to(openai::embeddings::create))
+                .default_service(web::route().to(method_not_allowed)),
+        )
+        .service(
+            web::resource("/v1/responses")
+                .route(web::post().to(openai::responses::create))
+                .default_service(web::route().to(method_not_allowed)),
+        )
+        .service(
+            web::resource("/v1/responses/{id}")
+                .route(web::get().to(openai::responses::show))
+                .route(web::delete().to(openai::responses::delete))
                 .default_service(web::route().to(method_not_allowed)),
         )
         .configure(anthropic::configure)

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     admit::{Demand, SloWish},
-    dispatch::{Allowance, Answer, EngineWork, Relay, RemoteRoute, Route, UpstreamWork, run_on_engine},
+    dispatch::{Allowance, Answer, EngineWork, RemoteRoute, Route, UpstreamWork, run_on_engine},
 };
 
 /// What is to run, and where.
@@ -61,7 +61,16 @@ pub(in crate::http) async fn plan<'a>(route: &'a Route, work: &impl Work) -> Res
         (Err(error), None) => return Err(error),
     };
     let prompts = run::prompts(engine, &work.inputs).await?;
+    let other = other.map(|other| other.bounded_by(&prompts));
     Ok(Planned::Engine { engine, work, prompts, other })
+}
+
+/// About how many tokens a request would have as a prompt there.
+///
+/// Errors: nothing elsewhere serves it.
+pub(in crate::http) fn count_elsewhere(route: &Route, work: &impl Work) -> Result<Tokens, ApiError> {
+    let remotes = route.remotes.as_ref().ok_or_else(|| ApiError::no_model(route.model.as_str()))?;
+    Ok(Tokens::new(elsewhere(route, remotes, work)?.prompt_tokens))
 }
 
 fn elsewhere<'a>(
@@ -108,16 +117,16 @@ impl Planned<'_> {
         }
     }
 
-    /// Runs it; says whether the answer's own bytes are what the client gets.
+    /// Runs it.
     pub(in crate::http) fn run(
         self,
         request_id: RequestId,
         allowance: Allowance,
-    ) -> Result<(Answer, bool), ApiError> {
+    ) -> Result<Answer, ApiError> {
         match self {
             Self::Engine { engine, work, prompts, other } => {
                 match (run_on_engine(engine, prompts, &work, allowance), other) {
-                    (Ok(answer), _) => Ok((answer, false)),
+                    (Ok(answer), _) => Ok(answer),
                     (Err(EngineError::QueueFull), Some(other)) => Ok(other.run(request_id, allowance)),
                     (Err(error), _) => Err(error.into()),
                 }
@@ -128,9 +137,18 @@ impl Planned<'_> {
 }
 
 impl Elsewhere<'_> {
-    fn run(self, request_id: RequestId, allowance: Allowance) -> (Answer, bool) {
-        let is_forwarded = matches!(self.work.relay, Relay::Forward { .. });
+    /// With no more prompt tokens than were held for the engine that should have run it.
+    fn bounded_by(self, prompts: &[Prompt]) -> Self {
+        let held = prompts.iter().fold(0_u64, |sum, prompt| sum.saturating_add(prompt.tokens().get()));
+        Self {
+            prompt_tokens: self.prompt_tokens.min(held),
+            prompt_tokens_max: self.prompt_tokens_max.min(held),
+            ..self
+        }
+    }
+
+    fn run(self, request_id: RequestId, allowance: Allowance) -> Answer {
         let prompt = (self.prompt_tokens, self.prompt_tokens_max);
-        (self.remotes.run(self.work, request_id, prompt, allowance), is_forwarded)
+        self.remotes.run(self.work, request_id, prompt, allowance)
     }
 }

@@ -2,13 +2,13 @@
 //! Never reads or writes a wire form; a dialect hands over a checked request and gets the running one.
 //! Called by the routes of every dialect.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::{HttpMessage as _, HttpRequest, http::header::AUTHORIZATION, web};
 use billing::plan::TARGET_MS_MAX;
 use bytes::Bytes;
 use domain::{Micros, ModelName, RequestId, SloClass, Timestamp, Tokens};
-use engine::{ChatMessage, Engine, Prompt};
+use engine::{Engine, Prompt};
 
 use crate::{
     admit::{Admission, LimitViews, SloWish},
@@ -42,6 +42,11 @@ pub(in crate::http) trait Work {
     /// The output bound of each choice that it names. Unit: tokens.
     fn output_tokens_max(&self) -> Option<u32>;
 
+    /// Whether the answer is a stream, whose headers do not wait for ever for its first piece.
+    fn is_stream(&self) -> bool {
+        false
+    }
+
     /// The latency class that the body names; headers may say more.
     fn class_wished(&self) -> Option<SloClass> {
         None
@@ -61,15 +66,16 @@ pub(in crate::http) trait Work {
 /// Everything needed to answer once the request runs.
 pub(in crate::http) struct Running {
     pub(in crate::http) pieces: Pieces,
-    /// Waited for, so that an early failure can still have a status of its own. `None` once it was taken.
+    /// Waited for, so that an early failure can still have a status of its own. `None` once it was taken, and for
+    /// a stream that has been silent for too long.
     pub(in crate::http) first: Option<Piece>,
+    /// Longest silence of a stream before a keep-alive.
+    pub(in crate::http) silence_max: Duration,
     pub(in crate::http) request_id: RequestId,
     pub(in crate::http) started_at: Timestamp,
     pub(in crate::http) model: String,
     pub(in crate::http) prompt_tokens: Tokens,
     pub(in crate::http) limits: LimitViews,
-    /// The pieces are the bytes of the answer itself.
-    pub(in crate::http) is_forwarded: bool,
 }
 
 /// A whole answer, collected.
@@ -150,22 +156,27 @@ pub(in crate::http) async fn start(
     // The class served is told in the headers of whatever answer follows.
     request.extensions_mut().insert(admission.served());
     // What was taken is given back when this fails, so the limits are not told as if it were.
-    let (answer, is_forwarded) = planned.run(demand.request_id, allowance(app, &admission)).map_err(bare)?;
+    let answer = planned.run(demand.request_id, allowance(app, &admission)).map_err(bare)?;
     let pieces = app.streams.start(admission, answer, route.energy_source());
     let mut pieces = pieces.map_err(|error| bare(ApiError::from_journal(&error)))?;
-    match pieces.next().await {
-        Some(Piece::End(Ending::Failed(failure))) => Err((ApiError::from_failure(failure), limits)),
-        Some(first) => Ok(Running {
+    let first = match work.is_stream() {
+        true => tokio::time::timeout(app.stream_silence_max, pieces.next())
+            .await
+            .map_or(Waited::Enough, Waited::of),
+        false => Waited::of(pieces.next().await),
+    };
+    match first {
+        Waited::Broken(failure) => Err((ApiError::from_failure(failure), limits)),
+        first @ (Waited::Piece(_) | Waited::Enough) => Ok(Running {
             pieces,
-            first: Some(first),
+            first: first.into_piece(),
+            silence_max: app.stream_silence_max,
             request_id: demand.request_id,
             started_at: demand.started_at,
             model: name,
             prompt_tokens: demand.prompt_tokens,
             limits,
-            is_forwarded,
         }),
-        None => Err((ApiError::from_failure(Failure::Engine), limits)),
     }
 }
 
@@ -190,10 +201,35 @@ fn target_header(request: &HttpRequest, name: &'static str) -> Result<Option<Mic
     }
 }
 
-/// How many tokens a chat would have as a prompt.
-pub(in crate::http) async fn count(route: &Route, messages: Vec<ChatMessage>) -> Result<Tokens, ApiError> {
-    let Some(engine) = &route.engine else { return Err(ApiError::no_model(route.model.as_str())) };
-    let prompts = prompts(engine, &[EngineInput::Messages(messages)]).await?;
+/// What came of waiting for the first piece.
+enum Waited {
+    Piece(Piece),
+    Broken(Failure),
+    /// Nothing yet.
+    Enough,
+}
+
+impl Waited {
+    fn of(piece: Option<Piece>) -> Self {
+        match piece {
+            Some(Piece::End(Ending::Failed(failure))) => Self::Broken(failure),
+            Some(piece) => Self::Piece(piece),
+            None => Self::Broken(Failure::Engine),
+        }
+    }
+
+    fn into_piece(self) -> Option<Piece> {
+        match self {
+            Self::Piece(piece) => Some(piece),
+            Self::Broken(_) | Self::Enough => None,
+        }
+    }
+}
+
+/// How many tokens a request would have as a prompt; for servers elsewhere, about how many.
+pub(in crate::http) async fn count(route: &Route, work: &impl Work) -> Result<Tokens, ApiError> {
+    let Some(engine) = &route.engine else { return planned::count_elsewhere(route, work) };
+    let prompts = prompts(engine, &work.engine_work()?.inputs).await?;
     Ok(prompts.first().map_or(Tokens::ZERO, Prompt::tokens))
 }
 

@@ -189,13 +189,17 @@ impl Streaming {
 
     /// Takes one whole event's data from what has arrived.
     fn take_event(&mut self) -> Outcome<Option<String>> {
-        let Some(end) = self.unread.windows(2).position(|pair| pair == b"\n\n") else { return Ok(None) };
-        let event: Vec<u8> = self.unread.drain(..end + 2).collect();
-        let text = String::from_utf8_lossy(&event[..end]).into_owned();
-        match text.strip_prefix("data: ") {
-            Some(data) => Ok(Some(data.to_owned())),
-            None => Err(HarnessError::NotEvents { text }),
+        while let Some(end) = self.unread.windows(2).position(|pair| pair == b"\n\n") {
+            let event: Vec<u8> = self.unread.drain(..end + 2).collect();
+            let text = String::from_utf8_lossy(&event[..end]).into_owned();
+            match text.strip_prefix("data: ") {
+                Some(data) => return Ok(Some(data.to_owned())),
+                // A comment, which keeps a silent connection open.
+                None if text.starts_with(':') => {}
+                None => return Err(HarnessError::NotEvents { text }),
+            }
         }
+        Ok(None)
     }
 }
 

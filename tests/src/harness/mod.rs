@@ -15,6 +15,7 @@ mod server;
 mod settings;
 mod trace;
 mod upstream;
+mod wire;
 
 pub use admin::Admin;
 pub use cases::{Case, run_cases, run_node_cases};
@@ -28,3 +29,4 @@ pub use server::{Banner, Server};
 pub use settings::{NODE, POSTGRES_URL, PYTHON, needed};
 pub use trace::{TraceRow, read_trace};
 pub use upstream::{At, Behaviour, Seen, Upstream};
+pub use wire::{TextAnswer, Wire};

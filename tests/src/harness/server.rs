@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Admin, Chat, HarnessError, Messages, Outcome};
+use super::{Admin, Chat, HarnessError, Messages, Outcome, Wire};
 
 /// Loading the demo model takes a second, on a busy machine a few.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -101,6 +101,11 @@ impl Server {
     /// A client of this server's other dialect with a key.
     pub fn messages(&self, key: &str) -> Messages {
         Messages::new(&self.banner.base_url, key)
+    }
+
+    /// A plain client with this key.
+    pub fn wire(&self, key: &str) -> Wire {
+        Wire::new(&format!("{}/v1", self.origin()), key)
     }
 
     /// Waits until a key that was just made opens.

@@ -10,7 +10,10 @@ use super::{error, request::CountRequest};
 use crate::{
     admit::check_model,
     app::App,
-    http::{ApiError, body, request_id, run},
+    http::{
+        ApiError, body, request_id,
+        run::{self, Work as _},
+    },
 };
 
 /// Answers with the count.
@@ -24,8 +27,9 @@ pub(super) async fn create(request: HttpRequest, body: web::Payload, app: web::D
 async fn count(request: &HttpRequest, body: web::Payload, app: &App) -> Result<Tokens, ApiError> {
     let principal = run::authenticate_either(request, app)?;
     let body = body::read(request, body, app.body_bytes_max).await?;
-    let CountRequest { model, messages } = CountRequest::from_wire(&body)?;
-    let route = app.backends.find(&model).ok_or_else(|| ApiError::no_model(model.as_str()))?;
+    let count = CountRequest::from_wire(&body)?;
+    let model = count.model();
+    let route = app.backends.find(model).ok_or_else(|| ApiError::no_model(model.as_str()))?;
     check_model(&principal, route)?;
-    run::count(route, messages).await
+    run::count(route, &count).await
 }

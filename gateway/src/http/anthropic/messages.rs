@@ -12,7 +12,7 @@ use crate::{
     app::App,
     http::{
         ApiError, body, measured, request_id,
-        run::{self, Running},
+        run::{self, Running, Work as _},
         sse,
     },
 };
@@ -41,25 +41,26 @@ async fn answer(
     let message = MessagesRequest::from_wire(&body).map_err(bare)?;
     let running = run::start(request, app, principal, &message, started).await?;
     let limits = running.limits;
-    let mut response = match message.is_stream {
-        true => stream(running),
-        false => whole(running).await.map_err(|error| (error, limits))?,
+    let mut response = match message.is_stream() {
+        true => stream(running, message.is_thinking()),
+        false => whole(running, message.is_thinking()).await.map_err(|error| (error, limits))?,
     };
     headers::set_limits(response.headers_mut(), &limits, app.clock.now());
     Ok(response)
 }
 
-fn stream(running: Running) -> HttpResponse {
-    let events = MessageEvents::new(Envelope::of(&running), running.request_id, running.prompt_tokens);
+fn stream(running: Running, is_thinking: bool) -> HttpResponse {
+    let (request_id, prompt_tokens) = (running.request_id, running.prompt_tokens);
+    let events = MessageEvents::new(Envelope::of(&running), request_id, prompt_tokens, is_thinking);
     sse::answer(running, events)
 }
 
-async fn whole(mut running: Running) -> Result<HttpResponse, ApiError> {
+async fn whole(mut running: Running, is_thinking: bool) -> Result<HttpResponse, ApiError> {
     let envelope = Envelope::of(&running);
     let collected = running.collect().await.map_err(ApiError::from_failure)?;
     let record = collected.settled.record();
     let only = collected.choices.into_iter().next().unwrap_or_default();
-    let mut response = HttpResponse::Ok().json(envelope.whole(&only.text, &only.stop, record));
+    let mut response = HttpResponse::Ok().json(envelope.whole(&only, is_thinking, record));
     measured::set_headers(response.headers_mut(), record);
     Ok(response)
 }

@@ -4,14 +4,14 @@
 
 use std::time::Instant;
 
-use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::{request::ChatRequest, response::Envelope, sse::ChatEvents};
+use super::{answer, request::ChatRequest, response::Envelope, sse::ChatEvents};
 use crate::{
     app::App,
     http::{
-        ApiError, body, headers, measured,
-        run::{self, Running},
+        body,
+        run::{self, Running, Work as _},
         sse,
     },
 };
@@ -31,13 +31,12 @@ pub(in crate::http) async fn create(
         Err(error) => return error.to_response(),
     };
     let started = Instant::now();
-    let chat = match ChatRequest::from_wire(&body) {
+    let chat = match ChatRequest::from_wire(body) {
         Ok(chat) => chat,
         Err(error) => return error.to_response(),
     };
-    let (is_stream, include_usage) = (chat.is_stream, chat.include_usage);
     match run::start(&request, &app, principal, &chat, started).await {
-        Ok(running) if is_stream => stream(running, include_usage),
+        Ok(running) if chat.is_stream() => stream(running, chat.include_usage()),
         Ok(running) => whole(running).await,
         Err((error, limits)) => error.to_response_with_limits(&limits),
     }
@@ -45,30 +44,13 @@ pub(in crate::http) async fn create(
 
 fn stream(running: Running, include_usage: bool) -> HttpResponse {
     let limits = running.limits;
-    let events = ChatEvents::new(envelope(&running), include_usage, running.is_forwarded);
-    let mut response = sse::answer(running, events);
-    headers::set_limits(response.headers_mut(), &limits);
-    response
+    let events = ChatEvents::new(envelope(&running), include_usage);
+    answer::with_limits(sse::answer(running, events), &limits)
 }
 
 async fn whole(mut running: Running) -> HttpResponse {
-    let (envelope, limits, is_forwarded) = (envelope(&running), running.limits, running.is_forwarded);
-    match running.collect().await {
-        Ok(collected) => {
-            let record = collected.settled.record();
-            let mut response = match is_forwarded {
-                true => {
-                    HttpResponse::Ok().content_type(ContentType::json()).body(collected.held_back.concat())
-                }
-                false => HttpResponse::Ok().json(envelope.whole(&collected.choices, record)),
-            };
-            let headers = response.headers_mut();
-            headers::set_limits(headers, &limits);
-            measured::set_headers(headers, record);
-            response
-        }
-        Err(failure) => ApiError::from_failure(failure).to_response_with_limits(&limits),
-    }
+    let envelope = envelope(&running);
+    answer::whole(&mut running, |collected| HttpResponse::Ok().json(envelope.whole(collected))).await
 }
 
 fn envelope(running: &Running) -> Envelope {

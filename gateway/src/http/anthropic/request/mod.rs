@@ -2,19 +2,27 @@
 //! Never guesses: a field that cannot be honoured or is not known is refused with its path.
 //! Called by `messages::create` and `count::create` after authentication.
 
+mod chat;
+mod content;
+mod fields;
+mod tools;
 mod wire;
 
 use std::fmt::Write as _;
 
+use bytes::Bytes;
 use domain::ModelName;
 use engine::{ChatMessage, Role, Sampling};
 use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
+use content::{Block, Message};
+use fields::{invalid, required, unsupported};
+use tools::{Shape, WireShape};
 use wire::{Content, WireCount, WireMessage, WireRequest, WireRole};
 
 use crate::{
-    dispatch::{EngineInput, EngineWork, UpstreamWork},
+    dispatch::{EngineInput, EngineWork, Relay, UpstreamCall, UpstreamWork},
     http::{
         ApiError,
         body::{self, Object, between, whole},
@@ -26,33 +34,33 @@ use crate::{
 const STOPS_MAX: usize = 16;
 /// Longest stop string. Unit: bytes. Longer ones would hold back whole paragraphs of the stream.
 const STOP_BYTES_MAX: usize = 256;
-/// Messages in one request; the context is full long before.
-const MESSAGES_MAX: usize = 4_096;
 
 /// A checked request for a message.
 #[derive(Debug)]
 pub(super) struct MessagesRequest {
-    pub(super) model: ModelName,
-    pub(super) messages: Vec<ChatMessage>,
-    pub(super) sampling: Sampling,
-    pub(super) output_tokens_max: u32,
-    pub(super) stop: Vec<String>,
-    pub(super) is_stream: bool,
+    pub(super) prompt: PromptPart,
+    is_stream: bool,
+    output_tokens_max: u32,
+    temperature: Option<f32>,
+    top_p: Option<f32>,
+    top_k: Option<u32>,
+    stop: Vec<String>,
+    user: Option<String>,
 }
 
 /// A checked request for a count.
 #[derive(Debug)]
 pub(super) struct CountRequest {
-    pub(super) model: ModelName,
-    pub(super) messages: Vec<ChatMessage>,
+    pub(super) prompt: PromptPart,
 }
 
-/// Fields that would change the answer and cannot be honoured.
-struct Unsupported<'a> {
-    tools: Option<&'a Vec<Value>>,
-    tool_choice: Option<&'a Value>,
-    thinking: Option<&'a Map<String, Value>>,
-    output_config: Option<&'a Value>,
+/// What makes the prompt.
+#[derive(Debug)]
+pub(super) struct PromptPart {
+    model: ModelName,
+    system: String,
+    messages: Vec<Message>,
+    shape: Shape,
 }
 
 impl MessagesRequest {
@@ -61,51 +69,97 @@ impl MessagesRequest {
     /// Errors: the first field that is wrong, by its path.
     pub(super) fn from_wire(body: &[u8]) -> Result<Self, ApiError> {
         let wire: WireRequest = body::parse(body, path_text)?;
-        let WireRequest { tools, tool_choice, thinking, output_config, .. } = &wire;
-        refuse_unsupported(&Unsupported {
-            tools: tools.as_ref(),
-            tool_choice: tool_choice.as_ref(),
-            thinking: thinking.as_ref(),
-            output_config: output_config.as_ref(),
-        })?;
-        let more = [
+        refuse_first([
             (wire.container.is_some(), "container", "containers are not supported"),
-            (wire.mcp_servers.as_ref().is_some_and(|list| !list.is_empty()), "mcp_servers", "not supported"),
-        ];
-        refuse_first(more)?;
-        let sampling = sampling(&wire)?;
+            (is_filled(wire.mcp_servers.as_ref()), "mcp_servers", "not supported"),
+            (wire.context_management.is_some(), "context_management", "not supported"),
+            (wire.inference_geo.is_some(), "inference_geo", "the place cannot be chosen"),
+            (wire.speed.is_some_and(|speed| speed != "standard"), "speed", "only standard is supported"),
+        ])?;
+        let temperature = between("temperature", wire.temperature, 0.0, 1.0)?;
+        let top_p = between("top_p", wire.top_p, 0.0, 1.0)?;
+        if top_p == Some(0.0) {
+            return Err(invalid("top_p", "must be above 0"));
+        }
+        let top_k = match wire.top_k {
+            None | Some(0) => None,
+            Some(top_k) => Some(whole("top_k", top_k)?),
+        };
+        let max_tokens = wire.max_tokens.ok_or_else(|| required("max_tokens"))?;
+        let WireRequest { tools, tool_choice, thinking, output_config, .. } = wire;
+        let shape = WireShape { tools, tool_choice, thinking, output_config };
         Ok(Self {
             is_stream: wire.stream.unwrap_or(false),
-            model: model(wire.model)?,
-            output_tokens_max: whole("max_tokens", required("max_tokens", wire.max_tokens)?)?,
-            messages: messages(wire.system, wire.messages)?,
-            sampling,
+            output_tokens_max: whole("max_tokens", max_tokens)?,
+            temperature,
+            top_p,
+            top_k,
             stop: stops(wire.stop_sequences.unwrap_or_default())?,
+            user: wire.metadata.and_then(|Object(metadata)| metadata.user_id),
+            prompt: PromptPart::from_wire(wire.model, wire.system, wire.messages, &shape)?,
         })
+    }
+
+    fn sampling(&self) -> Sampling {
+        let default = Sampling::default();
+        Sampling {
+            temperature: self.temperature.unwrap_or(default.temperature),
+            top_p: self.top_p.unwrap_or(default.top_p),
+            top_k: self.top_k,
+            seed: None,
+        }
+    }
+
+    /// Whether the client is shown what the model thinks.
+    pub(super) fn is_thinking(&self) -> bool {
+        self.prompt.shape.is_thinking
+    }
+
+    fn to_chat(&self) -> Map<String, Value> {
+        let mut body = self.prompt.to_chat();
+        let mut set = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                body.insert(name.to_owned(), value);
+            }
+        };
+        set("max_tokens", Some(self.output_tokens_max.into()));
+        set("stream", self.is_stream.then_some(Value::Bool(true)));
+        // As it was written: a float of 32 bits would gain digits as one of 64.
+        let number = |value: f32| value.to_string().parse::<f64>().ok().map(Value::from);
+        set("temperature", self.temperature.and_then(number));
+        set("top_p", self.top_p.and_then(number));
+        set("top_k", self.top_k.map(Value::from));
+        set("stop", (!self.stop.is_empty()).then(|| self.stop.clone().into()));
+        set("user", self.user.clone().map(Value::from));
+        body
     }
 }
 
 impl Work for MessagesRequest {
     fn model(&self) -> &ModelName {
-        &self.model
+        &self.prompt.model
     }
 
     fn output_tokens_max(&self) -> Option<u32> {
         Some(self.output_tokens_max)
     }
 
+    fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
     fn engine_work(&self) -> Result<EngineWork, ApiError> {
         Ok(EngineWork {
-            inputs: vec![EngineInput::Messages(self.messages.clone())],
+            inputs: vec![EngineInput::Messages(self.prompt.to_engine()?)],
             choices_per_prompt: 1,
-            sampling: self.sampling,
+            sampling: self.sampling(),
             stop: self.stop.clone(),
             ignore_eos: false,
         })
     }
 
     fn upstream_work(&self) -> Result<UpstreamWork, ApiError> {
-        Err(ApiError::no_model(self.model.as_str()))
+        Ok(self.prompt.upstream_work(self.to_chat(), self.is_stream))
     }
 }
 
@@ -115,13 +169,115 @@ impl CountRequest {
     /// Errors: the first field that is wrong, by its path.
     pub(super) fn from_wire(body: &[u8]) -> Result<Self, ApiError> {
         let wire: WireCount = body::parse(body, path_text)?;
-        refuse_unsupported(&Unsupported {
-            tools: wire.tools.as_ref(),
-            tool_choice: wire.tool_choice.as_ref(),
-            thinking: wire.thinking.as_ref(),
-            output_config: wire.output_config.as_ref(),
-        })?;
-        Ok(Self { model: model(wire.model)?, messages: messages(wire.system, wire.messages)? })
+        refuse_first([
+            (is_filled(wire.mcp_servers.as_ref()), "mcp_servers", "not supported"),
+            (wire.context_management.is_some(), "context_management", "not supported"),
+        ])?;
+        let WireCount { tools, tool_choice, thinking, output_config, .. } = wire;
+        let shape = WireShape { tools, tool_choice, thinking, output_config };
+        Ok(Self { prompt: PromptPart::from_wire(wire.model, wire.system, wire.messages, &shape)? })
+    }
+}
+
+impl Work for CountRequest {
+    fn model(&self) -> &ModelName {
+        &self.prompt.model
+    }
+
+    fn output_tokens_max(&self) -> Option<u32> {
+        None
+    }
+
+    fn engine_work(&self) -> Result<EngineWork, ApiError> {
+        Ok(EngineWork {
+            inputs: vec![EngineInput::Messages(self.prompt.to_engine()?)],
+            choices_per_prompt: 1,
+            sampling: Sampling::default(),
+            stop: Vec::new(),
+            ignore_eos: false,
+        })
+    }
+
+    fn upstream_work(&self) -> Result<UpstreamWork, ApiError> {
+        Ok(self.prompt.upstream_work(self.prompt.to_chat(), false))
+    }
+}
+
+impl PromptPart {
+    fn from_wire(
+        model: Option<String>,
+        system: Option<Content>,
+        messages: Option<Vec<Object<WireMessage>>>,
+        shape: &WireShape,
+    ) -> Result<Self, ApiError> {
+        let name = model.ok_or_else(|| required("model"))?;
+        Ok(Self {
+            model: ModelName::new(name.as_str()).map_err(|_| ApiError::no_model(&name))?,
+            system: content::system(system)?,
+            messages: content::messages(messages)?,
+            shape: Shape::from_wire(shape)?,
+        })
+    }
+
+    /// The chat as an engine of ours reads it: texts alone; blocks are joined as they stand.
+    fn to_engine(&self) -> Result<Vec<ChatMessage>, ApiError> {
+        self.shape.refuse_for_engine()?;
+        let mut chat = Vec::with_capacity(self.messages.len() + 1);
+        if !self.system.is_empty() {
+            chat.push(ChatMessage { role: Role::System, content: self.system.clone() });
+        }
+        for (index, message) in self.messages.iter().enumerate() {
+            let role = match message.role {
+                WireRole::User => Role::User,
+                WireRole::Assistant => Role::Assistant,
+            };
+            let mut content = String::new();
+            for (block_index, block) in message.blocks.iter().enumerate() {
+                match block {
+                    Block::Text(text) => content.push_str(text),
+                    Block::Thinking => {}
+                    Block::Image(_) | Block::ToolUse { .. } | Block::ToolResult { .. } => {
+                        let path = format!("messages.{index}.content.{block_index}.type");
+                        let kind = block.kind();
+                        let why = format!("blocks of type {kind:?} are not supported by this model");
+                        return Err(unsupported(&path, &why));
+                    }
+                }
+            }
+            chat.push(ChatMessage { role, content });
+        }
+        Ok(chat)
+    }
+
+    fn to_chat(&self) -> Map<String, Value> {
+        let mut body = Map::new();
+        body.insert("model".to_owned(), self.model.as_str().into());
+        body.insert("messages".to_owned(), chat::messages(&self.system, &self.messages).into());
+        chat::write_shape(&self.shape, &mut body);
+        body
+    }
+
+    fn upstream_work(&self, body: Map<String, Value>, is_stream: bool) -> UpstreamWork {
+        let (mut images, mut image_bytes) = (0_u32, 0);
+        for block in self.messages.iter().flat_map(|message| &message.blocks) {
+            for block in std::iter::once(block).chain(block.inner()) {
+                if let Block::Image(url) = block {
+                    images = images.saturating_add(1);
+                    image_bytes += url.len();
+                }
+            }
+        }
+        let body = Value::Object(body).to_string();
+        UpstreamWork {
+            call: UpstreamCall::ChatCompletions,
+            // All of it but the images: names of fields stand for what the server's template adds.
+            prompt_bytes: body.len().saturating_sub(image_bytes) as u64,
+            body: Bytes::from(body),
+            is_stream,
+            relay: Relay::Parse,
+            images,
+            choices: 1,
+        }
     }
 }
 
@@ -142,16 +298,8 @@ fn path_text(path: &Path) -> String {
     text
 }
 
-fn invalid(path: &str, why: &str) -> ApiError {
-    ApiError::invalid("invalid_value", path, format!("{path}: {why}"))
-}
-
-fn unsupported(path: &str, why: &str) -> ApiError {
-    ApiError::invalid("unsupported_value", path, format!("{path}: {why}"))
-}
-
-fn required<T>(path: &str, value: Option<T>) -> Result<T, ApiError> {
-    value.ok_or_else(|| invalid(path, "Field required"))
+fn is_filled(list: Option<&Vec<Value>>) -> bool {
+    list.is_some_and(|list| !list.is_empty())
 }
 
 fn refuse_first<const COUNT: usize>(
@@ -161,117 +309,6 @@ fn refuse_first<const COUNT: usize>(
         Some((_, path, why)) => Err(unsupported(path, why)),
         None => Ok(()),
     }
-}
-
-/// What changes the answer and cannot be done is refused, never silently dropped.
-fn refuse_unsupported(wire: &Unsupported<'_>) -> Result<(), ApiError> {
-    let is_on = |thinking: &Map<String, Value>| thinking.get("type") != Some(&Value::from("disabled"));
-    refuse_first([
-        (wire.tools.is_some_and(|tools| !tools.is_empty()), "tools", "tools are not supported"),
-        (wire.tool_choice.is_some(), "tool_choice", "tools are not supported"),
-        (wire.thinking.is_some_and(is_on), "thinking", "thinking is not supported"),
-        (wire.output_config.is_some(), "output_config", "only plain text is supported"),
-    ])
-}
-
-fn model(name: Option<String>) -> Result<ModelName, ApiError> {
-    let name = required("model", name)?;
-    ModelName::new(name.as_str()).map_err(|_| ApiError::no_model(&name))
-}
-
-fn messages(
-    system: Option<Content>,
-    wire: Option<Vec<Object<WireMessage>>>,
-) -> Result<Vec<ChatMessage>, ApiError> {
-    let wire = required("messages", wire)?;
-    if wire.is_empty() || wire.len() > MESSAGES_MAX {
-        let why = format!("must have 1 to {MESSAGES_MAX} entries, not {}", wire.len());
-        return Err(invalid("messages", &why));
-    }
-    if wire.last().is_some_and(|Object(message)| message.role == WireRole::Assistant) {
-        let why = "the last message must have the role \"user\": an answer cannot be begun for the model";
-        return Err(unsupported("messages", why));
-    }
-    let system = match system {
-        Some(content) => text(content, "system")?,
-        None => String::new(),
-    };
-    let mut messages = Vec::with_capacity(wire.len() + 1);
-    if !system.is_empty() {
-        messages.push(ChatMessage { role: Role::System, content: system });
-    }
-    for (index, Object(message)) in wire.into_iter().enumerate() {
-        let role = match message.role {
-            WireRole::User => Role::User,
-            WireRole::Assistant => Role::Assistant,
-        };
-        let path = format!("messages.{index}.content");
-        messages.push(ChatMessage { role, content: text(required(&path, message.content)?, &path)? });
-    }
-    Ok(messages)
-}
-
-/// The text of a content; blocks are joined as they stand.
-fn text(content: Content, path: &str) -> Result<String, ApiError> {
-    match content {
-        Content::Text(text) => Ok(text),
-        Content::Blocks(blocks) => {
-            let texts = blocks.iter().enumerate();
-            texts.map(|(index, block)| block_text(block, &format!("{path}.{index}"))).collect()
-        }
-    }
-}
-
-fn block_text<'a>(block: &'a Map<String, Value>, path: &str) -> Result<&'a str, ApiError> {
-    let field = |name: &str| (format!("{path}.{name}"), block.get(name));
-    let is_none = |value: Option<&Value>| match value {
-        None | Some(Value::Null) => true,
-        Some(Value::Array(list)) => list.is_empty(),
-        Some(_) => false,
-    };
-    match field("type") {
-        (_, Some(Value::String(kind))) if kind == "text" => {}
-        (path, Some(Value::String(kind))) => {
-            let why = format!("blocks of type {kind:?} are not supported by this model, only \"text\"");
-            return Err(unsupported(&path, &why));
-        }
-        (path, Some(_)) => return Err(invalid(&path, "must be a string")),
-        (path, None) => return Err(invalid(&path, "Field required")),
-    }
-    let known = ["type", "text", "cache_control", "citations"];
-    if let Some(name) = block.keys().find(|name| !known.contains(&name.as_str())) {
-        let path = format!("{path}.{name}");
-        let message = format!("{path}: Extra inputs are not permitted");
-        return Err(ApiError::invalid("unknown_field", path, message));
-    }
-    if !is_none(block.get("citations")) {
-        return Err(unsupported(&format!("{path}.citations"), "citations are not supported"));
-    }
-    match field("text") {
-        (path, Some(Value::String(text))) if text.is_empty() => {
-            Err(invalid(&path, "text content blocks must be non-empty"))
-        }
-        (_, Some(Value::String(text))) => Ok(text),
-        (path, Some(_)) => Err(invalid(&path, "must be a string")),
-        (path, None) => Err(invalid(&path, "Field required")),
-    }
-}
-
-fn sampling(wire: &WireRequest) -> Result<Sampling, ApiError> {
-    let default = Sampling::default();
-    let top_k = match wire.top_k {
-        None | Some(0) => None,
-        Some(top_k) => Some(whole("top_k", top_k)?),
-    };
-    Ok(Sampling {
-        temperature: between("temperature", wire.temperature, 0.0, 1.0)?.unwrap_or(default.temperature),
-        top_p: match between("top_p", wire.top_p, 0.0, 1.0)? {
-            Some(0.0) => return Err(invalid("top_p", "must be above 0")),
-            top_p => top_p.unwrap_or(default.top_p),
-        },
-        top_k,
-        seed: None,
-    })
 }
 
 fn stops(stops: Vec<String>) -> Result<Vec<String>, ApiError> {

@@ -20,18 +20,22 @@ pub(super) struct WireRequest {
     pub(super) top_p: Option<f32>,
     pub(super) top_k: Option<i64>,
     pub(super) stop_sequences: Option<Vec<String>>,
-    /// Says nothing about the answer.
-    #[serde(rename = "metadata")]
-    pub(super) _metadata: Option<Map<String, Value>>,
+    pub(super) metadata: Option<Object<WireMetadata>>,
     /// A hint: answers are the same with and without it.
     #[serde(rename = "cache_control")]
     pub(super) _cache_control: Option<Map<String, Value>>,
-    pub(super) tools: Option<Vec<Value>>,
-    pub(super) tool_choice: Option<Value>,
+    pub(super) tools: Option<Vec<Map<String, Value>>>,
+    pub(super) tool_choice: Option<Map<String, Value>>,
     pub(super) thinking: Option<Map<String, Value>>,
-    pub(super) output_config: Option<Value>,
+    pub(super) output_config: Option<Map<String, Value>>,
+    /// Both tiers are as the plan has it: there is no other capacity to take or to leave.
+    #[serde(rename = "service_tier")]
+    pub(super) _service_tier: Option<WireTier>,
     pub(super) container: Option<Value>,
     pub(super) mcp_servers: Option<Vec<Value>>,
+    pub(super) context_management: Option<Value>,
+    pub(super) inference_geo: Option<Value>,
+    pub(super) speed: Option<String>,
 }
 
 /// The body of `/v1/messages/count_tokens`: only what makes a prompt.
@@ -43,10 +47,25 @@ pub(super) struct WireCount {
     pub(super) system: Option<Content>,
     #[serde(rename = "cache_control")]
     pub(super) _cache_control: Option<Map<String, Value>>,
-    pub(super) tools: Option<Vec<Value>>,
-    pub(super) tool_choice: Option<Value>,
+    pub(super) tools: Option<Vec<Map<String, Value>>>,
+    pub(super) tool_choice: Option<Map<String, Value>>,
     pub(super) thinking: Option<Map<String, Value>>,
-    pub(super) output_config: Option<Value>,
+    pub(super) output_config: Option<Map<String, Value>>,
+    pub(super) context_management: Option<Value>,
+    pub(super) mcp_servers: Option<Vec<Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WireMetadata {
+    pub(super) user_id: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum WireTier {
+    Auto,
+    StandardOnly,
 }
 
 #[derive(Deserialize)]
@@ -56,7 +75,7 @@ pub(super) struct WireMessage {
     pub(super) content: Option<Content>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum WireRole {
     User,

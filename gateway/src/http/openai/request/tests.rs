@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::dispatch::EngineInput;
 
 fn body(extra: &Value) -> Bytes {
     let mut body = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
@@ -14,9 +15,14 @@ fn body(extra: &Value) -> Bytes {
     Bytes::from(body.to_string())
 }
 
+/// What an engine of ours would run.
+fn engine_work(extra: &Value) -> Result<EngineWork, ApiError> {
+    ChatRequest::from_wire(body(extra))?.engine_work()
+}
+
 #[test]
 fn good_requests_are_taken_whole() {
-    let request = ChatRequest::from_wire(&body(&json!({
+    let extra = json!({
         "messages": [
             {"role": "developer", "content": "be brief"},
             {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
@@ -25,18 +31,20 @@ fn good_requests_are_taken_whole() {
         "temperature": 0, "top_p": 0.5, "top_k": 5, "seed": -1, "stop": "x", "max_tokens": 7,
         "max_completion_tokens": 7, "stream": true, "stream_options": {"include_usage": true},
         "n": 1, "user": "u", "tools": [], "unknown": {"deep": [1]}, "presence_penalty": 0.0, "logit_bias": null,
-    })))
-    .expect("good");
-    let contents: Vec<_> = request.messages.iter().map(|message| message.content.as_str()).collect();
+    });
+    let request = ChatRequest::from_wire(body(&extra)).expect("good");
+    let work = request.engine_work().expect("plain");
+    let Some(EngineInput::Messages(messages)) = work.inputs.first() else { panic!("a chat has messages") };
+    let contents: Vec<_> = messages.iter().map(|message| message.content.as_str()).collect();
     assert_eq!(contents, ["be brief", "ab", "c"]);
-    assert_eq!((request.output_tokens_max, request.sampling.seed), (Some(7), Some(u64::MAX)));
-    assert!(request.is_stream && request.include_usage);
-    assert_eq!(request.stop, ["x"]);
+    assert_eq!((request.output_tokens_max(), work.sampling.seed), (Some(7), Some(u64::MAX)));
+    assert!(request.is_stream() && request.include_usage());
+    assert_eq!(work.stop, ["x"]);
 }
 
-/// A changed field, and the path the error must name.
+/// A changed field, and the path the error must name, when an engine of ours is to run it.
 fn check(extra: &Value, param: &str) {
-    let error = ChatRequest::from_wire(&body(extra)).expect_err(&extra.to_string());
+    let error = engine_work(extra).expect_err(&extra.to_string());
     assert_eq!(error.status(), 400, "{extra}");
     assert_eq!(error.to_openai()["error"]["param"], param, "{extra}");
 }
@@ -93,8 +101,86 @@ fn bodies_that_are_no_request_are_told_so() {
     for body in
         ["", "{", "[]", "null", "{\"model\":\"m\"}", &twice, &deep, "{\"model\":\"m\",\"messages\":", array]
     {
-        let error = ChatRequest::from_wire(&Bytes::copy_from_slice(body.as_bytes())).expect_err("no request");
+        let error = ChatRequest::from_wire(Bytes::copy_from_slice(body.as_bytes())).expect_err("no request");
         assert_eq!(error.status(), 400, "{body:.40}");
     }
-    assert!(ChatRequest::from_wire(&Bytes::from_static(b"{\"model\":\"\xff\"}")).is_err());
+    assert!(ChatRequest::from_wire(Bytes::from_static(b"{\"model\":\"\xff\"}")).is_err());
+}
+
+#[test]
+fn what_a_backend_can_do_goes_on_as_it_came() {
+    let image = json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]);
+    // What is sent, how many answers it makes, and how many images it has.
+    let rows = [
+        (json!({"n": 3}), 3, 0),
+        (json!({"messages": image}), 1, 1),
+        (json!({"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "auto"}), 1, 0),
+        (
+            json!({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}}),
+            1,
+            0,
+        ),
+        (json!({"logprobs": true, "top_logprobs": 2, "frequency_penalty": 1, "logit_bias": {"1": 2}}), 1, 0),
+        (json!({"modalities": ["text", "audio"], "audio": {"voice": "x"}, "web_search_options": {}}), 1, 0),
+        (json!({"reasoning_effort": "low", "prediction": {}, "store": true, "metadata": {"a": "b"}}), 1, 0),
+        (json!({"messages": [{"role": "tool", "tool_call_id": "x", "content": "y"}]}), 1, 0),
+        (json!({"messages": [{"role": "assistant", "content": null, "tool_calls": []}]}), 1, 0),
+        (json!({"temperature": 9, "anything": [[1]]}), 1, 0),
+    ];
+    for (extra, choices, images) in rows {
+        let body = body(&extra);
+        let request =
+            ChatRequest::from_wire(body.clone()).unwrap_or_else(|error| panic!("{extra}: {error:?}"));
+        let work = request.upstream_work().expect("anything goes on");
+        assert_eq!((work.body, work.choices, work.images), (body, choices, images), "{extra}");
+        assert_eq!(work.call, UpstreamCall::ChatCompletions);
+    }
+}
+
+#[test]
+fn what_is_metered_is_checked_for_every_server() {
+    let rows = [
+        (json!({"model": 3}), "model"),
+        (json!({"messages": []}), "messages"),
+        (json!({"messages": {}}), "messages"),
+        (json!({"messages": [1]}), "messages[0]"),
+        (json!({"n": 0}), "n"),
+        (json!({"n": 129}), "n"),
+        (json!({"max_tokens": 0}), "max_tokens"),
+        (json!({"stream": 1}), "stream"),
+        (json!({"stream_options": {}}), "stream_options"),
+        (json!({"service_tier": "best"}), "service_tier"),
+    ];
+    for (extra, param) in rows {
+        let error = ChatRequest::from_wire(body(&extra)).expect_err(&extra.to_string());
+        assert_eq!((error.status().as_u16(), error.param()), (400, Some(param)), "{extra}");
+    }
+    // Two of a field: we would read one, and the server perhaps the other.
+    for name in ["model", "n", "max_tokens", "stream", "messages", "stream_options"] {
+        let text = format!("{{\"model\":\"m\",\"messages\":[{{}}],\"{name}\":null,\"{name}\":null}}");
+        let error = ChatRequest::from_wire(Bytes::from(text)).expect_err(name);
+        assert_eq!(error.status(), 400, "{name}");
+    }
+}
+
+#[test]
+fn the_text_of_schemas_counts_as_prompt() {
+    let bytes = |extra: &Value| {
+        ChatRequest::from_wire(body(extra)).expect("good").upstream_work().expect("any").prompt_bytes
+    };
+    let plain = bytes(&json!({}));
+    assert_eq!(plain, 6, "role and content");
+    for field in ["tools", "functions"] {
+        let mut extra = json!({});
+        extra[field] = json!([{"name": "f"}]);
+        assert_eq!(bytes(&extra), plain + 5, "{field}");
+    }
+}
+
+#[test]
+fn a_tier_is_a_class() {
+    let class = |tier: &str| {
+        ChatRequest::from_wire(body(&json!({"service_tier": tier}))).expect("a tier").class_wished()
+    };
+    assert_eq!((class("flex"), class("auto")), (Some(SloClass::Batch), None));
 }

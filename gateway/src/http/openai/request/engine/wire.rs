@@ -1,6 +1,6 @@
 //! The JSON of a chat request, field by field, before any check.
 //! Never decides what is allowed; it only says what can be read at all.
-//! Parsed by `ChatRequest::from_wire`.
+//! Parsed by `engine::work`.
 
 use std::fmt;
 
@@ -10,16 +10,11 @@ use serde::{
 };
 use serde_json::Value;
 
-use crate::http::body::Object;
+use crate::http::{body::Object, openai::sampling::TextOrTexts};
 
 #[derive(Deserialize)]
 pub(super) struct WireRequest {
-    pub(super) model: String,
     pub(super) messages: Vec<Object<WireMessage>>,
-    pub(super) stream: Option<bool>,
-    pub(super) stream_options: Option<Object<WireStreamOptions>>,
-    pub(super) max_tokens: Option<i64>,
-    pub(super) max_completion_tokens: Option<i64>,
     pub(super) temperature: Option<f32>,
     pub(super) top_p: Option<f32>,
     pub(super) top_k: Option<i64>,
@@ -37,11 +32,6 @@ pub(super) struct WireRequest {
     pub(super) functions: Option<Vec<Value>>,
     pub(super) modalities: Option<Vec<String>>,
     pub(super) web_search_options: Option<Value>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct WireStreamOptions {
-    pub(super) include_usage: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -63,6 +53,8 @@ pub(super) enum WireRole {
     Developer,
     User,
     Assistant,
+    Tool,
+    Function,
 }
 
 #[derive(Deserialize)]
@@ -73,9 +65,6 @@ pub(super) struct WirePart {
 
 /// A message's content: a text, or parts of which only texts are supported.
 pub(super) struct Content(pub(super) String);
-
-/// `stop`: one text or several.
-pub(super) struct TextOrTexts(pub(super) Vec<String>);
 
 impl<'de> Deserialize<'de> for Content {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
@@ -108,31 +97,5 @@ impl<'de> Deserialize<'de> for Content {
             }
         }
         input.deserialize_any(ContentVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for TextOrTexts {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        struct TextsVisitor;
-        impl<'de> Visitor<'de> for TextsVisitor {
-            type Value = TextOrTexts;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or an array of strings")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<TextOrTexts, E> {
-                Ok(TextOrTexts(vec![text.to_owned()]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<TextOrTexts, A::Error> {
-                let mut texts = Vec::new();
-                while let Some(text) = items.next_element()? {
-                    texts.push(text);
-                }
-                Ok(TextOrTexts(texts))
-            }
-        }
-        input.deserialize_any(TextsVisitor)
     }
 }
