@@ -60,11 +60,9 @@ async fn create(ledger: &Ledger, arguments: CreateArguments) -> Result<(), CliEr
     let tenant = open::tenant(ledger, &arguments.tenant).await?;
     let fresh = key::generate_key()?;
     let new = NewKey {
-        id: fresh.key_id,
-        name: &arguments.name,
-        secret_hash: SecretHash::from_bytes(fresh.secret_hash),
         limits: arguments.limits.to_limits(),
         models_allowed: Some(arguments.models).filter(|models| !models.is_empty()),
+        ..NewKey::unlimited(fresh.key_id, &arguments.name, SecretHash::from_bytes(fresh.secret_hash))
     };
     let key = ledger.create_key(tenant.id, &new, SystemClock.now()).await?;
     out::say(&format!("created key {} for tenant {}", key.id, tenant.name));

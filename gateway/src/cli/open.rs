@@ -30,7 +30,13 @@ impl LimitArguments {
             requests_per_minute: self.requests_per_minute,
             tokens_per_minute: self.tokens_per_minute,
             concurrency: self.concurrency,
+            ..Limits::default()
         }
+    }
+
+    /// These three limits in the place of those that were; the others stay.
+    pub(super) fn replace_in(self, limits: Limits) -> Limits {
+        Limits { requests_per_day: limits.requests_per_day, budget: limits.budget, ..self.to_limits() }
     }
 }
 

@@ -2,7 +2,7 @@
 //! Never deletes: a tenant is disabled, its usage and invoices stay.
 //! Called by `Cli::run`; a running server takes changes over within two seconds.
 
-use billing::ledger::{Ledger, NewTenant, Tenant};
+use billing::ledger::{Ledger, LimitScope, NewTenant, Tenant, TenantTerms};
 use clap::Subcommand;
 use domain::{Clock as _, SystemClock};
 
@@ -35,7 +35,7 @@ pub(super) enum Command {
         /// Its name or id.
         tenant: String,
     },
-    /// Set all three limits at once; a limit left out is taken away.
+    /// Set these three limits at once; one left out is taken away. `limit set` sets single ones, and all others.
     SetLimits {
         /// Its name or id.
         tenant: String,
@@ -66,7 +66,8 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
     let now = SystemClock.now();
     match command {
         Command::Create { name, plan, zone, limits } => {
-            let new = NewTenant { name: &name, plan_name: &plan, zone: &zone, limits: limits.to_limits() };
+            let (limits, terms) = (limits.to_limits(), TenantTerms::default());
+            let new = NewTenant { name: &name, plan_name: &plan, zone: &zone, limits, terms };
             let tenant = ledger.create_tenant(&new, now).await?;
             out::say(&format!(
                 "created tenant {} ({}) under plan {}",
@@ -78,7 +79,8 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
         Command::Show { tenant } => show(&open::tenant(&ledger, &tenant).await?),
         Command::SetLimits { tenant, limits } => {
             let tenant = open::tenant(&ledger, &tenant).await?;
-            ledger.set_tenant_limits(tenant.id, limits.to_limits()).await?;
+            let change = |found| limits.replace_in(found);
+            ledger.change_limits(tenant.id, &LimitScope::Tenant, None, change).await?;
             show_again(&ledger, &tenant).await?;
         }
         Command::SetPlan { tenant, plan } => {
