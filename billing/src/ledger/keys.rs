@@ -2,7 +2,7 @@
 //! Never a secret: callers hash it before it comes here.
 //! Called by the command line and the operators' interface.
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{collections::HashMap, fmt};
 
 use domain::{KeyId, KeyScopes, ModelName, ProjectId, SloClass, TenantId, Timestamp};
 use uuid::Uuid;
@@ -119,19 +119,6 @@ impl<'a> NewKey<'a> {
     }
 }
 
-/// What takes a key's place.
-#[derive(Clone, Debug)]
-pub struct Rotation {
-    /// The new public half, made by the caller.
-    pub id: KeyId,
-    /// SHA-256 of the new secret half.
-    pub secret_hash: SecretHash,
-    /// How long the old key still opens.
-    pub overlap: Duration,
-    /// When the new key expires. `None`: when the old one would have.
-    pub expires_at: Option<Timestamp>,
-}
-
 #[derive(sqlx::FromRow)]
 struct KeyRow {
     key_id: String,
@@ -201,7 +188,7 @@ impl Ledger {
         after: Option<&KeyId>,
         rows_max: usize,
     ) -> Result<Vec<Key>, LedgerError> {
-        // All are read: a key's limits are those of the first of its line, which may stand on another page.
+        // All are read: the first of a key's line, whose limits it has, may stand on another page.
         let mut keys = self.keys(Some(tenant)).await?;
         keys.retain(|key| after.is_none_or(|after| key.id > *after));
         keys.sort_by(|left, right| left.id.cmp(&right.id));
@@ -211,45 +198,10 @@ impl Ledger {
 
     /// The key with this public half.
     pub async fn find_key(&self, key: &KeyId) -> Result<Option<Key>, LedgerError> {
-        let mut transaction = self.pool.read().await?;
-        match find(&mut transaction, key).await {
-            Ok(key) => Ok(Some(key)),
+        match find(&mut self.pool.read().await?, key).await {
             Err(LedgerError::Missing { .. }) => Ok(None),
-            Err(error) => Err(error),
+            found => found.map(Some),
         }
-    }
-
-    /// Makes a key that takes another's place: the same owner, project, scopes, models and class, the same limits
-    /// and the same budget, of which both use while the old one still opens. Gives the old key and the new one.
-    ///
-    /// Errors: no such key; a disabled, revoked or expired one; an id that is taken; an expiry that has passed.
-    pub async fn rotate_key(
-        &self,
-        key: &KeyId,
-        rotation: &Rotation,
-        now: Timestamp,
-    ) -> Result<(Key, Key), LedgerError> {
-        let mut transaction = self.pool.write().await?;
-        raise_revision(&mut transaction).await?;
-        let old = find(&mut transaction, key).await?;
-        check_open(&old, now)?;
-        let overlap = i64::try_from(rotation.overlap.as_micros()).unwrap_or(i64::MAX);
-        let ends_at = Timestamp::from_unix_micros(now.unix_micros().saturating_add(overlap));
-        let ends_at = old.expires_at.map_or(ends_at, |expires_at| expires_at.min(ends_at));
-        let expires_at = rotation.expires_at.or(old.expires_at);
-        check_expiry(expires_at, now)?;
-        let new = Key {
-            id: rotation.id.clone(),
-            expires_at,
-            replaces: Some(old.id.clone()),
-            created_at: now,
-            ..old.clone()
-        };
-        insert(&mut transaction, &new, rotation.secret_hash).await?;
-        let values = [Value::Text(old.id.as_str()), Value::Int(ends_at.unix_micros())];
-        transaction.execute(sql::EXPIRE_KEY, &values).await?;
-        transaction.commit().await?;
-        Ok((Key { expires_at: Some(ends_at), ..old }, new))
     }
 
     /// Revokes a key for good. Doing it twice keeps the first time.
@@ -326,7 +278,7 @@ pub(super) async fn create(
     Ok(key)
 }
 
-async fn insert(
+pub(super) async fn insert(
     transaction: &mut Transaction,
     key: &Key,
     secret_hash: SecretHash,
@@ -391,21 +343,7 @@ fn missing(key: &KeyId) -> LedgerError {
     LedgerError::Missing { what: "key", name: key.to_string() }
 }
 
-/// Whether a key still opens, so that another can take its place.
-fn check_open(key: &Key, now: Timestamp) -> Result<(), LedgerError> {
-    if key.revoked_at.is_some() {
-        return Err(LedgerError::Revoked(key.id.clone()));
-    }
-    if key.disabled_at.is_some() {
-        return Err(LedgerError::Disabled { what: "key", name: key.id.to_string() });
-    }
-    match key.expires_at.filter(|expires_at| *expires_at <= now) {
-        Some(expired_at) => Err(LedgerError::Expired { key_id: key.id.clone(), expired_at }),
-        None => Ok(()),
-    }
-}
-
-fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), LedgerError> {
+pub(super) fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), LedgerError> {
     match expires_at.filter(|expires_at| *expires_at <= now) {
         Some(expires_at) => Err(LedgerError::BadExpiry { expires_at, now }),
         None => Ok(()),
@@ -444,14 +382,14 @@ async fn check_project(
 
 fn check_name(name: &str) -> Result<(), LedgerError> {
     let length = name.chars().count();
-    if (1..=KEY_NAME_LENGTH_MAX).contains(&length) && !name.chars().any(char::is_control) {
-        return Ok(());
+    if !(1..=KEY_NAME_LENGTH_MAX).contains(&length) || name.chars().any(char::is_control) {
+        let name = name.chars().take(KEY_NAME_LENGTH_MAX).collect();
+        return Err(LedgerError::BadName { what: "key", name, allowed: "1 to 100 printable characters" });
     }
-    let name = name.chars().take(KEY_NAME_LENGTH_MAX).collect();
-    Err(LedgerError::BadName { what: "key", name, allowed: "1 to 100 printable characters" })
+    Ok(())
 }
 
-/// Comma separated: no model name holds a comma.
+/// No model name holds a comma.
 fn models_column(models: Option<&[ModelName]>) -> Result<Option<String>, LedgerError> {
     let Some(models) = models else { return Ok(None) };
     if models.is_empty() || models.len() > MODELS_ALLOWED_MAX {
