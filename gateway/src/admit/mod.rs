@@ -317,7 +317,7 @@ impl Admitter {
             prompt_tokens: demand.prompt_tokens,
             started_at: demand.started_at,
             price_version: principal.plan().id().clone(),
-            project_id: None,
+            project_id: principal.key().project_id,
         };
         let subject = Subject { open, started: demand.started };
         let (output_tokens_max, hold) = (granted.output_tokens_max, granted.hold);

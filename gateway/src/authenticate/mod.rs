@@ -4,21 +4,24 @@
 
 pub mod key;
 mod operator;
+mod place;
 mod snapshot;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use billing::{
-    ledger::{LimitScope, PlanSchedule},
+    ledger::{PlanSchedule, TenantTerms},
     plan::Plan,
 };
-use domain::{Fault, KeyId, ModelName, TenantId, Timestamp};
+use domain::{Fault, KeyId, KeyScope, KeyScopes, ModelName, Money, ProjectId, SloClass, TenantId, Timestamp};
+use jiff::tz::TimeZone;
 use subtle::ConstantTimeEq as _;
 
-use crate::admit::{LimitSet, Node, NodeId, Place, Promise, Scope};
+use crate::admit::{Place, Promise};
 
 pub use operator::{OperatorError, OperatorPrincipal};
+pub use place::LimitPlace;
 pub use snapshot::{Refresher, Snapshot, SnapshotError};
 
 /// A tenant as requests see it.
@@ -28,10 +31,14 @@ pub struct Tenant {
     pub id: TenantId,
     /// The name operators gave it.
     pub name: String,
-    /// Limits over all its keys.
-    pub limits: LimitSet,
     /// What its requests cost and which targets they have, over time.
     pub schedule: PlanSchedule,
+    /// The calendar its budgets follow.
+    pub zone: TimeZone,
+    /// What was agreed with it beside its plan.
+    pub terms: TenantTerms,
+    /// All it was ever granted: what a prepaid tenant may spend in all.
+    pub granted: Money,
     /// False: every request is refused.
     pub is_active: bool,
 }
@@ -45,12 +52,23 @@ pub struct Key {
     pub secret_hash: [u8; 32],
     /// Whose it is.
     pub tenant: Arc<Tenant>,
-    /// Its own limits, within the tenant's.
-    pub limits: LimitSet,
+    /// The project its usage belongs to.
+    pub project_id: Option<ProjectId>,
+    /// Where its requests count: the tenant, the projects it is in from the top down, the key itself.
+    pub places: Vec<Arc<LimitPlace>>,
+    /// What it may be used for.
+    pub scopes: KeyScopes,
     /// The only models it may use; `None`: all.
     pub models: Option<Vec<ModelName>>,
-    /// False: revoked.
+    /// The latency class of its requests; `None`: the plan's. May be stricter than the plan's only where the
+    /// tenant's terms say so: the plan may have changed since the key was made.
+    pub slo_class: Option<SloClass>,
+    /// From when on it is refused.
+    pub expires_at: Option<Timestamp>,
+    /// False: switched off or revoked.
     pub is_active: bool,
+    /// False: its project, or one above it, is shut.
+    pub is_project_active: bool,
 }
 
 /// Why a request has no principal.
@@ -62,6 +80,15 @@ pub enum AuthenticateError {
     /// The credential is not known, not well formed, or revoked: the caller learns no more than that.
     #[error("the API key is not valid")]
     BadKey,
+    /// The secret is right, but the key's time is over.
+    #[error("the API key has expired; ask for a new one")]
+    KeyExpired,
+    /// The key may not be used for this.
+    #[error("this API key may not be used for this: it lacks the scope {0}")]
+    ScopeMissing(KeyScope),
+    /// The project of the key, or one above it, has been disabled.
+    #[error("the project of this API key is disabled; ask its operator")]
+    ProjectDisabled,
     /// The tenant has been disabled.
     #[error("this account is disabled; ask its operator")]
     TenantDisabled,
@@ -74,8 +101,10 @@ impl AuthenticateError {
     /// What kind of failure it is.
     pub fn fault(self) -> Fault {
         match self {
-            Self::NoKey | Self::BadKey => Fault::Unauthenticated,
-            Self::TenantDisabled | Self::NoPlan => Fault::Forbidden,
+            Self::NoKey | Self::BadKey | Self::KeyExpired => Fault::Unauthenticated,
+            Self::ScopeMissing(_) | Self::ProjectDisabled | Self::TenantDisabled | Self::NoPlan => {
+                Fault::Forbidden
+            }
         }
     }
 
@@ -84,6 +113,9 @@ impl AuthenticateError {
         match self {
             Self::NoKey => "missing_api_key",
             Self::BadKey => "invalid_api_key",
+            Self::KeyExpired => "expired_api_key",
+            Self::ScopeMissing(_) => "scope_missing",
+            Self::ProjectDisabled => "project_disabled",
             Self::TenantDisabled => "account_disabled",
             Self::NoPlan => "no_plan",
         }
@@ -121,23 +153,28 @@ impl Principal {
 
     /// What its requests were promised, and what they may change about it.
     pub fn promise(&self) -> Promise {
-        let plan = self.plan.slo();
-        Promise { plan, key_class: None, allows_stricter: false, allows_downgrade: false }
+        let terms = &self.tenant().terms;
+        Promise {
+            plan: self.plan.slo(),
+            key_class: self.key.slo_class,
+            allows_stricter: terms.allow_stricter_slo,
+            allows_downgrade: terms.allow_slo_downgrade,
+        }
     }
 
     /// Where its requests stand in the tree of limits, outermost first, for a model at a moment.
-    pub fn places(&self, _model: &ModelName, _now: Timestamp) -> Vec<Place> {
-        let node = |id, scope, limits: &LimitSet| Node { id, scope, model: None, limits: limits.clone() };
-        vec![
-            Place {
-                node: node(NodeId::tenant(), Scope::Tenant, &self.tenant().limits),
-                scope: LimitScope::Tenant,
-            },
-            Place {
-                node: node(NodeId::key(&self.key.id), Scope::Key, &self.key.limits),
-                scope: LimitScope::Key(self.key.id.clone()),
-            },
-        ]
+    pub fn places(&self, model: &ModelName, now: Timestamp) -> Vec<Place> {
+        self.key.places.iter().flat_map(|place| place.nodes(self.tenant(), model, now)).collect()
+    }
+
+    /// Refuses what the key may not be used for.
+    ///
+    /// Errors: the scope it lacks.
+    pub fn require(&self, scope: KeyScope) -> Result<(), AuthenticateError> {
+        match self.key.scopes.has(scope) {
+            true => Ok(()),
+            false => Err(AuthenticateError::ScopeMissing(scope)),
+        }
     }
 
     /// Whether the key may use the model and the plan prices it.
@@ -180,7 +217,8 @@ impl Authenticator {
 
     /// The principal behind an `Authorization` header.
     ///
-    /// Errors: no key, a key that is unknown or revoked (not told apart), a disabled tenant, no plan at `now`.
+    /// Errors: no key; a key that is unknown, switched off or revoked (not told apart); one that has expired (told to
+    /// whoever has its secret); a disabled tenant or project; no plan at `now`.
     pub fn authenticate(
         &self,
         authorization: Option<&str>,
@@ -214,8 +252,14 @@ impl Authenticator {
 }
 
 fn principal(key: &Arc<Key>, now: Timestamp) -> Result<Principal, AuthenticateError> {
+    if key.expires_at.is_some_and(|expires_at| expires_at <= now) {
+        return Err(AuthenticateError::KeyExpired);
+    }
     if !key.tenant.is_active {
         return Err(AuthenticateError::TenantDisabled);
+    }
+    if !key.is_project_active {
+        return Err(AuthenticateError::ProjectDisabled);
     }
     let plan = key.tenant.schedule.plan_at(now).ok_or(AuthenticateError::NoPlan)?;
     Ok(Principal { key: Arc::clone(key), plan: Arc::clone(plan) })

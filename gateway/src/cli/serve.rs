@@ -35,6 +35,7 @@ use crate::{
     config::Config,
     dispatch::{self, Backends, Remote, Route},
     http::{self, admin::Admin},
+    settle::SettleShipped,
     stream::Streams,
 };
 
@@ -82,6 +83,7 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     let app = Arc::new(build(&config, &clock, &ledger, backends, (journal.clone(), shipper.status())).await?);
     warn_unpriced(&app, &ledger).await?;
     let admin = Arc::new(Admin { app: Arc::clone(&app), ledger: ledger.clone() });
+    let shipper = shipper.observed_by(Arc::new(SettleShipped(Arc::clone(&app))));
     let background = start_background(&app, ledger, journal, shipper);
     let (server, address) = server(&config, &app, listener)?;
     let (admin_handle, admin_address) = start_admin(admin, admin_listener)?.unzip();
