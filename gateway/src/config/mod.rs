@@ -4,6 +4,7 @@
 
 mod admin;
 mod engine;
+mod limits;
 mod load;
 mod rules;
 mod sources;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use crate::admit::WhenLate;
 
 pub use admin::Admin;
+pub use limits::{Limits, LimitsRedis, LimitsStore, RedisFailure, RedisUrl};
 pub use load::{ConfigError, load};
 
 /// Everything an operator can set.
@@ -35,6 +37,8 @@ pub struct Config {
     pub ledger: Ledger,
     /// The usage journal.
     pub journal: Journal,
+    /// Where limits are counted.
+    pub limits: Limits,
     /// The energy meter of the engine's device.
     pub energy: Energy,
     /// Latency classes at admission.
@@ -52,6 +56,7 @@ impl Default for Config {
             data: Data::default(),
             ledger: Ledger::default(),
             journal: Journal::default(),
+            limits: Limits::default(),
             energy: Energy::default(),
             slo: SloAdmission::default(),
             models: vec![Model::demo()],

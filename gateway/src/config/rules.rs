@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use super::{
-    Config, ConfigError, Model, ModelSource,
+    Config, ConfigError, LimitsStore, Model, ModelSource,
     sources::{Sources, field},
 };
 
@@ -13,6 +13,7 @@ use super::{
 pub(super) fn check(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
     check_energy(config, sources)?;
     check_journal(config, sources)?;
+    check_limits(config, sources)?;
     if config.models.is_empty() {
         return Err(sources.fault(&[field(["model"])], "at least one [[model]] is needed".to_owned()));
     }
@@ -47,6 +48,20 @@ fn check_journal(config: &Config, sources: &Sources) -> Result<(), ConfigError> 
         "journal.unshipped_mib_max ({unshipped}) must not be below journal.segment_mib_max ({segment})"
     );
     Err(sources.fault(&fields, reason))
+}
+
+fn check_limits(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
+    let (fields, reason) = match (config.limits.store, &config.limits.redis.url) {
+        (LimitsStore::Redis, None) => {
+            (vec![field(["limits", "store"])], "limits.store = \"redis\" needs limits.redis.url")
+        }
+        (LimitsStore::Local, Some(_)) => (
+            vec![field(["limits", "redis", "url"]), field(["limits", "store"])],
+            "limits.redis.url belongs to limits.store = \"redis\"",
+        ),
+        (LimitsStore::Redis, Some(_)) | (LimitsStore::Local, None) => return Ok(()),
+    };
+    Err(sources.fault(&fields, reason.to_owned()))
 }
 
 fn check_source(sources: &Sources, index: usize, model: &Model) -> Result<(), ConfigError> {
