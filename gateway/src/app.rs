@@ -63,6 +63,10 @@ impl App {
         let mut parts = vec![
             ("journal".to_owned(), journal.as_ref().map_or_else(ToString::to_string, |()| "ok".to_owned())),
             ("ledger".to_owned(), self.ledger_state()),
+            (
+                "limits".to_owned(),
+                if self.admitter.limits().is_away() { "degraded: redis is away" } else { "ok" }.to_owned(),
+            ),
             ("requests".to_owned(), if is_draining { "draining" } else { "ok" }.to_owned()),
         ];
         let mut are_engines_ready = true;

@@ -32,7 +32,7 @@ use crate::{
     admit::{Admitter, AdmitterParts, Limits, Spending},
     app::App,
     authenticate::{Authenticator, Refresher, Snapshot},
-    config::Config,
+    config::{Config, LimitsStore},
     dispatch::{self, Backends, Remote, Route},
     http::{self, admin::Admin},
     settle::SettleShipped,
@@ -197,7 +197,7 @@ async fn build(
         started_at: clock.now(),
         authenticator: Authenticator::new(Snapshot::read(ledger).await?),
         admitter: Admitter::new(AdmitterParts {
-            limits: Limits::local(),
+            limits: limits(config)?,
             spending: Spending::new(ledger.clone(), journal.clone(), shipping.clone()),
             journal: journal.clone(),
             when_late: config.slo.when_late,
@@ -219,6 +219,16 @@ async fn build(
         is_ledger_near: Arc::new(AtomicBool::new(true)),
         shipping,
     })
+}
+
+/// Where limits are counted; a Redis that is away is no reason not to start.
+fn limits(config: &Config) -> Result<Limits, CliError> {
+    match (config.limits.store, &config.limits.redis.url) {
+        (LimitsStore::Redis, Some(url)) => Limits::shared(url.expose(), config.limits.away_policy())
+            .map_err(|error| CliError::Usage(error.to_string())),
+        // The configuration's rules keep an address and the store that needs it together.
+        (LimitsStore::Redis | LimitsStore::Local, _) => Ok(Limits::local()),
+    }
 }
 
 /// Starts what runs beside requests: the snapshot's refresher and the shipper.
@@ -335,6 +345,9 @@ async fn stop(app: &App, handle: ServerHandle, background: Background) {
     }
     stopping.cancel();
     tasks.close();
+    if !app.admitter.limits().flush().await {
+        tracing::warn!("redis is away: what requests held there expires by itself");
+    }
     if tokio::time::timeout(LAST_SHIPMENT_MAX, tasks.wait()).await.is_err() {
         tracing::warn!("records left in the journal are shipped at the next start");
     }

@@ -5,6 +5,7 @@
 mod admin;
 mod backend;
 mod engine;
+mod limits;
 mod load;
 mod rules;
 mod sources;
@@ -21,6 +22,7 @@ use crate::admit::WhenLate;
 
 pub use admin::Admin;
 pub use backend::{Backend, BackendKind, BackendModel, BackendUrl, Capability, Secret, TokenEnergy};
+pub use limits::{Limits, LimitsRedis, LimitsStore, RedisFailure, RedisUrl};
 pub use load::{ConfigError, load};
 
 /// Everything an operator can set.
@@ -37,6 +39,8 @@ pub struct Config {
     pub ledger: Ledger,
     /// The usage journal.
     pub journal: Journal,
+    /// Where limits are counted.
+    pub limits: Limits,
     /// The energy meter of the engine's device.
     pub energy: Energy,
     /// Latency classes at admission.
@@ -57,6 +61,7 @@ impl Default for Config {
             data: Data::default(),
             ledger: Ledger::default(),
             journal: Journal::default(),
+            limits: Limits::default(),
             energy: Energy::default(),
             slo: SloAdmission::default(),
             models: vec![Model::demo()],

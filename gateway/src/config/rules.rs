@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use super::{
-    Backend, BackendModel, Config, ConfigError, Model, ModelSource,
+    Backend, BackendModel, Config, ConfigError, LimitsStore, Model, ModelSource,
     sources::{Sources, field},
 };
 
@@ -13,6 +13,7 @@ use super::{
 pub(super) fn check(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
     check_energy(config, sources)?;
     check_journal(config, sources)?;
+    check_limits(config, sources)?;
     if config.models.is_empty() && config.backends.is_empty() {
         let reason = "at least one [[model]] or [[backend]] is needed".to_owned();
         return Err(sources.fault(&[field(["model"])], reason));
@@ -106,6 +107,20 @@ fn check_journal(config: &Config, sources: &Sources) -> Result<(), ConfigError> 
         "journal.unshipped_mib_max ({unshipped}) must not be below journal.segment_mib_max ({segment})"
     );
     Err(sources.fault(&fields, reason))
+}
+
+fn check_limits(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
+    let (fields, reason) = match (config.limits.store, &config.limits.redis.url) {
+        (LimitsStore::Redis, None) => {
+            (vec![field(["limits", "store"])], "limits.store = \"redis\" needs limits.redis.url")
+        }
+        (LimitsStore::Local, Some(_)) => (
+            vec![field(["limits", "redis", "url"]), field(["limits", "store"])],
+            "limits.redis.url belongs to limits.store = \"redis\"",
+        ),
+        (LimitsStore::Redis, Some(_)) | (LimitsStore::Local, None) => return Ok(()),
+    };
+    Err(sources.fault(&fields, reason.to_owned()))
 }
 
 fn check_source(sources: &Sources, index: usize, model: &Model) -> Result<(), ConfigError> {

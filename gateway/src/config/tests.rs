@@ -197,6 +197,60 @@ fn broken_rules_name_their_place_in_the_file() {
 }
 
 #[test]
+fn broken_rules_of_limits_name_their_place() {
+    check_refusals(&[
+        ("[limits]\nstore = \"redis\"\n", &[], "FILE:2:9: limits.store = \"redis\" needs limits.redis.url"),
+        (
+            "[limits]\nstore = \"memory\"\n",
+            &[],
+            "FILE:2:9: unknown variant `memory`, expected `local` or `redis`",
+        ),
+        (
+            "[limits.redis]\nurl = \"redis://127.0.0.1/\"\n",
+            &[],
+            "FILE:2:7: limits.redis.url belongs to limits.store = \"redis\"",
+        ),
+        (
+            "[limits.redis]\nurl = \"127.0.0.1:6379\"\n",
+            &[],
+            "FILE:2:7: a Redis url must be redis://[user:password@]host[:port][/database]",
+        ),
+        (
+            "[limits.redis]\nurl = \"redis://127.0.0.1:port/\"\n",
+            &[],
+            "FILE:2:7: a Redis url must be redis://[user:password@]host[:port][/database]",
+        ),
+        ("[limits.redis]\nurl = \"rediss://127.0.0.1/\"\n", &[], "FILE:2:7: rediss:// is not supported"),
+        (
+            "[limits]\non_redis_failure = \"open\"\n",
+            &[],
+            "FILE:2:20: unknown variant `open`, expected `closed` or `local`",
+        ),
+        ("[limits]\ngateways_expected = 0\n", &[], "FILE:2:21: 0 is not between 1 and 1000"),
+        ("[limits]\ngateways_expected = 1001\n", &[], "FILE:2:21: 1001 is not between 1 and 1000"),
+    ]);
+}
+
+#[test]
+fn limits_can_be_shared_and_keep_their_secret() {
+    use std::num::NonZeroU32;
+
+    use crate::admit::AwayPolicy;
+    let file = "[limits]\nstore = \"redis\"\non_redis_failure = \"local\"\ngateways_expected = 3\n";
+    let url = ("TALLYGATE__LIMITS__REDIS__URL", "redis://:s3cret@127.0.0.1:6380/2");
+    let config = check(file, &[url]).expect("good");
+    assert_eq!(config.limits.store, LimitsStore::Redis);
+    let gateways = NonZeroU32::new(3).expect("three");
+    assert_eq!(config.limits.away_policy(), AwayPolicy::Local { gateways });
+    assert_eq!(config.limits.redis.url.as_ref().map(RedisUrl::expose), Some(url.1));
+    assert!(!format!("{config:?}").contains("s3cret"));
+    let error = check(file, &[(url.0, "s3cret@127.0.0.1")]).expect_err("no address");
+    assert!(!error.contains("s3cret"), "{error}");
+    let config = check("", &[]).expect("defaults");
+    assert_eq!((config.limits.store, config.limits.away_policy()), (LimitsStore::Local, AwayPolicy::Closed));
+}
+
+#[test]
 fn faults_name_their_variable() {
     let sim = "[[model]]\nname = \"a\"\nsource = \"sim\"\n";
     let workers = "TALLYGATE__SERVER__WORKERS";

@@ -26,7 +26,7 @@ pub use messages::{Event, Events, Messages};
 pub use postgres::create_database;
 pub use schemathesis::{Described, data_plane_document, send_generated};
 pub use server::{Banner, Server};
-pub use settings::{NODE, POSTGRES_URL, PYTHON, needed};
+pub use settings::{NODE, POSTGRES_URL, PYTHON, REDIS_URL, needed};
 pub use trace::{TraceRow, read_trace};
 pub use upstream::{At, Behaviour, Seen, Upstream};
 pub use wire::{TextAnswer, Wire};

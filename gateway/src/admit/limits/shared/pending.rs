@@ -1,0 +1,90 @@
+//! Ends of requests that Redis has not been told yet.
+//! Never more than a bound: beyond it, what expires by itself is left to expire.
+//! Filled by guards and by calls that got no answer, emptied by the next take and by the flusher.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use domain::TenantId;
+use tokio::sync::Notify;
+
+use super::wire::Ending;
+
+/// Ends that may wait. About 20 MiB, and minutes of a Redis that is away at a thousand requests a second.
+pub(super) const ENDINGS_MAX: usize = 100_000;
+/// Ends told in one call; a script must not hold up others for longer than about a millisecond.
+const BATCH_MAX: usize = 100;
+/// Ends that a take carries along, so that a place its own client has just left is free for it.
+const CARRIED_MAX: usize = 32;
+
+/// What is to be told, by tenant.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    queues: Mutex<Queues>,
+    filled: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    by_tenant: HashMap<TenantId, Vec<Ending>>,
+    count: usize,
+}
+
+impl Pending {
+    /// Remembers ends. False: the bound is reached, and some were not taken.
+    pub(super) fn push(&self, tenant_id: TenantId, endings: impl IntoIterator<Item = Ending>) -> bool {
+        let mut queues = self.locked();
+        let mut are_all_taken = true;
+        for ending in endings {
+            if queues.count >= ENDINGS_MAX {
+                are_all_taken = false;
+                break;
+            }
+            queues.by_tenant.entry(tenant_id).or_default().push(ending);
+            queues.count += 1;
+        }
+        drop(queues);
+        self.filled.notify_one();
+        are_all_taken
+    }
+
+    /// Some of a tenant's ends, for a take to carry along.
+    pub(super) fn carry(&self, tenant_id: TenantId) -> Vec<Ending> {
+        self.locked().take(tenant_id, CARRIED_MAX)
+    }
+
+    /// Some ends of some tenant.
+    pub(super) fn batch(&self) -> Option<(TenantId, Vec<Ending>)> {
+        let mut queues = self.locked();
+        let tenant_id = *queues.by_tenant.keys().next()?;
+        Some((tenant_id, queues.take(tenant_id, BATCH_MAX)))
+    }
+
+    /// Until there is something to tell.
+    pub(super) async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.locked().count == 0
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Queues> {
+        // A queue is whole after a panic elsewhere.
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queues {
+    fn take(&mut self, tenant_id: TenantId, most: usize) -> Vec<Ending> {
+        let Some(queue) = self.by_tenant.get_mut(&tenant_id) else { return Vec::new() };
+        let taken: Vec<Ending> = queue.drain(..queue.len().min(most)).collect();
+        if queue.is_empty() {
+            self.by_tenant.remove(&tenant_id);
+        }
+        self.count = self.count.saturating_sub(taken.len());
+        taken
+    }
+}
