@@ -4,6 +4,7 @@
 
 mod access;
 mod error;
+mod idempotency;
 mod invoices;
 mod keys;
 mod operators;
@@ -19,6 +20,7 @@ mod usage;
 
 pub use access::{AccessSnapshot, KeyAccess, PlanSchedule, TenantAccess};
 pub use error::{ChainBreak, LedgerError};
+pub use idempotency::{Claim, Claimed, EXPIRED_ROWS_MAX, IdempotencyKey, Outcome, StoredAnswer};
 pub use invoices::IssuedInvoice;
 pub use keys::{Key, NewKey, SecretHash};
 pub use operators::{FirstStart, NewOperator, Operator, OperatorRole, UnknownRole};

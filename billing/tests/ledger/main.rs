@@ -10,6 +10,8 @@ mod access;
 #[cfg(test)]
 mod guards;
 #[cfg(test)]
+mod idempotency;
+#[cfg(test)]
 mod invoices;
 #[cfg(test)]
 mod periods;

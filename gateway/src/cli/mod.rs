@@ -10,6 +10,7 @@ mod listen;
 mod open;
 mod out;
 mod plan;
+mod routes;
 mod serve;
 mod start;
 mod tenant;
@@ -103,6 +104,9 @@ enum Command {
     Invoice(invoice::Arguments),
     /// Prove that the journal's hash chain is whole. Works while a server runs.
     VerifyJournal(verify_journal::Arguments),
+    /// Print the table of routes; the tests walk it.
+    #[command(hide = true)]
+    Routes(routes::Arguments),
 }
 
 impl Cli {
@@ -129,6 +133,7 @@ impl Cli {
             Command::Usage(arguments) => usage::run(&config, arguments).await,
             Command::Invoice(arguments) => invoice::run(&config, arguments).await,
             Command::VerifyJournal(arguments) => verify_journal::run(&config, arguments).await,
+            Command::Routes(arguments) => routes::run(arguments),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     dispatch::{
         Allowance, EngineInput, EngineWork, Route, Target, ToolCallDelta, UpstreamWork, run_on_engine,
     },
-    http::{ApiError, request_id},
+    http::{ApiError, idempotency, request_id},
     settle::Settled,
     stream::{Delta, Ending, Failure, Piece, Pieces, Stop},
 };
@@ -169,6 +169,7 @@ pub(in crate::http) async fn start(
     let answer = answer.map_err(|error| bare(error.into()))?;
     let pieces = app.streams.start(admission, answer, route.energy_source());
     let mut pieces = pieces.map_err(|error| bare(ApiError::from_journal(&error)))?;
+    idempotency::note_started(request);
     let first = match work.is_stream() {
         true => tokio::time::timeout(app.stream_silence_max, pieces.next())
             .await
