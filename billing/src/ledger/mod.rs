@@ -5,6 +5,7 @@
 mod access;
 mod error;
 mod grants;
+mod idempotency;
 mod invoices;
 mod keys;
 mod limits;
@@ -24,6 +25,7 @@ mod usage;
 pub use access::{AccessSnapshot, KeyAccess, PlanSchedule, TenantAccess};
 pub use error::{ChainBreak, LedgerError};
 pub use grants::{Balance, GRANT_NANOS_MAX, Grant, Granted, NewGrant};
+pub use idempotency::{Claim, Claimed, EXPIRED_ROWS_MAX, IdempotencyKey, Outcome, StoredAnswer};
 pub use invoices::IssuedInvoice;
 pub use keys::{Key, NewKey, SecretHash};
 pub use limits::{Budget, Limits, ScopeLimits};

@@ -282,12 +282,14 @@ type Embedded = (i64, &'static str, &'static str);
 const SQLITE_MIGRATIONS: &[Embedded] = &[
     (1, "ledger", include_str!("../../../migrations/sqlite/0001_ledger.sql")),
     (2, "caps", include_str!("../../../migrations/sqlite/0002_caps.sql")),
+    (3, "idempotency", include_str!("../../../migrations/sqlite/0003_idempotency.sql")),
     (4, "stored_responses", include_str!("../../../migrations/sqlite/0004_stored_responses.sql")),
     (5, "identity", include_str!("../../../migrations/sqlite/0005_identity.sql")),
 ];
 const POSTGRES_MIGRATIONS: &[Embedded] = &[
     (1, "ledger", include_str!("../../../migrations/postgres/0001_ledger.sql")),
     (2, "caps", include_str!("../../../migrations/postgres/0002_caps.sql")),
+    (3, "idempotency", include_str!("../../../migrations/postgres/0003_idempotency.sql")),
     (4, "stored_responses", include_str!("../../../migrations/postgres/0004_stored_responses.sql")),
     (5, "identity", include_str!("../../../migrations/postgres/0005_identity.sql")),
 ];

@@ -14,6 +14,8 @@ mod grants;
 #[cfg(test)]
 mod guards;
 #[cfg(test)]
+mod idempotency;
+#[cfg(test)]
 mod invoices;
 #[cfg(test)]
 mod limits;

@@ -13,6 +13,7 @@ mod open;
 mod out;
 mod plan;
 mod project;
+mod routes;
 mod serve;
 mod start;
 mod tenant;
@@ -118,6 +119,9 @@ enum Command {
     Invoice(invoice::Arguments),
     /// Prove that the journal's hash chain is whole. Works while a server runs.
     VerifyJournal(verify_journal::Arguments),
+    /// Print the table of routes; the tests walk it.
+    #[command(hide = true)]
+    Routes(routes::Arguments),
 }
 
 impl Cli {
@@ -147,6 +151,7 @@ impl Cli {
             Command::Usage(arguments) => usage::run(&config, arguments).await,
             Command::Invoice(arguments) => invoice::run(&config, arguments).await,
             Command::VerifyJournal(arguments) => verify_journal::run(&config, arguments).await,
+            Command::Routes(arguments) => routes::run(arguments),
         }
     }
 }

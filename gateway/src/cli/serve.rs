@@ -35,6 +35,7 @@ use crate::{
     config::{Config, LimitsStore},
     dispatch::{self, Backends, Remote, Route},
     http::{self, admin::Admin},
+    idempotency::{self, Idempotency},
     settle::SettleShipped,
     stream::Streams,
 };
@@ -85,6 +86,8 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     let admin = Arc::new(Admin { app: Arc::clone(&app), ledger: ledger.clone() });
     let shipper = shipper.observed_by(Arc::new(SettleShipped(Arc::clone(&app))));
     let background = start_background(&app, ledger, journal, shipper);
+    let recovered = app.idempotency.clone().tend(app.shipping.clone(), recovery.records);
+    background.tasks.spawn(recovered);
     let (server, address) = server(&config, &app, listener)?;
     let (admin_handle, admin_address) = start_admin(admin, admin_listener)?.unzip();
     let handle = server.handle();
@@ -192,6 +195,16 @@ async fn build(
     (journal, shipping): (Journal, watch::Receiver<ShipStatus>),
 ) -> Result<App, CliError> {
     let request_time_max = Duration::from_secs(u64::from(config.server.request_seconds_max));
+    let (tracker, stopping) = (TaskTracker::new(), CancellationToken::new());
+    let idempotency = Idempotency::new(idempotency::Parts {
+        ledger: ledger.clone(),
+        clock: Arc::clone(clock),
+        journal_id: journal.id(),
+        kept_for: Duration::from_secs(u64::from(config.server.idempotency_seconds)),
+        request_time_max,
+        tracker: tracker.clone(),
+        stopping: stopping.clone(),
+    });
     Ok(App {
         clock: Arc::clone(clock),
         started_at: clock.now(),
@@ -204,13 +217,8 @@ async fn build(
             request_time_max,
         }),
         backends,
-        streams: Streams {
-            journal,
-            clock: Arc::clone(clock),
-            tracker: TaskTracker::new(),
-            stopping: CancellationToken::new(),
-            request_time_max,
-        },
+        streams: Streams { journal, clock: Arc::clone(clock), tracker, stopping, request_time_max },
+        idempotency,
         ledger: ledger.clone(),
         response_retention: Duration::from_secs(u64::from(config.server.response_days) * 24 * 3_600),
         body_bytes_max: config.server.body_bytes_max,
@@ -266,7 +274,13 @@ fn server(config: &Config, app: &Arc<App>, listener: TcpListener) -> Result<(Ser
     let fault = |source| CliError::Io { what: format!("listen on {listen}"), source };
     let address = listener.local_addr().map_err(fault)?;
     let routes = Arc::clone(app);
-    let mut server = HttpServer::new(move || {
+    let workers = match config.server.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => usize::try_from(workers).unwrap_or(1),
+    };
+    let connections_max = usize::try_from(config.server.connections_max).unwrap_or(usize::MAX);
+    let peers = http::Peers::new(config.server.connections_per_peer_max);
+    let server = HttpServer::new(move || {
         let app = Arc::clone(&routes);
         Routes::new().wrap(from_fn(http::name_request)).configure(move |routes| http::configure(&app, routes))
     })
@@ -275,10 +289,12 @@ fn server(config: &Config, app: &Arc<App>, listener: TcpListener) -> Result<(Ser
     .h1_allow_half_closed(false)
     .disable_signals()
     // Draining is over by then; what is still open belongs to clients that do not read.
-    .shutdown_timeout(CLOSE_SECONDS_MAX);
-    if config.server.workers > 0 {
-        server = server.workers(usize::try_from(config.server.workers).unwrap_or(1));
-    }
+    .shutdown_timeout(CLOSE_SECONDS_MAX)
+    .client_request_timeout(http::HEAD_WAIT_MAX)
+    .keep_alive(http::KEEP_ALIVE)
+    .on_connect(move |connection, data| peers.greet(connection, data))
+    .workers(workers)
+    .max_connections(connections_max.div_ceil(workers));
     Ok((server.listen(listener).map_err(fault)?.run(), address))
 }
 

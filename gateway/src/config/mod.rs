@@ -103,6 +103,15 @@ pub struct Server {
     /// Longest life of one request; it ends with reason `deadline`. Unit: seconds.
     #[serde(deserialize_with = "bounded::<1, 86_400, _>")]
     pub request_seconds_max: u32,
+    /// Connections open at the same time; further ones wait to be accepted.
+    #[serde(deserialize_with = "bounded::<1, 1_000_000, _>")]
+    pub connections_max: u32,
+    /// Connections of one address (of one /64 network in IPv6); further ones are refused. 0: no bound.
+    #[serde(deserialize_with = "bounded::<0, 1_000_000, _>")]
+    pub connections_per_peer_max: u32,
+    /// How long an Idempotency-Key is remembered. Unit: seconds.
+    #[serde(deserialize_with = "bounded::<60, 2_592_000, _>")]
+    pub idempotency_seconds: u32,
     /// Longest silence of a stream: then its headers are sent, and later keep-alives. Unit: milliseconds.
     #[serde(deserialize_with = "bounded::<50, 60_000, _>")]
     pub stream_silence_ms_max: u32,
@@ -120,6 +129,12 @@ impl Default for Server {
             body_bytes_max: 4 * 1_024 * 1_024,
             drain_seconds: 30,
             request_seconds_max: 600,
+            // About 100 kB each, were all of them sending: 2.5 GB.
+            connections_max: 25_000,
+            // A load balancer is one peer; a thousand streams at once leave it room.
+            connections_per_peer_max: 4_096,
+            // A day: longer than any client tries again.
+            idempotency_seconds: 86_400,
             // Proxies and load balancers cut connections that are silent for 30 s or 60 s.
             stream_silence_ms_max: 10_000,
             response_days: 30,

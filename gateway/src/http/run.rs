@@ -16,7 +16,7 @@ use crate::{
     authenticate::Principal,
     dispatch::{Allowance, EngineInput, EngineWork, Route, ToolCallDelta, UpstreamWork},
     http::{
-        ApiError,
+        ApiError, idempotency,
         planned::{self, Asked},
         request_id,
     },
@@ -159,6 +159,7 @@ pub(in crate::http) async fn start(
     let answer = planned.run(demand.request_id, allowance(app, &admission)).map_err(bare)?;
     let pieces = app.streams.start(admission, answer, route.energy_source());
     let mut pieces = pieces.map_err(|error| bare(ApiError::from_journal(&error)))?;
+    idempotency::note_started(request);
     let first = match work.is_stream() {
         true => tokio::time::timeout(app.stream_silence_max, pieces.next())
             .await

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Admin, Chat, HarnessError, Messages, Outcome, Wire};
+use super::{Admin, Chat, HarnessError, Messages, Outcome, Raw, Wire};
 
 /// Loading the demo model takes a second, on a busy machine a few.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -101,6 +101,13 @@ impl Server {
     /// A client of this server's other dialect with a key.
     pub fn messages(&self, key: &str) -> Messages {
         Messages::new(&self.banner.base_url, key)
+    }
+
+    /// A client of this server that sends bytes.
+    ///
+    /// Errors: the banner names no address.
+    pub fn raw(&self) -> Outcome<Raw> {
+        Raw::new(self.origin())
     }
 
     /// A plain client with this key.

@@ -1,6 +1,6 @@
 //! The OpenAI dialect: chat completions, completions, embeddings, responses and models.
 //! Never holds business rules; wire forms in, wire forms out.
-//! Registered by `http::configure`.
+//! Registered by `http::routes`.
 
 mod answer;
 pub(super) mod chat;
