@@ -31,7 +31,7 @@ use super::{CliError, listen, open, out, start};
 use crate::{
     admit::{Admitter, AdmitterParts, Limits, Spending},
     app::App,
-    authenticate::{Authenticator, Refresher, Snapshot},
+    authenticate::{Authenticator, Issuers, KeyRefresher, Refresher, Snapshot},
     config::Config,
     dispatch::{Backends, Route, Target},
     http::{self, admin::Admin},
@@ -71,6 +71,9 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let listener = listen::listener(config.server.listen)?;
     let admin_listener = config.admin.enabled.then(|| listen::listener(config.admin.listen)).transpose()?;
+    let stopping = CancellationToken::new();
+    let keys = KeyRefresher::new(stopping.clone())
+        .map_err(|error| CliError::Usage(format!("reading issuers' keys: {error}")))?;
     let ledger = open::ledger(&config).await?;
     let (journal, recovery) = Journal::open(journal_config(&config), Arc::clone(&clock))?;
     tracing::info!(journal.id = %recovery.journal_id, records = recovery.records, crashed = recovery.crashed,
@@ -81,8 +84,11 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     let shipper = Shipper::new(ledger.clone(), journal.clone());
     let app = Arc::new(build(&config, &clock, &ledger, backends, (journal.clone(), shipper.status())).await?);
     warn_unpriced(&app, &ledger).await?;
+    let issuers = app.authenticator.issuers();
+    keys.read_all(&issuers).await;
+    keys.keep_fresh(&issuers);
     let admin = Arc::new(Admin { app: Arc::clone(&app), ledger: ledger.clone() });
-    let background = start_background(&app, ledger, journal, shipper);
+    let background = start_background(&app, (ledger, journal), shipper, stopping);
     let (server, address) = server(&config, &app, listener)?;
     let (admin_handle, admin_address) = start_admin(admin, admin_listener)?.unzip();
     let handle = server.handle();
@@ -192,7 +198,8 @@ async fn build(
     Ok(App {
         clock: Arc::clone(clock),
         started_at: clock.now(),
-        authenticator: Authenticator::new(Snapshot::read(ledger).await?),
+        authenticator: Authenticator::new(Snapshot::read(ledger).await?)
+            .with_issuers(Issuers::new(&config.issuers)),
         admitter: Admitter::new(AdmitterParts {
             limits: Limits::local(),
             spending: Spending::new(ledger.clone(), journal.clone(), shipping.clone()),
@@ -218,11 +225,10 @@ async fn build(
 /// Starts what runs beside requests: the snapshot's refresher and the shipper.
 fn start_background(
     app: &Arc<App>,
-    ledger: Ledger,
-    journal: Journal,
+    (ledger, journal): (Ledger, Journal),
     shipper: Shipper<Journal>,
+    stopping: CancellationToken,
 ) -> Background {
-    let stopping = CancellationToken::new();
     let tasks = TaskTracker::new();
     let refresher = Refresher { ledger: ledger.clone(), app: Arc::clone(app), stopping: stopping.clone() };
     tasks.spawn(refresher.run());

@@ -4,6 +4,7 @@
 
 mod admin;
 mod engine;
+mod issuer;
 mod load;
 mod rules;
 mod sources;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use crate::admit::WhenLate;
 
 pub use admin::Admin;
+pub use issuer::{ISSUERS_MAX, Issuer, SignatureAlgorithm, SubjectLimits};
 pub use load::{ConfigError, load};
 
 /// Everything an operator can set.
@@ -39,6 +41,9 @@ pub struct Config {
     pub energy: Energy,
     /// Latency classes at admission.
     pub slo: SloAdmission,
+    /// Whose signed tokens open the data plane.
+    #[serde(rename = "issuer")]
+    pub issuers: Vec<Issuer>,
     /// Models to serve.
     #[serde(rename = "model")]
     pub models: Vec<Model>,
@@ -54,6 +59,7 @@ impl Default for Config {
             journal: Journal::default(),
             energy: Energy::default(),
             slo: SloAdmission::default(),
+            issuers: Vec::new(),
             models: vec![Model::demo()],
         }
     }
