@@ -2,6 +2,7 @@
 //! Never a database on the request's way: a snapshot in memory answers, refreshed beside it.
 //! Called first for every authenticated route; admission takes the `Principal` it makes.
 
+mod jwt;
 pub mod key;
 mod operator;
 mod place;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use billing::{
-    ledger::{PlanSchedule, TenantTerms},
+    ledger::{LimitScope, PlanSchedule, TenantTerms},
     plan::Plan,
 };
 use domain::{Fault, KeyId, KeyScope, KeyScopes, ModelName, Money, ProjectId, SloClass, TenantId, Timestamp};
@@ -20,6 +21,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::admit::{Place, Promise};
 
+pub use jwt::{Issuers, KeyRefresher};
 pub use operator::{OperatorError, OperatorPrincipal};
 pub use place::LimitPlace;
 pub use snapshot::{Refresher, Snapshot, SnapshotError};
@@ -89,6 +91,24 @@ pub enum AuthenticateError {
     /// The project of the key, or one above it, has been disabled.
     #[error("the project of this API key is disabled; ask its operator")]
     ProjectDisabled,
+    /// A signed token that is not what it should be: the caller learns no more than that.
+    #[error("the token is not valid")]
+    BadToken,
+    /// A good token whose time is over.
+    #[error("the token has expired; get a new one")]
+    TokenExpired,
+    /// A good token whose time has not come.
+    #[error("the token is not valid yet")]
+    TokenNotYetValid,
+    /// A token of an issuer whose keys could not be read yet.
+    #[error("tokens of this issuer cannot be checked at the moment; try again")]
+    IssuerAway,
+    /// A good token that may be used for nothing here.
+    #[error("the token has none of the scopes inference, models:read and usage:read")]
+    NoScope,
+    /// A good token of nobody who is billed here.
+    #[error("the token names no account here; ask its operator")]
+    NoTenant,
     /// The tenant has been disabled.
     #[error("this account is disabled; ask its operator")]
     TenantDisabled,
@@ -101,10 +121,19 @@ impl AuthenticateError {
     /// What kind of failure it is.
     pub fn fault(self) -> Fault {
         match self {
-            Self::NoKey | Self::BadKey | Self::KeyExpired => Fault::Unauthenticated,
-            Self::ScopeMissing(_) | Self::ProjectDisabled | Self::TenantDisabled | Self::NoPlan => {
-                Fault::Forbidden
-            }
+            Self::NoKey
+            | Self::BadKey
+            | Self::KeyExpired
+            | Self::BadToken
+            | Self::TokenExpired
+            | Self::TokenNotYetValid => Fault::Unauthenticated,
+            Self::IssuerAway => Fault::Overloaded,
+            Self::ScopeMissing(_)
+            | Self::ProjectDisabled
+            | Self::NoScope
+            | Self::NoTenant
+            | Self::TenantDisabled
+            | Self::NoPlan => Fault::Forbidden,
         }
     }
 
@@ -114,8 +143,13 @@ impl AuthenticateError {
             Self::NoKey => "missing_api_key",
             Self::BadKey => "invalid_api_key",
             Self::KeyExpired => "expired_api_key",
-            Self::ScopeMissing(_) => "scope_missing",
             Self::ProjectDisabled => "project_disabled",
+            Self::BadToken => "invalid_token",
+            Self::TokenExpired => "token_expired",
+            Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::IssuerAway => "issuer_unavailable",
+            Self::ScopeMissing(_) | Self::NoScope => "missing_scope",
+            Self::NoTenant => "unknown_tenant",
             Self::TenantDisabled => "account_disabled",
             Self::NoPlan => "no_plan",
         }
@@ -197,12 +231,29 @@ impl Principal {
 #[derive(Debug)]
 pub struct Authenticator {
     snapshot: ArcSwap<Snapshot>,
+    issuers: ArcSwap<Issuers>,
 }
 
 impl Authenticator {
     /// Starts from a first snapshot.
     pub fn new(snapshot: Snapshot) -> Self {
-        Self { snapshot: ArcSwap::from_pointee(snapshot) }
+        Self { snapshot: ArcSwap::from_pointee(snapshot), issuers: ArcSwap::default() }
+    }
+
+    /// The same with issuers of signed tokens.
+    #[must_use]
+    pub fn with_issuers(self, issuers: Issuers) -> Self {
+        Self { issuers: ArcSwap::from_pointee(issuers), ..self }
+    }
+
+    /// Whose signed tokens are taken now.
+    pub fn issuers(&self) -> Arc<Issuers> {
+        self.issuers.load_full()
+    }
+
+    /// Takes other issuers; requests under way keep what they were given.
+    pub fn replace_issuers(&self, issuers: Issuers) {
+        self.issuers.store(Arc::new(issuers));
     }
 
     /// Takes a newer snapshot; requests under way keep the one they began with.
@@ -237,6 +288,9 @@ impl Authenticator {
     ///
     /// Errors: as [`Self::authenticate`].
     pub fn authenticate_key(&self, text: &str, now: Timestamp) -> Result<Principal, AuthenticateError> {
+        if jwt::is_token(text) {
+            return self.authenticate_token(text, now);
+        }
         let (key_id, secret) = key::parse(text).ok_or(AuthenticateError::BadKey)?;
         let presented = key::hash_secret(secret);
         let snapshot = self.snapshot.load();
@@ -248,6 +302,40 @@ impl Authenticator {
             Some(key) if is_same && key.is_active => principal(key, now),
             _ => Err(AuthenticateError::BadKey),
         }
+    }
+}
+
+impl Authenticator {
+    /// The principal behind a signed token of an issuer: a key of its own, with what the token allows.
+    fn authenticate_token(&self, text: &str, now: Timestamp) -> Result<Principal, AuthenticateError> {
+        let identity = self.issuers.load().identify(text, now).map_err(|fault| {
+            tracing::debug!(reason = %fault, "signed token refused");
+            fault.to_client()
+        })?;
+        let snapshot = self.snapshot.load();
+        let tenant = snapshot.tenant(&identity.tenant).ok_or(AuthenticateError::NoTenant)?;
+        let above = snapshot.place_of(tenant.id).ok_or(AuthenticateError::NoTenant)?;
+        principal(&Arc::new(token_key(identity, tenant, above)), now)
+    }
+}
+
+/// What a token stands for among keys: an id of its own, its own limits, and no secret that could be shown again.
+fn token_key(identity: jwt::Identity, tenant: &Arc<Tenant>, above: &Arc<LimitPlace>) -> Key {
+    let mut own = LimitPlace::new(LimitScope::Key(identity.key_id.clone()), "token");
+    own.limits = identity.limits;
+    Key {
+        id: identity.key_id,
+        secret_hash: [0; 32],
+        tenant: Arc::clone(tenant),
+        project_id: None,
+        places: vec![Arc::clone(above), Arc::new(own)],
+        scopes: identity.scopes,
+        models: identity.models,
+        slo_class: None,
+        // The token's own time was looked at with its signature.
+        expires_at: None,
+        is_active: true,
+        is_project_active: true,
     }
 }
 

@@ -37,6 +37,9 @@ pub enum SnapshotError {
 pub struct Snapshot {
     revision: i64,
     keys: HashMap<KeyId, Arc<Key>>,
+    tenants: HashMap<TenantId, Arc<Tenant>>,
+    tenant_places: HashMap<TenantId, Arc<LimitPlace>>,
+    tenant_ids: HashMap<String, TenantId>,
     operators: Vec<Operator>,
 }
 
@@ -86,7 +89,15 @@ impl Snapshot {
             Ok((access.key.id, Arc::new(key)))
         });
         let keys = keys.collect::<Result<_, SnapshotError>>()?;
-        Ok(Self { revision: access.revision, keys, operators: access.operators })
+        let tenant_ids = tenants.values().map(|tenant| (tenant.name.clone(), tenant.id)).collect();
+        Ok(Self {
+            revision: access.revision,
+            keys,
+            tenants,
+            tenant_places: places.tenants,
+            tenant_ids,
+            operators: access.operators,
+        })
     }
 
     /// The ledger's revision it shows.
@@ -97,6 +108,17 @@ impl Snapshot {
     /// Every operator, disabled ones included.
     pub(super) fn operators(&self) -> &[Operator] {
         &self.operators
+    }
+
+    /// The tenant with this name or id.
+    pub(super) fn tenant(&self, name_or_id: &str) -> Option<&Arc<Tenant>> {
+        let id = name_or_id.parse().ok().or_else(|| self.tenant_ids.get(name_or_id).copied());
+        self.tenants.get(&id?)
+    }
+
+    /// Where all requests of a tenant count.
+    pub(super) fn place_of(&self, tenant: TenantId) -> Option<&Arc<LimitPlace>> {
+        self.tenant_places.get(&tenant)
     }
 
     pub(super) fn key(&self, id: &KeyId) -> Option<&Arc<Key>> {

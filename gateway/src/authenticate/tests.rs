@@ -199,7 +199,7 @@ fn scopes_bound_what_a_key_opens() {
     let principal = authenticator.authenticate(Some(&format!("Bearer {text}")), NOW).expect("good");
     assert_eq!(principal.require(KeyScope::ModelsRead), Ok(()));
     let error = principal.require(KeyScope::Inference).expect_err("not in its scopes");
-    assert_eq!((error.code(), error.fault()), ("scope_missing", Fault::Forbidden));
+    assert_eq!((error.code(), error.fault()), ("missing_scope", Fault::Forbidden));
 }
 
 #[test]

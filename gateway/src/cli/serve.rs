@@ -31,7 +31,7 @@ use super::{CliError, expired, listen, open, out, start};
 use crate::{
     admit::{Admitter, AdmitterParts, Limits, Spending},
     app::App,
-    authenticate::{Authenticator, Refresher, Snapshot},
+    authenticate::{Authenticator, Issuers, KeyRefresher, Refresher, Snapshot},
     config::{Config, LimitsStore},
     dispatch::{self, Backends, Remote, Route},
     http::{self, admin::Admin},
@@ -73,6 +73,9 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let listener = listen::listener(config.server.listen)?;
     let admin_listener = config.admin.enabled.then(|| listen::listener(config.admin.listen)).transpose()?;
+    let stopping = CancellationToken::new();
+    let keys = KeyRefresher::new(stopping.clone())
+        .map_err(|error| CliError::Usage(format!("reading issuers' keys: {error}")))?;
     let ledger = open::ledger(&config).await?;
     let (journal, recovery) = Journal::open(journal_config(&config), Arc::clone(&clock))?;
     tracing::info!(journal.id = %recovery.journal_id, records = recovery.records, crashed = recovery.crashed,
@@ -83,9 +86,12 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     let shipper = Shipper::new(ledger.clone(), journal.clone());
     let app = Arc::new(build(&config, &clock, &ledger, backends, (journal.clone(), shipper.status())).await?);
     warn_unpriced(&app, &ledger).await?;
+    let issuers = app.authenticator.issuers();
+    keys.read_all(&issuers).await;
+    keys.keep_fresh(&issuers);
     let admin = Arc::new(Admin { app: Arc::clone(&app), ledger: ledger.clone() });
     let shipper = shipper.observed_by(Arc::new(SettleShipped(Arc::clone(&app))));
-    let background = start_background(&app, ledger, journal, shipper);
+    let background = start_background(&app, (ledger, journal), shipper, stopping);
     let recovered = app.idempotency.clone().tend(app.shipping.clone(), recovery.records);
     background.tasks.spawn(recovered);
     let (server, address) = server(&config, &app, listener)?;
@@ -208,7 +214,8 @@ async fn build(
     Ok(App {
         clock: Arc::clone(clock),
         started_at: clock.now(),
-        authenticator: Authenticator::new(Snapshot::read(ledger).await?),
+        authenticator: Authenticator::new(Snapshot::read(ledger).await?)
+            .with_issuers(Issuers::new(&config.issuers)),
         admitter: Admitter::new(AdmitterParts {
             limits: limits(config)?,
             spending: Spending::new(ledger.clone(), journal.clone(), shipping.clone()),
@@ -242,11 +249,10 @@ fn limits(config: &Config) -> Result<Limits, CliError> {
 /// Starts what runs beside requests: the snapshot's refresher and the shipper.
 fn start_background(
     app: &Arc<App>,
-    ledger: Ledger,
-    journal: Journal,
+    (ledger, journal): (Ledger, Journal),
     shipper: Shipper<Journal>,
+    stopping: CancellationToken,
 ) -> Background {
-    let stopping = CancellationToken::new();
     let tasks = TaskTracker::new();
     let refresher = Refresher { ledger: ledger.clone(), app: Arc::clone(app), stopping: stopping.clone() };
     tasks.spawn(refresher.run());

@@ -5,6 +5,7 @@
 mod admin;
 mod backend;
 mod engine;
+mod issuer;
 mod limits;
 mod load;
 mod rules;
@@ -22,6 +23,7 @@ use crate::admit::WhenLate;
 
 pub use admin::Admin;
 pub use backend::{Backend, BackendKind, BackendModel, BackendUrl, Capability, Secret, TokenEnergy};
+pub use issuer::{ISSUERS_MAX, Issuer, SignatureAlgorithm, SubjectLimits};
 pub use limits::{Limits, LimitsRedis, LimitsStore, RedisFailure, RedisUrl};
 pub use load::{ConfigError, load};
 
@@ -45,6 +47,9 @@ pub struct Config {
     pub energy: Energy,
     /// Latency classes at admission.
     pub slo: SloAdmission,
+    /// Whose signed tokens open the data plane.
+    #[serde(rename = "issuer")]
+    pub issuers: Vec<Issuer>,
     /// Models to serve from this process.
     #[serde(rename = "model")]
     pub models: Vec<Model>,
@@ -64,6 +69,7 @@ impl Default for Config {
             limits: Limits::default(),
             energy: Energy::default(),
             slo: SloAdmission::default(),
+            issuers: Vec::new(),
             models: vec![Model::demo()],
             backends: Vec::new(),
         }

@@ -119,6 +119,17 @@ pub fn views() -> impl Iterator<Item = RouteView> {
     })
 }
 
+/// What a key must be for on the route that a request came in on. `None`: a path that is in no row.
+pub(super) fn scope_of(request: &HttpRequest) -> Option<KeyScope> {
+    let pattern = request.match_pattern()?;
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    let row = ROUTES.iter().find(|row| row.path == pattern && row.method == *method)?;
+    match row.access {
+        Public => None,
+        Access::Key(scope) => Some(scope),
+    }
+}
+
 /// Registers the whole table, and what is told of every path and method that is not in it.
 pub(super) fn register(config: &mut web::ServiceConfig) {
     for rows in ROUTES.chunk_by(|one, other| one.path == other.path) {

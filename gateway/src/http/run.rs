@@ -18,7 +18,7 @@ use crate::{
     http::{
         ApiError, idempotency,
         planned::{self, Asked},
-        request_id,
+        request_id, routes,
     },
     settle::Settled,
     stream::{Delta, Ending, Failure, Piece, Pieces, Stop},
@@ -107,7 +107,15 @@ pub(in crate::http) fn authenticate(request: &HttpRequest, app: &App) -> Result<
         return Err(ApiError::two_keys());
     }
     let text = header.map(|value| value.to_str().unwrap_or("\u{fffd}"));
-    Ok(app.authenticator.authenticate(text, app.clock.now())?)
+    scoped(request, app.authenticator.authenticate(text, app.clock.now())?)
+}
+
+/// Refuses a key that is not for the route that the request came in on.
+fn scoped(request: &HttpRequest, principal: Principal) -> Result<Principal, ApiError> {
+    if let Some(scope) = routes::scope_of(request) {
+        principal.require(scope)?;
+    }
+    Ok(principal)
 }
 
 /// The principal of a request's `x-api-key` or `Authorization` header; never of both.
@@ -120,7 +128,7 @@ pub(in crate::http) fn authenticate_either(request: &HttpRequest, app: &App) -> 
             let text = key.to_str().unwrap_or("\u{fffd}").trim();
             match text.is_empty() {
                 true => Err(ApiError::no_credential()),
-                false => Ok(app.authenticator.authenticate_key(text, app.clock.now())?),
+                false => scoped(request, app.authenticator.authenticate_key(text, app.clock.now())?),
             }
         }
         (None, _, true) => authenticate(request, app),
