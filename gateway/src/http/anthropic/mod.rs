@@ -31,6 +31,16 @@ pub(super) fn configure(routes: &mut web::ServiceConfig) {
         .service(web::resource("/v1/messages/{rest:.*}").default_service(web::route().to(not_found)));
 }
 
+/// Reads the body of a request for a message, for `http::read_body`.
+pub(super) fn read_message(body: &[u8]) -> Result<(), ApiError> {
+    request::MessagesRequest::from_wire(body).map(drop)
+}
+
+/// Reads the body of a request for a count, for `http::read_body`.
+pub(super) fn read_count(body: &[u8]) -> Result<(), ApiError> {
+    request::CountRequest::from_wire(body).map(drop)
+}
+
 async fn not_found(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     let error = ApiError::no_route(request.method().as_str(), request.path());
     error::to_response(&error, request_id(&request, &app))

@@ -7,3 +7,10 @@ pub(super) mod models;
 mod request;
 mod response;
 mod sse;
+
+use super::ApiError;
+
+/// Reads the body of a chat request, for `http::read_body`.
+pub(super) fn read_chat(body: &[u8]) -> Result<(), ApiError> {
+    request::ChatRequest::from_wire(body).map(drop)
+}
