@@ -4,6 +4,7 @@
 
 pub mod admin;
 mod anthropic;
+mod bodies;
 mod body;
 mod encoding;
 mod error;
@@ -35,6 +36,7 @@ use domain::RequestId;
 
 use crate::{admit::Served, app::App};
 
+pub use bodies::{ALL_BODIES, BodyKind, read_body};
 pub use error::{ApiError, status_of};
 pub use peers::Peers;
 

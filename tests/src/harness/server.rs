@@ -135,6 +135,11 @@ impl Server {
         format!("--- stdout\n{}--- stderr\n{}", read("out"), read("err"))
     }
 
+    /// The process's id, for looking at what it uses.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal, such as `libc::SIGTERM`.
     pub fn signal(&self, signal: i32) {
         if let Ok(id) = i32::try_from(self.child.id()) {

@@ -14,3 +14,10 @@ pub(super) mod responses;
 mod sampling;
 pub(super) mod size;
 mod sse;
+
+use super::ApiError;
+
+/// Reads the body of a chat request, for `http::read_body`.
+pub(super) fn read_chat(body: &[u8]) -> Result<(), ApiError> {
+    request::ChatRequest::from_wire(body).map(drop)
+}
