@@ -133,7 +133,7 @@ impl FromStr for Expiry {
 }
 
 impl Expiry {
-    fn from_now(self, now: Timestamp) -> Timestamp {
+    fn resolve(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(at) => at,
             Self::After(Span(span)) => {
@@ -181,7 +181,7 @@ async fn create(ledger: &Ledger, arguments: CreateArguments) -> Result<(), CliEr
         // None named are all.
         scopes: KeyScopes::new(arguments.scopes).unwrap_or_default(),
         slo_class: arguments.slo_class,
-        expires_at: arguments.expires.map(|expires| expires.from_now(now)),
+        expires_at: arguments.expires.map(|expires| expires.resolve(now)),
         limits: arguments.limits.to_limits()?,
         models_allowed: Some(arguments.models).filter(|models| !models.is_empty()),
         ..NewKey::unlimited(fresh.key_id, &arguments.name, SecretHash::from_bytes(fresh.secret_hash))
@@ -204,7 +204,7 @@ async fn rotate(
         id: fresh.key_id,
         secret_hash: SecretHash::from_bytes(fresh.secret_hash),
         overlap,
-        expires_at: expires.map(|expires| expires.from_now(now)),
+        expires_at: expires.map(|expires| expires.resolve(now)),
     };
     let (old, new) = ledger.rotate_key(old, &rotation, now).await?;
     let until = old.expires_at.map_or_else(|| "-".to_owned(), |at| at.to_string());

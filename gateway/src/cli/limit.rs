@@ -210,7 +210,7 @@ impl Changes {
 pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliError> {
     let ledger = open::existing_ledger(config).await?;
     match command {
-        Command::Set(arguments) => set(&ledger, arguments).await,
+        Command::Set(arguments) => set(&ledger, &arguments).await,
         Command::List { tenant } => {
             let tenant = open::tenant(&ledger, &tenant).await?;
             list(&ledger, &tenant).await
@@ -218,7 +218,7 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
     }
 }
 
-async fn set(ledger: &Ledger, arguments: SetArguments) -> Result<(), CliError> {
+async fn set(ledger: &Ledger, arguments: &SetArguments) -> Result<(), CliError> {
     arguments.changes.check()?;
     let tenant = open::tenant(ledger, &arguments.tenant).await?;
     let (scope, what) = match (&arguments.project, &arguments.key) {
