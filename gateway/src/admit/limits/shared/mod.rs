@@ -24,7 +24,7 @@ use uuid::Uuid;
 pub(super) use self::redis::Scripts;
 use self::{
     fallback::Fallback,
-    pending::Pending,
+    pending::{Attempt, Pending, Unheard, remember},
     redis::{Away, Redis},
     unshipped::Unshipped,
     wire::{Ending, Garbled, Granted, Origin, Settle},
@@ -247,9 +247,12 @@ impl Shared {
 
     /// What a tenant's running requests hold in Redis.
     pub(super) async fn held(&self, tenant_id: TenantId) -> Result<Holds, TakeError> {
-        let carried = self.pending.carry(tenant_id);
-        if !carried.is_empty() {
-            self.tell(tenant_id, carried).await;
+        loop {
+            let carried = self.pending.carry(tenant_id);
+            // What was not heard stays where it is; the call after it says that Redis is away.
+            if carried.is_empty() || !self.try_tell(tenant_id, carried).await {
+                break;
+            }
         }
         let answer = self.redis.run(&self.redis.scripts.held, tenant_id, |_| ()).await?;
         wire::read_held(&answer).map_err(|Garbled| garbled().into())
@@ -302,7 +305,7 @@ impl Shared {
 
     /// What is not heard, or dropped on the way, is remembered.
     async fn try_tell(&self, tenant_id: TenantId, endings: Vec<Ending>) -> bool {
-        let mut unheard = Unheard { shared: self, tenant_id, endings };
+        let mut unheard = Unheard { pending: &self.pending, tenant_id, endings };
         let script = &self.redis.scripts.finish;
         let outcome =
             self.redis.run(script, tenant_id, |command| wire::write_endings(command, &unheard.endings)).await;
@@ -331,57 +334,6 @@ impl Shared {
         self.redis.command(&command).await?;
         self.noted.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant_id);
         Ok(())
-    }
-}
-
-/// A take that has not been answered. Dropped like that, because the client left or Redis said nothing, it is undone.
-struct Attempt<'a> {
-    pending: &'a Pending,
-    tenant_id: TenantId,
-    request_id: RequestId,
-    carried: Vec<Ending>,
-    is_sent: bool,
-}
-
-impl Attempt<'_> {
-    fn answered(&mut self) {
-        self.carried.clear();
-        self.is_sent = false;
-    }
-}
-
-impl Drop for Attempt<'_> {
-    fn drop(&mut self) {
-        let carried = std::mem::take(&mut self.carried);
-        let undone = [Ending::Void(self.request_id), Ending::Free(self.request_id)];
-        let undone = undone.into_iter().filter(|_| self.is_sent);
-        remember(self.pending, self.tenant_id, carried.into_iter().chain(undone));
-    }
-}
-
-/// Ends on their way; those that are not heard go back.
-struct Unheard<'a> {
-    shared: &'a Shared,
-    tenant_id: TenantId,
-    endings: Vec<Ending>,
-}
-
-impl Drop for Unheard<'_> {
-    fn drop(&mut self) {
-        let endings = std::mem::take(&mut self.endings);
-        if !endings.is_empty() {
-            self.shared.remember(self.tenant_id, endings);
-        }
-    }
-}
-
-fn remember(pending: &Pending, tenant_id: TenantId, endings: impl IntoIterator<Item = Ending>) {
-    if !pending.push(tenant_id, endings) {
-        tracing::error!(
-            tenant.id = %tenant_id,
-            waiting_max = pending::ENDINGS_MAX,
-            "redis was away for too long: ends of requests are left to shipping and to expiry"
-        );
     }
 }
 

@@ -7,13 +7,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use domain::TenantId;
+use domain::{RequestId, TenantId};
 use tokio::sync::Notify;
 
 use super::wire::Ending;
 
 /// Ends that may wait. About 20 MiB, and minutes of a Redis that is away at a thousand requests a second.
-pub(super) const ENDINGS_MAX: usize = 100_000;
+const ENDINGS_MAX: usize = 100_000;
 /// Ends told in one call; a script must not hold up others for longer than about a millisecond.
 const BATCH_MAX: usize = 100;
 /// Ends that a take carries along, so that a place its own client has just left is free for it.
@@ -86,5 +86,58 @@ impl Queues {
         }
         self.count = self.count.saturating_sub(taken.len());
         taken
+    }
+}
+
+/// A take that has not been answered. Dropped like that, because the client left or Redis said nothing, it is undone.
+pub(super) struct Attempt<'a> {
+    pub(super) pending: &'a Pending,
+    pub(super) tenant_id: TenantId,
+    pub(super) request_id: RequestId,
+    pub(super) carried: Vec<Ending>,
+    pub(super) is_sent: bool,
+}
+
+impl Attempt<'_> {
+    /// It was answered: nothing is to be undone.
+    pub(super) fn answered(&mut self) {
+        self.carried.clear();
+        self.is_sent = false;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let carried = std::mem::take(&mut self.carried);
+        let undone = [Ending::Void(self.request_id), Ending::Free(self.request_id)];
+        let undone = undone.into_iter().filter(|_| self.is_sent);
+        remember(self.pending, self.tenant_id, carried.into_iter().chain(undone));
+    }
+}
+
+/// Ends on their way; those that are not heard go back.
+pub(super) struct Unheard<'a> {
+    pub(super) pending: &'a Pending,
+    pub(super) tenant_id: TenantId,
+    pub(super) endings: Vec<Ending>,
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        let endings = std::mem::take(&mut self.endings);
+        if !endings.is_empty() {
+            remember(self.pending, self.tenant_id, endings);
+        }
+    }
+}
+
+/// Remembers ends, and says so when there are too many.
+pub(super) fn remember(pending: &Pending, tenant_id: TenantId, endings: impl IntoIterator<Item = Ending>) {
+    if !pending.push(tenant_id, endings) {
+        tracing::error!(
+            tenant.id = %tenant_id,
+            waiting_max = ENDINGS_MAX,
+            "redis was away for too long: ends of requests are left to shipping and to expiry"
+        );
     }
 }

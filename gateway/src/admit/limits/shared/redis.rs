@@ -24,7 +24,7 @@ const CONNECT_MAX: Duration = Duration::from_millis(250);
 /// Commands that wait for the connection's writer; callers beyond wait their turn.
 const PIPELINE_COMMANDS_MAX: usize = 1_024;
 
-const COMMON: &str = include_str!("scripts/common.lua");
+const TENANT: &str = include_str!("scripts/tenant.lua");
 const CLOCK: &str = include_str!("scripts/clock.lua");
 
 /// A Redis, near or away.
@@ -69,7 +69,7 @@ impl Scripts {
 
     /// Scripts that go by another clock; tests move one by hand.
     pub(in super::super) fn with_clock(clock: &str) -> Self {
-        let script = |body: &str| Script::new(format!("{clock}\n{COMMON}\n{body}"));
+        let script = |body: &str| Script::new(format!("{clock}\n{TENANT}\n{body}"));
         Self {
             take: script(include_str!("scripts/take.lua")),
             finish: script(include_str!("scripts/finish.lua")),
