@@ -1,6 +1,8 @@
 //! Every route with every kind of credential, method, host and path: generated from the program's own table.
 //! Never a list of routes of its own: a route that is added to the program is walked by the next run.
 //! Run by `cargo xtask test`, one at a time.
+//!
+//! Long because the world that every walk needs, with all its credentials, is made here.
 
 use std::time::{Duration, Instant};
 
