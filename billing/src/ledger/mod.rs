@@ -3,6 +3,7 @@
 //! Called by the gateway's start, the shipper, the command line and invoices.
 
 mod access;
+mod audit;
 mod error;
 mod invoices;
 mod keys;
@@ -18,6 +19,7 @@ mod tenants;
 mod usage;
 
 pub use access::{AccessSnapshot, KeyAccess, PlanSchedule, TenantAccess};
+pub use audit::{Actor, ActorKind, AuditEntry, AuditQuestion};
 pub use error::{ChainBreak, LedgerError};
 pub use invoices::IssuedInvoice;
 pub use keys::{Key, NewKey, SecretHash};

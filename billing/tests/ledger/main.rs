@@ -8,6 +8,8 @@ mod databases;
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod guards;
 #[cfg(test)]
 mod invoices;
