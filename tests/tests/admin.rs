@@ -266,3 +266,35 @@ async fn usage_and_invoices_say_what_the_command_line_says() -> Outcome {
     assert_eq!(backends["is_ready"], true, "{backends}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_is_in_the_audit_log_whoever_makes_it() -> Outcome {
+    let mut installation = Installation::new(SIMULATED)?;
+    let (_server, admin) = first_start(&mut installation).await?;
+    let made = admin.post("/tenants", &json!({"name": "acme", "plan": "demo"})).await?;
+    let id = made.body["id"].as_str().unwrap_or_default().to_owned();
+    let key = admin.post(&format!("/tenants/{id}/keys"), &json!({"name": "first"})).await?;
+    let secret = key.body["secret"].as_str().unwrap_or_default();
+    installation.run(&["tenant", "disable", "acme"])?;
+    let log = admin.get(&format!("/audit-log?tenant_id={id}")).await?;
+    assert_eq!(log.status, 200, "{}", log.body);
+    let rows: Vec<_> = log.body["data"].as_array().into_iter().flatten().cloned().collect();
+    let told: Vec<_> = rows.iter().map(|row| (row["action"].as_str(), row["actor_kind"].as_str())).collect();
+    let expected = [
+        (Some("tenant.changed"), Some("command_line")),
+        (Some("key.created"), Some("operator")),
+        (Some("tenant.created"), Some("operator")),
+    ];
+    assert_eq!(told, expected, "{}", log.body);
+    assert_eq!(rows[2]["actor"], "operator");
+    assert_eq!(rows[2]["request_id"].as_str(), Some(made.header("x-request-id")));
+    assert!(!log.body.to_string().contains(secret.rsplit('-').next().unwrap_or("?")));
+    let page = admin.get(&format!("/audit-log?tenant_id={id}&limit=1")).await?.body;
+    assert_eq!(page["next_cursor"], rows[0]["sequence"].to_string(), "{page}");
+    let printed = installation.run(&["audit", "--tenant", "acme"])?;
+    assert_eq!(printed.lines().count(), 3, "{printed}");
+    for query in ["tenant_id=x", "cursor=-1", "cursor=x", "actor=", "colour=1", "object_id=%00"] {
+        assert_eq!(admin.get(&format!("/audit-log?{query}")).await?.status, 400, "{query}");
+    }
+    Ok(())
+}

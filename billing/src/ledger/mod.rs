@@ -3,6 +3,7 @@
 //! Called by the gateway's start, the shipper, the command line and invoices.
 
 mod access;
+mod audit;
 mod error;
 mod grants;
 mod idempotency;
@@ -23,6 +24,7 @@ mod tenants;
 mod usage;
 
 pub use access::{AccessSnapshot, KeyAccess, PlanSchedule, TenantAccess};
+pub use audit::{Actor, ActorKind, AuditEntry, AuditQuestion};
 pub use error::{ChainBreak, LedgerError};
 pub use grants::{Balance, GRANT_NANOS_MAX, Grant, Granted, NewGrant};
 pub use idempotency::{Claim, Claimed, EXPIRED_ROWS_MAX, IdempotencyKey, Outcome, StoredAnswer};

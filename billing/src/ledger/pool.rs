@@ -5,6 +5,7 @@
 use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,7 +17,7 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use super::{LedgerError, sql};
+use super::{Actor, LedgerError, sql};
 
 /// Connections to PostgreSQL. The request path uses none: shipping, snapshots and the command line share these.
 const POSTGRES_CONNECTIONS_MAX: u32 = 8;
@@ -79,9 +80,16 @@ pub(crate) trait Row:
 
 impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 
-/// The open database.
+/// The open database, and who changes things through it.
 #[derive(Clone, Debug)]
-pub(crate) enum Pool {
+pub(crate) struct Pool {
+    connections: Connections,
+    actor: Option<Arc<Actor>>,
+}
+
+/// The open connections.
+#[derive(Clone, Debug)]
+enum Connections {
     /// A SQLite file: one writing connection, several reading ones.
     Sqlite { reads: SqlitePool, writes: SqlitePool },
     /// A PostgreSQL server.
@@ -91,6 +99,8 @@ pub(crate) enum Pool {
 /// A transaction. Dropped without [`Transaction::commit`], it changes nothing.
 pub(crate) enum Transaction {
     Sqlite(sqlx::Transaction<'static, Sqlite>),
+    /// One whose changes are noted under somebody's name.
+    SqliteActing(sqlx::Transaction<'static, Sqlite>),
     Postgres(sqlx::Transaction<'static, Postgres>),
 }
 
@@ -147,7 +157,7 @@ impl Pool {
         let reads = options.clone().read_only(true);
         let reads =
             open_patiently(|| pool(SQLITE_READERS_MAX).connect_with(reads.clone())).await.map_err(open)?;
-        Ok(Self::Sqlite { reads, writes })
+        Ok(Self { connections: Connections::Sqlite { reads, writes }, actor: None })
     }
 
     async fn connect_postgres(url: &str) -> Result<Self, LedgerError> {
@@ -163,59 +173,80 @@ impl Pool {
             .connect(url)
             .await
             .map_err(away)?;
-        Ok(Self::Postgres(pool))
+        Ok(Self { connections: Connections::Postgres(pool), actor: None })
     }
 
     /// Brings the schema up to date. Two processes may do this at once: one waits for the other.
     pub(crate) async fn migrate(&self) -> Result<(), LedgerError> {
-        match self {
+        match &self.connections {
             // SQLite has no migration lock of its own: the write lock is taken first, and each
             // migration becomes a savepoint inside. `run_direct` as `run` gives a future that is not `Send`.
-            Self::Sqlite { writes, .. } => {
+            Connections::Sqlite { writes, .. } => {
                 let mut transaction = writes.begin_with(sql::BEGIN_WRITE_SQLITE).await?;
                 migrator(SQLITE_MIGRATIONS).run_direct(None, &mut *transaction, false).await?;
                 transaction.commit().await?;
             }
-            Self::Postgres(pool) => migrator(POSTGRES_MIGRATIONS).run(pool).await?,
+            Connections::Postgres(pool) => migrator(POSTGRES_MIGRATIONS).run(pool).await?,
         }
         Ok(())
     }
 
     /// A transaction that reads one consistent state and can change nothing.
     pub(crate) async fn read(&self) -> Result<Transaction, LedgerError> {
-        Ok(match self {
-            Self::Sqlite { reads, .. } => Transaction::Sqlite(reads.begin().await?),
-            Self::Postgres(pool) => Transaction::Postgres(pool.begin_with(sql::BEGIN_READ_POSTGRES).await?),
+        Ok(match &self.connections {
+            Connections::Sqlite { reads, .. } => Transaction::Sqlite(reads.begin().await?),
+            Connections::Postgres(pool) => Transaction::Postgres(pool.begin_with(sql::BEGIN_READ_POSTGRES).await?),
         })
+    }
+
+    /// The same database for somebody whose changes are noted under his name.
+    pub(crate) fn acting(&self, actor: Actor) -> Self {
+        Self { connections: self.connections.clone(), actor: Some(Arc::new(actor)) }
     }
 
     /// A transaction that may write. SQLite: holds the write lock from the start, so it never has to retry.
     pub(crate) async fn write(&self) -> Result<Transaction, LedgerError> {
-        Ok(match self {
-            Self::Sqlite { writes, .. } => {
+        let mut transaction = match (&self.connections, &self.actor) {
+            (Connections::Sqlite { writes, .. }, None) => {
                 Transaction::Sqlite(writes.begin_with(sql::BEGIN_WRITE_SQLITE).await?)
             }
-            Self::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
-        })
+            (Connections::Sqlite { writes, .. }, Some(_)) => {
+                Transaction::SqliteActing(writes.begin_with(sql::BEGIN_WRITE_SQLITE).await?)
+            }
+            (Connections::Postgres(pool), _) => Transaction::Postgres(pool.begin().await?),
+        };
+        if let Some(actor) = &self.actor {
+            let request_id = actor.request_id.map(|id| id.as_uuid().simple().to_string());
+            let values = [
+                Value::Text(actor.kind.as_str()),
+                Value::Text(&actor.name),
+                Value::MaybeText(request_id.as_deref()),
+            ];
+            transaction.execute(sql::SET_ACTOR, &values).await?;
+        }
+        Ok(transaction)
     }
 
     /// Waits for running transactions and closes the connections.
     pub(crate) async fn close(&self) {
-        match self {
-            Self::Sqlite { reads, writes } => {
+        match &self.connections {
+            Connections::Sqlite { reads, writes } => {
                 reads.close().await;
                 writes.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Connections::Postgres(pool) => pool.close().await,
         }
     }
 }
 
 impl Transaction {
     /// Makes the changes last.
-    pub(crate) async fn commit(self) -> Result<(), LedgerError> {
+    pub(crate) async fn commit(mut self) -> Result<(), LedgerError> {
+        if matches!(self, Self::SqliteActing(_)) {
+            self.execute(sql::FORGET_ACTOR, &[]).await?;
+        }
         match self {
-            Self::Sqlite(transaction) => transaction.commit().await?,
+            Self::Sqlite(transaction) | Self::SqliteActing(transaction) => transaction.commit().await?,
             Self::Postgres(transaction) => transaction.commit().await?,
         }
         Ok(())
@@ -228,7 +259,7 @@ impl Transaction {
         values: &[Value<'_>],
     ) -> Result<u64, LedgerError> {
         Ok(match self {
-            Self::Sqlite(connection) => {
+            Self::Sqlite(connection) | Self::SqliteActing(connection) => {
                 let query = bound!(sqlx::query(statement.sqlite), values);
                 query.execute(&mut **connection).await?.rows_affected()
             }
@@ -246,7 +277,7 @@ impl Transaction {
         values: &[Value<'_>],
     ) -> Result<Vec<T>, LedgerError> {
         Ok(match self {
-            Self::Sqlite(connection) => {
+            Self::Sqlite(connection) | Self::SqliteActing(connection) => {
                 let query = bound!(sqlx::query_as(statement.sqlite), values);
                 query.fetch_all(&mut **connection).await?
             }
@@ -285,6 +316,7 @@ const SQLITE_MIGRATIONS: &[Embedded] = &[
     (3, "idempotency", include_str!("../../../migrations/sqlite/0003_idempotency.sql")),
     (4, "stored_responses", include_str!("../../../migrations/sqlite/0004_stored_responses.sql")),
     (5, "identity", include_str!("../../../migrations/sqlite/0005_identity.sql")),
+    (6, "audit", include_str!("../../../migrations/sqlite/0006_audit.sql")),
 ];
 const POSTGRES_MIGRATIONS: &[Embedded] = &[
     (1, "ledger", include_str!("../../../migrations/postgres/0001_ledger.sql")),
@@ -292,6 +324,7 @@ const POSTGRES_MIGRATIONS: &[Embedded] = &[
     (3, "idempotency", include_str!("../../../migrations/postgres/0003_idempotency.sql")),
     (4, "stored_responses", include_str!("../../../migrations/postgres/0004_stored_responses.sql")),
     (5, "identity", include_str!("../../../migrations/postgres/0005_identity.sql")),
+    (6, "audit", include_str!("../../../migrations/postgres/0006_audit.sql")),
 ];
 
 fn migrator(embedded: &'static [Embedded]) -> Migrator {

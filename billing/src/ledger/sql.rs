@@ -14,6 +14,33 @@ pub(super) const BEGIN_WRITE_SQLITE: &str = "BEGIN IMMEDIATE";
 /// PostgreSQL: every statement inside sees one state.
 pub(super) const BEGIN_READ_POSTGRES: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
+/// SQLite keeps who is at work in a row, as it has one writer at a time; PostgreSQL in a setting of the transaction.
+pub(super) const SET_ACTOR: Statement = Statement::each(
+    "UPDATE audit_actor SET kind = $1, name = $2, request_id = unhex($3)",
+    "SELECT set_config('tallygate.actor',
+        json_build_object('kind', $1::text, 'name', $2::text, 'request_id', $3::text)::text, true)",
+);
+/// SQLite only: nobody is at work any more when the transaction ends.
+pub(super) const FORGET_ACTOR: Statement =
+    Statement::both("UPDATE audit_actor SET kind = 'system', name = 'unknown', request_id = NULL");
+macro_rules! audit_page {
+    ($any_tenant:literal) => {
+        concat!(
+            "SELECT sequence, at_unix_us, actor_kind, actor, action, object_kind, object_id, tenant_id, request_id,
+                    before, after
+             FROM audit_log
+             WHERE sequence < $1 AND ($2 = ",
+            $any_tenant,
+            " OR tenant_id = $2) AND ($3 = '' OR object_id = $3) AND ($4 = '' OR actor = $4)
+             ORDER BY sequence DESC LIMIT $5"
+        )
+    };
+}
+pub(super) const AUDIT_PAGE: Statement = Statement::each(
+    audit_page!("zeroblob(16)"),
+    audit_page!("CAST('00000000-0000-0000-0000-000000000000' AS uuid)"),
+);
+
 pub(super) const REVISION: Statement =
     Statement::both("SELECT value FROM ledger_counters WHERE name = 'revision'");
 pub(super) const RAISE_REVISION: Statement =

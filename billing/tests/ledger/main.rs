@@ -8,6 +8,8 @@ mod databases;
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod grants;

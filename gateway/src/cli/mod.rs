@@ -2,6 +2,7 @@
 //! Never computes money or measures: commands call `billing` and the gateway's parts and print what they say.
 //! Called by `main`.
 
+mod audit;
 mod check;
 mod expired;
 mod grant;
@@ -117,6 +118,8 @@ enum Command {
     Usage(usage::Arguments),
     /// Show a tenant's invoice for a month: a draft, or issued for good with --issue.
     Invoice(invoice::Arguments),
+    /// Show who changed what in the ledger, newest first.
+    Audit(audit::Arguments),
     /// Prove that the journal's hash chain is whole. Works while a server runs.
     VerifyJournal(verify_journal::Arguments),
     /// Print the table of routes; the tests walk it.
@@ -150,6 +153,7 @@ impl Cli {
             Command::Plan(command) => plan::run(&config, command).await,
             Command::Usage(arguments) => usage::run(&config, arguments).await,
             Command::Invoice(arguments) => invoice::run(&config, arguments).await,
+            Command::Audit(arguments) => audit::run(&config, arguments).await,
             Command::VerifyJournal(arguments) => verify_journal::run(&config, arguments).await,
             Command::Routes(arguments) => routes::run(arguments),
         }

@@ -4,7 +4,7 @@
 
 use std::{fs, io, os::unix::fs::DirBuilderExt as _, path::PathBuf};
 
-use billing::ledger::{Ledger, Project, Tenant};
+use billing::ledger::{Actor, ActorKind, Ledger, Project, Tenant};
 
 use super::CliError;
 use crate::config::Config;
@@ -23,7 +23,8 @@ pub(super) fn data_folder(config: &Config) -> Result<(), CliError> {
 /// command that made one in the wrong folder would find it empty and say so.
 pub(super) async fn ledger(config: &Config) -> Result<Ledger, CliError> {
     data_folder(config)?;
-    Ok(Ledger::connect(&config.ledger_url()).await?)
+    let program = Actor { kind: ActorKind::System, name: "tallygate".to_owned(), request_id: None };
+    Ok(Ledger::connect(&config.ledger_url()).await?.acting(program))
 }
 
 /// Opens the ledger for a command that must not make one.
@@ -42,7 +43,20 @@ pub(super) async fn existing_ledger(config: &Config) -> Result<Ledger, CliError>
             shown.display()
         )));
     }
-    Ok(Ledger::connect(&config.ledger_url()).await?)
+    Ok(Ledger::connect(&config.ledger_url()).await?.acting(person()))
+}
+
+/// Whoever runs a command, by the account's name as the environment says it: whoever reaches the ledger from here
+/// could write anything into it, so this is a help for memory and no proof.
+fn person() -> Actor {
+    let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let is_printable = |name: &String| !name.is_empty() && !name.chars().any(char::is_control);
+    let name = named.filter(is_printable).map(|name| name.chars().take(63).collect());
+    Actor {
+        kind: ActorKind::CommandLine,
+        name: name.unwrap_or_else(|| "somebody".to_owned()),
+        request_id: None,
+    }
 }
 
 /// The SQLite file of the ledger, when it is not there. A PostgreSQL ledger is never missing, only away.

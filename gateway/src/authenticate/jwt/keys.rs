@@ -55,7 +55,7 @@ impl KeySet {
     /// Errors: no key set, or none with a usable key.
     pub(super) fn from_json(text: &[u8]) -> Result<Self, KeySetError> {
         let set: SetWire = serde_json::from_slice(text)?;
-        let keys = set.keys.into_iter().filter_map(|value| usable(serde_json::from_value(value).ok()?));
+        let keys = set.keys.into_iter().filter_map(|value| usable(&serde_json::from_value(value).ok()?));
         let keys: Vec<_> = keys.take(KEYS_MAX).collect();
         match keys.is_empty() {
             true => Err(KeySetError::NoKeys),
@@ -81,7 +81,7 @@ impl KeySet {
     }
 }
 
-fn usable(jwk: Jwk) -> Option<PublicKey> {
+fn usable(jwk: &Jwk) -> Option<PublicKey> {
     let common = &jwk.common;
     let is_for_signing = !matches!(common.public_key_use, Some(PublicKeyUse::Encryption));
     let may_verify = common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify));
@@ -97,7 +97,7 @@ fn usable(jwk: Jwk) -> Option<PublicKey> {
         }
         None => of_kind.to_vec(),
     };
-    let key = DecodingKey::from_jwk(&jwk).ok()?;
+    let key = DecodingKey::from_jwk(jwk).ok()?;
     (!algorithms.is_empty()).then(|| PublicKey { kid: common.key_id.clone(), algorithms, key })
 }
 

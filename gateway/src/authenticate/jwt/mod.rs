@@ -18,7 +18,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use billing::ledger::Limits;
 use domain::{KeyScopes, ModelName, Timestamp};
-use jsonwebtoken::{Validation, decode, decode_header};
+use jsonwebtoken::{Validation, decode, decode_header, errors::ErrorKind};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
@@ -213,7 +213,6 @@ impl Issuer {
         key: &PublicKey,
         algorithm: jsonwebtoken::Algorithm,
     ) -> Result<Map<String, Value>, TokenFault> {
-        use jsonwebtoken::errors::ErrorKind;
         let mut validation = Validation::new(algorithm);
         validation.set_audience(&self.config.audience);
         validation.set_issuer(&[&self.config.issuer]);
@@ -222,13 +221,18 @@ impl Issuer {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         let decoded = decode::<Map<String, Value>>(token, key.decoding(), &validation);
-        decoded.map(|token| token.claims).map_err(|error| match error.kind() {
-            ErrorKind::InvalidSignature => TokenFault::Signature,
-            ErrorKind::InvalidAudience => TokenFault::Audience,
-            ErrorKind::InvalidIssuer => TokenFault::UnknownIssuer,
-            ErrorKind::InvalidAlgorithm => TokenFault::Algorithm,
-            ErrorKind::MissingRequiredClaim(_) => TokenFault::Claim,
-            _ => TokenFault::Malformed,
-        })
+        decoded.map(|token| token.claims).map_err(|error| fault_of(error.kind()))
     }
+}
+
+/// What a refusal of the library is called here; whatever it may add is a token of another form.
+fn fault_of(kind: &ErrorKind) -> TokenFault {
+    let faults = [
+        (matches!(kind, ErrorKind::InvalidSignature), TokenFault::Signature),
+        (matches!(kind, ErrorKind::InvalidAudience), TokenFault::Audience),
+        (matches!(kind, ErrorKind::InvalidIssuer), TokenFault::UnknownIssuer),
+        (matches!(kind, ErrorKind::InvalidAlgorithm), TokenFault::Algorithm),
+        (matches!(kind, ErrorKind::MissingRequiredClaim(_)), TokenFault::Claim),
+    ];
+    faults.into_iter().find_map(|(is_it, fault)| is_it.then_some(fault)).unwrap_or(TokenFault::Malformed)
 }

@@ -7,7 +7,7 @@ use std::{fmt::Display, future::Ready, str::FromStr};
 use actix_web::{
     FromRequest, HttpMessage as _, HttpRequest, HttpResponse, dev::Payload, http::StatusCode, web,
 };
-use billing::ledger::{Ledger, Tenant};
+use billing::ledger::{Actor, ActorKind, Ledger, Tenant};
 use domain::{TenantId, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -24,6 +24,8 @@ const BODY_BYTES_MAX: u32 = 512 * 1_024;
 /// A request of an operator.
 pub(super) struct Call {
     admin: web::Data<Admin>,
+    /// The ledger, with every change noted under the operator's name and this request.
+    ledger: Ledger,
     request: HttpRequest,
     operator: OperatorPrincipal,
 }
@@ -36,7 +38,15 @@ impl FromRequest for Call {
         let admin = request.app_data::<web::Data<Admin>>().cloned();
         let operator = request.extensions().get::<OperatorPrincipal>().cloned();
         std::future::ready(match (admin, operator) {
-            (Some(admin), Some(operator)) => Ok(Self { admin, request: request.clone(), operator }),
+            (Some(admin), Some(operator)) => {
+                let actor = Actor {
+                    kind: ActorKind::Operator,
+                    name: operator.name().to_owned(),
+                    request_id: Some(request_id(request, &admin.app)),
+                };
+                let ledger = admin.ledger.acting(actor);
+                Ok(Self { admin, ledger, request: request.clone(), operator })
+            }
             // The middleware lets nobody through without one.
             _ => Err(error::no_state()),
         })
@@ -46,7 +56,7 @@ impl FromRequest for Call {
 impl Call {
     /// The ledger.
     pub(super) fn ledger(&self) -> &Ledger {
-        &self.admin.ledger
+        &self.ledger
     }
 
     /// The running gateway.

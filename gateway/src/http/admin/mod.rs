@@ -2,6 +2,7 @@
 //! Never a rule of the ledger and never a tenant's key; wire forms in, ledger calls, wire forms out.
 //! Started by `cli::serve` beside the port that tenants use.
 
+mod audit;
 mod call;
 mod document;
 mod error;
@@ -53,7 +54,8 @@ fn resources(routes: &mut ServiceConfig<'_>) {
         .configure(plans::configure)
         .configure(usage::configure)
         .configure(invoices::configure)
-        .configure(status::configure);
+        .configure(status::configure)
+        .configure(audit::configure);
 }
 
 /// Registers every route. Without a token: the document and its page, which tell nothing of tenants.
