@@ -13,7 +13,7 @@ use std::{
 
 use billing::{
     invoice,
-    ledger::{Ledger, Limits, NewTenant, Tenant},
+    ledger::{Ledger, Limits, NewTenant, Tenant, TenantTerms},
     plan::Plan,
 };
 use domain::{
@@ -82,7 +82,8 @@ async fn measure(name: &str, url: &str, batch: usize, hours: i64) -> Outcome<()>
     let ledger = Ledger::connect(url).await?;
     let now = Timestamp::from_unix_micros(NOVEMBER);
     ledger.publish_plan(&Plan::demo()?, now).await?;
-    let new = NewTenant { name: "bench", plan_name: "demo", zone: "Asia/Kolkata", limits: Limits::default() };
+    let (limits, terms) = (Limits::default(), TenantTerms::default());
+    let new = NewTenant { name: "bench", plan_name: "demo", zone: "Asia/Kolkata", limits, terms };
     let tenant = ledger.create_tenant(&new, now).await?;
     let journal = chain(&tenant, hours)?;
     let journal_id = journal[0].0.journal_id;

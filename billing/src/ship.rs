@@ -2,7 +2,16 @@
 //! Never on the request path and never ahead of itself: what the ledger has taken is what counts.
 //! Started once by the gateway; the ledger being away only makes the journal grow.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fmt::Debug,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use domain::{Fault, JournalId, JournaledRecord, RecordHash};
 use tokio::sync::watch;
@@ -70,6 +79,17 @@ impl RecordSource for Journal {
     }
 }
 
+/// Hears of records that the ledger has: of each at least once, of some again after a restart.
+///
+/// It answers for its own failures: shipping goes on whatever becomes of them.
+pub trait ShipObserver: Debug + Send + Sync + 'static {
+    /// The ledger has these records now, or had them before.
+    fn shipped<'a>(
+        &'a self,
+        batch: &'a [(JournaledRecord, RecordHash)],
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+}
+
 /// How shipping goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShipStatus {
@@ -111,12 +131,27 @@ pub struct Shipper<S> {
     ledger: Ledger,
     source: Arc<S>,
     status: watch::Sender<ShipStatus>,
+    observer: Option<Arc<dyn ShipObserver>>,
+    /// Whether the observer has heard of the last records that were shipped before this start.
+    is_repeated: AtomicBool,
 }
 
 impl<S: RecordSource> Shipper<S> {
     /// A shipper from this source to this ledger.
     pub fn new(ledger: Ledger, source: S) -> Self {
-        Self { ledger, source: Arc::new(source), status: watch::Sender::new(ShipStatus::default()) }
+        Self {
+            ledger,
+            source: Arc::new(source),
+            status: watch::Sender::new(ShipStatus::default()),
+            observer: None,
+            is_repeated: AtomicBool::new(false),
+        }
+    }
+
+    /// The same, and this observer hears of every batch.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn ShipObserver>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// How shipping goes; changes with every try.
@@ -160,20 +195,56 @@ impl<S: RecordSource> Shipper<S> {
     pub async fn ship_all(&self) -> Result<u64, ShipError> {
         let journal_id = self.source.journal_id();
         let JournalCursor { sequence: mut shipped, .. } = self.ledger.journal_cursor(journal_id).await?;
+        self.repeat(shipped).await;
         self.release(shipped).await?;
         loop {
-            let source = Arc::clone(&self.source);
-            let read = tokio::task::spawn_blocking(move || source.read_after(shipped, SHIP_RECORDS_MAX));
-            let batch = read.await?.map_err(|error| ShipError::Source(Box::new(error)))?;
+            let batch = self.read_after(shipped, SHIP_RECORDS_MAX).await?;
             let Some((last, _)) = batch.last() else {
                 self.note_success(shipped);
                 return Ok(shipped);
             };
             let last = last.sequence;
             self.ledger.ship(journal_id, &batch).await?;
+            if let Some(observer) = &self.observer {
+                observer.shipped(&batch).await;
+            }
             shipped = last;
             self.release(shipped).await?;
             self.note_success(shipped);
+        }
+    }
+
+    async fn read_after(
+        &self,
+        sequence: u64,
+        records_max: usize,
+    ) -> Result<Vec<(JournaledRecord, RecordHash)>, ShipError> {
+        let source = Arc::clone(&self.source);
+        let read = tokio::task::spawn_blocking(move || source.read_after(sequence, records_max));
+        read.await?.map_err(|error| ShipError::Source(Box::new(error)))
+    }
+
+    /// Tells the observer once of the last batch before this start: the process may have died between shipping it
+    /// and telling. Older batches were told of before the next one was shipped.
+    async fn repeat(&self, shipped: u64) {
+        let Some(observer) = &self.observer else { return };
+        if shipped == 0 || self.is_repeated.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let mut told = shipped.saturating_sub(u64::try_from(SHIP_RECORDS_MAX).unwrap_or(u64::MAX));
+        while told < shipped {
+            let mut records = match self.read_after(told, SHIP_RECORDS_MAX).await {
+                Ok(records) => records,
+                // Segments that were shipped may be gone; what they held has ended its time by itself.
+                Err(error) => {
+                    tracing::info!(error = %error, "the last shipped records were not told of again");
+                    return;
+                }
+            };
+            records.retain(|(journaled, _)| journaled.sequence <= shipped);
+            let Some((last, _)) = records.last() else { return };
+            told = last.sequence;
+            observer.shipped(&records).await;
         }
     }
 

@@ -26,4 +26,4 @@ pub use generation::{Event, Finish, Generation, Started, Tally, Token};
 pub use job::{ChatMessage, Job, Prompt, Role, Sampling};
 pub use model::ModelError;
 pub use sim::{SimAnswer, SimConfig};
-pub use text::TextError;
+pub use text::{TextError, TokenCounter};

@@ -14,7 +14,10 @@ use billing::{ledger::Ledger, ship::ShipStatus};
 use domain::{Clock, Timestamp};
 use tokio::sync::watch;
 
-use crate::{admit::Admitter, authenticate::Authenticator, dispatch::Backends, stream::Streams};
+use crate::{
+    admit::Admitter, authenticate::Authenticator, dispatch::Backends, idempotency::Idempotency,
+    stream::Streams,
+};
 
 /// The running gateway.
 pub struct App {
@@ -30,6 +33,8 @@ pub struct App {
     pub backends: Backends,
     /// Runs it to its record.
     pub streams: Streams,
+    /// What came of requests that must not run twice.
+    pub idempotency: Idempotency,
     /// Where responses are stored, and where nothing else is looked up for a request.
     pub ledger: Ledger,
     /// How long responses are stored.
@@ -63,6 +68,10 @@ impl App {
         let mut parts = vec![
             ("journal".to_owned(), journal.as_ref().map_or_else(ToString::to_string, |()| "ok".to_owned())),
             ("ledger".to_owned(), self.ledger_state()),
+            (
+                "limits".to_owned(),
+                if self.admitter.limits().is_away() { "degraded: redis is away" } else { "ok" }.to_owned(),
+            ),
             ("requests".to_owned(), if is_draining { "draining" } else { "ok" }.to_owned()),
         ];
         let mut are_engines_ready = true;

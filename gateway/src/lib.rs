@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod dispatch;
 pub mod http;
+pub mod idempotency;
 pub mod meter;
 pub mod settle;
 pub mod stream;

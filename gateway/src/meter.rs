@@ -65,6 +65,13 @@ impl Meter {
         }
     }
 
+    /// Which backend it is that serves, where that was not known at admission.
+    pub fn served_by(&mut self, backend: &str) {
+        if self.subject.open.backend != backend {
+            backend.clone_into(&mut self.subject.open.backend);
+        }
+    }
+
     /// What is measured.
     pub fn subject(&self) -> &Subject {
         &self.subject

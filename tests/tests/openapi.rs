@@ -1,4 +1,4 @@
-//! Requests made out of the documents of the interfaces: no status above 499, no hang, nothing undocumented.
+//! Requests made out of the documents of both ports: no status above 499, no hang, nothing undocumented.
 //! Never judges whether an answer makes sense: that is for the tests with clients.
 //! Run by `cargo xtask test`; `TALLYGATE_TEST_SEED` repeats a run, `TALLYGATE_TEST_EXAMPLES` makes it longer.
 
@@ -9,24 +9,42 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use tests::harness::{Described, Installation, Outcome, PYTHON, data_plane_document, needed, send_generated};
+use tests::harness::{
+    Banner, Described, Installation, Outcome, PYTHON, data_plane_document, needed, send_generated,
+};
 
 /// A simulated model: what is tested is the interface, and answers cost nothing.
 const CONFIG: &str = "[[model]]\nname = \"demo\"\nsource = \"sim\"\n[model.sim]\ndecode_step_us = 0\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn generated_requests_break_nothing() -> Outcome {
+    let document = data_plane_document().display().to_string();
+    port_stands(|banner| Described {
+        document: document.clone(),
+        origin: banner.base_url.trim_end_matches("/v1").to_owned(),
+        credential: banner.api_key.clone().unwrap_or_default(),
+        seed: seed(),
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn generated_requests_break_nothing_at_the_admin_port() -> Outcome {
+    port_stands(|banner| Described {
+        document: format!("{}/openapi.json", banner.admin_url),
+        origin: banner.admin_url.trim_end_matches("/admin/v1").to_owned(),
+        credential: banner.operator_token.clone().unwrap_or_default(),
+        seed: seed(),
+    })
+    .await
+}
+
+async fn port_stands(describe: impl FnOnce(&Banner) -> Described) -> Outcome {
     let Some(python) = needed(PYTHON) else { return Ok(()) };
     let mut installation = Installation::new(CONFIG)?;
     let server = installation.start().await?;
-    let document = data_plane_document().display().to_string();
-    let described = Described {
-        document: &document,
-        origin: server.origin(),
-        credential: server.banner().api_key.as_deref().unwrap_or_default(),
-        seed: seed(),
-    };
-    println!("{}", send_generated(&python, described, installation.folder())?);
+    let described = describe(server.banner());
+    println!("{}", send_generated(&python, &described, installation.folder())?);
     // Every request that was admitted has ended: draining does not wait for any.
     assert!(server.stop().await?.success());
     Ok(())

@@ -2,7 +2,11 @@
 //! Never judges a number: results are for a person to read and to write down.
 //! Called by `main`.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 
@@ -16,7 +20,16 @@ const BENCH_LIMIT: Duration = Duration::from_secs(60 * 60);
 pub(crate) struct Bench {
     /// Only benchmarks whose name contains this.
     filter: Option<String>,
+    /// Write what the gateway's benchmark found into docs/benchmarks.md and its picture beside it.
+    #[arg(long)]
+    write: bool,
+    /// Passed on to the benchmarks, for example `-- --quick`.
+    #[arg(last = true)]
+    bench_arguments: Vec<String>,
 }
+
+/// Its benchmarks run the real program, which is built before.
+const PROGRAM_PACKAGE: &str = "tests";
 
 impl Bench {
     /// Runs what the members' manifests list under `[[bench]]`.
@@ -37,7 +50,14 @@ impl Bench {
         for (package, bench) in &benches {
             println!("==> {package}: {bench}");
             let mut command = cargo(root, &target);
-            process::run(command.args(["bench", "--package", package, "--bench", bench]), BENCH_LIMIT)?;
+            command.args(["bench", "--package", package, "--bench", bench, "--"]).args(&self.bench_arguments);
+            if package == PROGRAM_PACKAGE {
+                command.env("TALLYGATE_TEST_BINARY", build_program(root, &target)?);
+                if self.write {
+                    command.arg("--write").arg(root.join("docs"));
+                }
+            }
+            process::run(&mut command, BENCH_LIMIT)?;
         }
         println!(
             "\n{} benchmark(s) ran. Results belong in docs/benchmarks.md, with the machine and the date.",
@@ -45,6 +65,14 @@ impl Bench {
         );
         Ok(())
     }
+}
+
+/// Builds the program as it is released and gives its path.
+fn build_program(root: &Path, target: &Path) -> Result<PathBuf, Failure> {
+    let mut build = cargo(root, target);
+    build.args(["build", "--release", "--package", "gateway", "--bin", "tallygate"]);
+    process::run(&mut build, BENCH_LIMIT)?;
+    Ok(target.join("release/tallygate"))
 }
 
 /// Package and benchmark names, in the order of the manifests.

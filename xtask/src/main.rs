@@ -12,6 +12,7 @@ mod packages;
 mod postgres;
 mod process;
 mod python;
+mod redis;
 mod test;
 mod tidy;
 mod train_demo;

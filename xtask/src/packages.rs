@@ -14,9 +14,14 @@ struct Package {
     why: &'static str,
 }
 
-const PACKAGES: [Package; 7] = [
+const PACKAGES: [Package; 8] = [
     package("git", None, "the house rules look at the files git tracks"),
     package("postgresql", None, "the ledger is tested on a real PostgreSQL as well as on SQLite"),
+    package(
+        "redis-server",
+        None,
+        "limits that gateways share are tested on a real Redis as well as in process",
+    ),
     package("python3", None, "the gateway is tested with the published Python clients"),
     package("python3-venv", None, "the Python clients are installed into an environment of their own"),
     package("curl", Some("curl"), "the gateway is tested with curl"),
@@ -36,7 +41,9 @@ const APT_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// Errors: packages are missing and this is not root, `may_install` is false, or apt fails.
 pub(crate) fn ensure(may_install: bool) -> Result<(), Failure> {
     if !process::succeeds(Command::new("dpkg").arg("--version"))? {
-        println!("    no dpkg here: expecting git, PostgreSQL, Python 3 with venv, curl and Node with npm");
+        println!(
+            "    no dpkg here: expecting git, PostgreSQL, Redis, Python 3 with venv, curl and Node with npm"
+        );
         return Ok(());
     }
     let mut missing = Vec::new();

@@ -11,7 +11,10 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use crate::{cache, failure::Failure, node, packages, postgres::Postgres, process, python, tidy, up::cargo};
+use crate::{
+    cache, failure::Failure, node, packages, postgres::Postgres, process, python, redis::Redis, tidy,
+    up::cargo,
+};
 
 /// The clients' packages are a few megabytes; beyond this an index does not answer.
 const CLIENTS_LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -27,8 +30,8 @@ const HEAVY_PACKAGE: &str = "tests";
 
 /// Install what the tests need, then run every check and every test.
 ///
-/// Packages are installed only when this runs as root; otherwise the line to run is printed. PostgreSQL runs in
-/// a temporary folder on a free port and is always stopped. Every step runs, whatever became of the one before,
+/// Packages are installed only when this runs as root; otherwise the line to run is printed. PostgreSQL and Redis
+/// run in temporary folders on free ports and are always stopped. Every step runs, whatever became of the one before,
 /// and the last lines say which failed and how to run those alone.
 #[derive(Args, Debug)]
 pub(crate) struct Test {
@@ -52,7 +55,7 @@ enum Step {
     Tidy,
     /// The compiler's and clippy's lints.
     Lints,
-    /// All tests, with PostgreSQL and the published clients.
+    /// All tests, with PostgreSQL, Redis and the published clients.
     Tests,
 }
 
@@ -156,11 +159,13 @@ impl Test {
         process::run(&mut build, BUILD_LIMIT)?;
         let program = ProgramCopy::of(&target.join("debug/tallygate"))?;
         let postgres = Postgres::start()?;
+        let redis = Redis::start()?;
         let python = self.client_python(root)?;
         let packages = self.client_packages(root)?;
         for mut command in self.test_commands(root, target)? {
             command
                 .env("TALLYGATE_TEST_POSTGRES_URL", postgres.url())
+                .env("TALLYGATE_TEST_REDIS_URL", redis.url())
                 .env("TALLYGATE_TEST_PYTHON", &python)
                 .env("TALLYGATE_TEST_NODE", &packages)
                 .env("TALLYGATE_TEST_BINARY", &program.path)

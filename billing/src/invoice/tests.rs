@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::{text::with_separators, *};
 use crate::{
-    ledger::{Limits, Tenant, UsageSum, UsageTotals},
+    ledger::{Limits, Tenant, TenantTerms, UsageSum, UsageTotals},
     plan::Plan,
     rate::RateError,
 };
@@ -25,6 +25,7 @@ fn tenant(name: &str) -> Tenant {
         currency: Currency::USD,
         zone: "Europe/Berlin".to_owned(),
         limits: Limits::default(),
+        terms: TenantTerms::default(),
         created_at: Timestamp::from_unix_micros(0),
         disabled_at: None,
     }

@@ -2,18 +2,22 @@
 //! Never read on the request path: gateways hold a snapshot and look whether the revision has grown.
 //! Called by the gateway at start and whenever the revision grows.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
-use domain::Timestamp;
+use domain::{Money, Timestamp};
 use jiff::tz::TimeZone;
+use uuid::Uuid;
 
 use super::{
-    Key, Ledger, LedgerError, Operator, SecretHash, Tenant, keys::KeyRow, operators, plans, read_revision,
-    sql, tenants,
+    Key, Ledger, LedgerError, Operator, Project, ScopeLimits, SecretHash, Tenant, keys, limits, operators,
+    plans, projects, read_revision, sql, tenants,
 };
 use crate::plan::Plan;
 
-/// Tenants, keys and plans as of one revision.
+/// Tenants, projects, keys, limits and plans as of one revision.
 #[derive(Clone, Debug)]
 pub struct AccessSnapshot {
     /// The revision it shows.
@@ -22,6 +26,10 @@ pub struct AccessSnapshot {
     pub tenants: Vec<TenantAccess>,
     /// Every key, revoked ones included.
     pub keys: Vec<KeyAccess>,
+    /// Every project, disabled ones included.
+    pub projects: Vec<Project>,
+    /// Every limit there is.
+    pub limits: Vec<ScopeLimits>,
     /// Every published plan version.
     pub plans: Vec<Arc<Plan>>,
     /// Every operator, disabled ones included.
@@ -35,6 +43,10 @@ pub struct TenantAccess {
     pub tenant: Tenant,
     /// Its plan's versions with the instants from which they apply.
     pub schedule: PlanSchedule,
+    /// The calendar its budgets follow.
+    pub zone: TimeZone,
+    /// All it was ever granted.
+    pub granted: Money,
 }
 
 /// A key and what its secret must hash to.
@@ -69,7 +81,7 @@ impl PlanSchedule {
 }
 
 impl Ledger {
-    /// Reads tenants, keys and plans in one consistent state.
+    /// Reads tenants, projects, keys, limits and plans in one consistent state.
     pub async fn access_snapshot(&self) -> Result<AccessSnapshot, LedgerError> {
         let mut transaction = self.pool.read().await?;
         let revision = read_revision(&mut transaction).await?;
@@ -78,21 +90,24 @@ impl Ledger {
         for plan in &plans {
             by_name.entry(plan.name()).or_default().push(Arc::clone(plan));
         }
+        let granted: Vec<(Uuid, i64)> = transaction.rows(sql::GRANTED_TO_ALL, &[]).await?;
+        let granted: HashMap<_, _> = granted.into_iter().collect();
         let tenants = tenants::all(&mut transaction).await?;
         let tenants = tenants.into_iter().map(|tenant| {
             let zone = TimeZone::get(&tenant.zone);
             let zone = zone.map_err(|error| LedgerError::corrupt("time zone", &error))?;
             let versions = by_name.get(tenant.plan_name.as_str()).map_or(&[][..], Vec::as_slice);
-            Ok(TenantAccess { schedule: PlanSchedule::new(versions, &zone), tenant })
+            let schedule = PlanSchedule::new(versions, &zone);
+            let nanos = granted.get(&tenant.id.as_uuid()).copied().unwrap_or_default();
+            let granted = Money::from_nanos(i128::from(nanos), tenant.currency);
+            Ok(TenantAccess { tenant, schedule, zone, granted })
         });
         let tenants = tenants.collect::<Result<_, LedgerError>>()?;
-        let keys: Vec<KeyRow> = transaction.rows(sql::KEYS, &[]).await?;
-        let keys = keys.into_iter().map(|row| {
-            let secret_hash = SecretHash::from_column(&row.secret_hash)?;
-            Ok(KeyAccess { key: Key::from_row(row)?, secret_hash })
-        });
-        let keys = keys.collect::<Result<_, LedgerError>>()?;
+        let keys = keys::of(&mut transaction, None).await?;
+        let keys = keys.into_iter().map(|(key, secret_hash)| KeyAccess { key, secret_hash }).collect();
+        let projects = projects::of(&mut transaction, None).await?;
+        let limits = limits::of(&mut transaction, None).await?;
         let operators = operators::all(&mut transaction).await?;
-        Ok(AccessSnapshot { revision, tenants, keys, plans, operators })
+        Ok(AccessSnapshot { revision, tenants, keys, projects, limits, plans, operators })
     }
 }

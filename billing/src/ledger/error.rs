@@ -5,10 +5,11 @@
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 use domain::{
-    Currency, Fault, IdError, JournalId, MoneyError, PeriodError, PlanVersionId, QuantityError, RecordHash,
-    RequestId, Timestamp,
+    Currency, Fault, IdError, JournalId, KeyId, MoneyError, PeriodError, PlanVersionId, QuantityError,
+    RecordHash, RequestId, SloClass, Timestamp,
 };
 
+use super::GRANT_NANOS_MAX;
 use crate::{plan::PlanError, rate::RateError};
 
 /// Why the ledger did not do what was asked. Nothing was changed.
@@ -56,6 +57,68 @@ pub enum LedgerError {
         name: String,
         /// The rule, in words.
         allowed: &'static str,
+    },
+    /// A text outside its bounds.
+    #[error("{what} must be {allowed}")]
+    BadText {
+        /// Which text.
+        what: &'static str,
+        /// The rule, in words.
+        allowed: &'static str,
+    },
+    /// A grant of nothing, or of more than there can be.
+    #[error("a grant must be an amount other than zero, of at most {} currency units", GRANT_NANOS_MAX / 1_000_000_000)]
+    BadGrant,
+    /// One idempotency key, two grants.
+    #[error(
+        "there already is a grant with the idempotency key {idempotency_key:?} and another {field}; \
+         nothing was granted"
+    )]
+    GrantConflict {
+        /// The key.
+        idempotency_key: String,
+        /// The first field that differs.
+        field: &'static str,
+    },
+    /// An expiry that has passed.
+    #[error("a key must expire after the time at which it is made ({now}), not at {expires_at}")]
+    BadExpiry {
+        /// The expiry asked for.
+        expires_at: Timestamp,
+        /// When it was asked for.
+        now: Timestamp,
+    },
+    /// A latency class that promises more than the plan.
+    #[error(
+        "class {class} is stricter than {plan_class}, which the tenant's plan promises; the tenant may have none such"
+    )]
+    StricterClass {
+        /// The class asked for.
+        class: SloClass,
+        /// The plan's.
+        plan_class: SloClass,
+    },
+    /// A revoked key comes back in no way.
+    #[error("the key {0} is revoked for good; create another")]
+    Revoked(KeyId),
+    /// A key that has expired already has no successor.
+    #[error("the key {key_id} expired at {expired_at}; create another")]
+    Expired {
+        /// The key.
+        key_id: KeyId,
+        /// When it expired.
+        expired_at: Timestamp,
+    },
+    /// A project below the lowest level.
+    #[error("projects can be nested {0} levels deep")]
+    ProjectTooDeep(u32),
+    /// One more than there may be.
+    #[error("there may be at most {max} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The bound.
+        max: usize,
     },
     /// A limit of zero.
     #[error("a limit must be at least 1 and at most {max}; leave it out for no limit", max = i64::MAX)]
@@ -236,6 +299,11 @@ impl LedgerError {
             Self::BadUrl
             | Self::BadName { .. }
             | Self::BadLimit
+            | Self::BadText { .. }
+            | Self::BadGrant
+            | Self::BadExpiry { .. }
+            | Self::StricterClass { .. }
+            | Self::ProjectTooDeep(_)
             | Self::BadModelList(_)
             | Self::BadResponse { .. }
             | Self::BatchTooLarge { .. }
@@ -247,6 +315,10 @@ impl LedgerError {
             Self::Taken { .. }
             | Self::Disabled { .. }
             | Self::LastOperator
+            | Self::GrantConflict { .. }
+            | Self::Revoked(_)
+            | Self::Expired { .. }
+            | Self::TooMany { .. }
             | Self::PlanChanged(_)
             | Self::CurrencyChange { .. }
             | Self::ChainBroken { .. }

@@ -1,13 +1,18 @@
-//! API keys: the public id, the hash of the secret, and what a key may do.
+//! API keys: the public id, the hash of the secret, what a key may do, and until when.
 //! Never a secret: callers hash it before it comes here.
-//! Called by the command line and, later, the portal.
+//! Called by the command line and the operators' interface.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
-use domain::{KeyId, ModelName, TenantId, Timestamp};
+use domain::{KeyId, KeyScopes, ModelName, ProjectId, SloClass, TenantId, Timestamp};
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError, Limits, Transaction, Value, raise_revision, sql, tenants};
+use super::{
+    Ledger, LedgerError, LimitScope, Limits, Tenant, Transaction, Value,
+    error::read_back,
+    limits::{self, LimitsByScope},
+    plans, projects, raise_revision, sql, tenants,
+};
 
 /// Longest name a person gives a key.
 const KEY_NAME_LENGTH_MAX: usize = 100;
@@ -50,14 +55,28 @@ pub struct Key {
     pub tenant_id: TenantId,
     /// What its owner calls it.
     pub name: String,
-    /// Limits of this key, within the tenant's.
+    /// The project its usage belongs to.
+    pub project_id: Option<ProjectId>,
+    /// What it may be used for.
+    pub scopes: KeyScopes,
+    /// The key whose limits apply: itself, or the first of the line in which each took the place of the one before.
+    pub limits_key: KeyId,
+    /// Limits of this key, within the tenant's, for all models together; shared by its whole line.
     pub limits: Limits,
     /// The models it may ask for. `None`: every priced model.
     pub models_allowed: Option<Vec<ModelName>>,
+    /// The latency class of its requests. `None`: the plan's.
+    pub slo_class: Option<SloClass>,
+    /// The key that it took the place of.
+    pub replaces: Option<KeyId>,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it was revoked; it is refused from then on.
+    /// When it expires: from this instant on it is refused.
+    pub expires_at: Option<Timestamp>,
+    /// When it was switched off or revoked; it is refused from then on.
     pub disabled_at: Option<Timestamp>,
+    /// When it was revoked, for good.
+    pub revoked_at: Option<Timestamp>,
 }
 
 /// A key to create.
@@ -69,37 +88,72 @@ pub struct NewKey<'a> {
     pub name: &'a str,
     /// SHA-256 of the secret half.
     pub secret_hash: SecretHash,
+    /// The project its usage belongs to.
+    pub project_id: Option<ProjectId>,
+    /// What it may be used for.
+    pub scopes: KeyScopes,
     /// Limits of this key, within the tenant's.
     pub limits: Limits,
     /// The models it may ask for. `None`: every priced model.
     pub models_allowed: Option<Vec<ModelName>>,
+    /// The latency class of its requests, no stricter than the plan's unless the tenant may have that.
+    pub slo_class: Option<SloClass>,
+    /// When it expires. `None`: never.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl<'a> NewKey<'a> {
+    /// A key that may do everything, without limits of its own and without an end.
+    pub fn unlimited(id: KeyId, name: &'a str, secret_hash: SecretHash) -> Self {
+        Self {
+            id,
+            name,
+            secret_hash,
+            project_id: None,
+            scopes: KeyScopes::ALL,
+            limits: Limits::default(),
+            models_allowed: None,
+            slo_class: None,
+            expires_at: None,
+        }
+    }
 }
 
 #[derive(sqlx::FromRow)]
-pub(super) struct KeyRow {
+struct KeyRow {
     key_id: String,
     tenant_id: Uuid,
     name: String,
-    pub(super) secret_hash: Vec<u8>,
-    requests_per_minute: Option<i64>,
-    tokens_per_minute: Option<i64>,
-    concurrency: Option<i64>,
+    secret_hash: Vec<u8>,
     models_allowed: Option<String>,
     created_unix_us: i64,
     disabled_unix_us: Option<i64>,
+    project_id: Option<Uuid>,
+    scopes: String,
+    expires_unix_us: Option<i64>,
+    slo_class: Option<String>,
+    replaces: Option<String>,
+    revoked_unix_us: Option<i64>,
 }
 
 impl Key {
-    pub(super) fn from_row(row: KeyRow) -> Result<Self, LedgerError> {
+    fn from_row(row: KeyRow, limits_key: KeyId, limits: &LimitsByScope) -> Result<Self, LedgerError> {
         let models = |text: &str| text.split(',').map(ModelName::new).collect::<Result<Vec<_>, _>>();
         Ok(Self {
             id: KeyId::new(row.key_id)?,
             tenant_id: TenantId::from_uuid(row.tenant_id),
             name: row.name,
-            limits: Limits::from_columns([row.requests_per_minute, row.tokens_per_minute, row.concurrency])?,
+            project_id: row.project_id.map(ProjectId::from_uuid),
+            scopes: read_back("list of scopes", &row.scopes)?,
+            limits: limits.of_key(&limits_key),
+            limits_key,
             models_allowed: row.models_allowed.as_deref().map(models).transpose()?,
+            slo_class: row.slo_class.map(|class| read_back("SLO class", &class)).transpose()?,
+            replaces: row.replaces.map(KeyId::new).transpose()?,
             created_at: Timestamp::from_unix_micros(row.created_unix_us),
+            expires_at: row.expires_unix_us.map(Timestamp::from_unix_micros),
             disabled_at: row.disabled_unix_us.map(Timestamp::from_unix_micros),
+            revoked_at: row.revoked_unix_us.map(Timestamp::from_unix_micros),
         })
     }
 }
@@ -107,7 +161,8 @@ impl Key {
 impl Ledger {
     /// Creates a key of a tenant.
     ///
-    /// Errors: no such tenant, a disabled one, a name that is empty or too long, an id that is taken.
+    /// Errors: no such tenant or project, a disabled one, a name that is empty or too long, an id that is taken,
+    /// an expiry that has passed, a latency class stricter than the tenant may have.
     pub async fn create_key(
         &self,
         tenant: TenantId,
@@ -123,11 +178,7 @@ impl Ledger {
     /// The keys of one tenant, or of all; oldest first, revoked ones included.
     pub async fn keys(&self, tenant: Option<TenantId>) -> Result<Vec<Key>, LedgerError> {
         let mut transaction = self.pool.read().await?;
-        let rows: Vec<KeyRow> = match tenant {
-            Some(tenant) => transaction.rows(sql::KEYS_OF_TENANT, &[Value::Id(tenant.as_uuid())]).await?,
-            None => transaction.rows(sql::KEYS, &[]).await?,
-        };
-        rows.into_iter().map(Key::from_row).collect()
+        Ok(of(&mut transaction, tenant).await?.into_iter().map(|(key, _)| key).collect())
     }
 
     /// The first keys of a tenant after one, by id; at most `rows_max`.
@@ -137,22 +188,20 @@ impl Ledger {
         after: Option<&KeyId>,
         rows_max: usize,
     ) -> Result<Vec<Key>, LedgerError> {
-        let values = [
-            Value::Id(tenant.as_uuid()),
-            // Before every id.
-            Value::Text(after.map_or("", KeyId::as_str)),
-            Value::Int(i64::try_from(rows_max).unwrap_or(i64::MAX)),
-        ];
-        let mut transaction = self.pool.read().await?;
-        let rows: Vec<KeyRow> = transaction.rows(sql::KEYS_PAGE, &values).await?;
-        rows.into_iter().map(Key::from_row).collect()
+        // All are read: the first of a key's line, whose limits it has, may stand on another page.
+        let mut keys = self.keys(Some(tenant)).await?;
+        keys.retain(|key| after.is_none_or(|after| key.id > *after));
+        keys.sort_by(|left, right| left.id.cmp(&right.id));
+        keys.truncate(rows_max);
+        Ok(keys)
     }
 
-    /// The key with this public id, also a revoked one.
+    /// The key with this public half.
     pub async fn find_key(&self, key: &KeyId) -> Result<Option<Key>, LedgerError> {
-        let mut transaction = self.pool.read().await?;
-        let row: Option<KeyRow> = transaction.find(sql::KEY_BY_ID, &[Value::Text(key.as_str())]).await?;
-        row.map(Key::from_row).transpose()
+        match find(&mut self.pool.read().await?, key).await {
+            Err(LedgerError::Missing { .. }) => Ok(None),
+            found => found.map(Some),
+        }
     }
 
     /// Revokes a key for good. Doing it twice keeps the first time.
@@ -163,8 +212,34 @@ impl Ledger {
         raise_revision(&mut transaction).await?;
         let values = [Value::Text(key.as_str()), Value::Int(now.unix_micros())];
         if transaction.execute(sql::REVOKE_KEY, &values).await? == 0 {
-            return Err(LedgerError::Missing { what: "key", name: key.to_string() });
+            return Err(missing(key));
         }
+        transaction.commit().await
+    }
+
+    /// Switches a key off until it is switched on again. Doing it twice keeps the first time.
+    ///
+    /// Errors: no such key.
+    pub async fn disable_key(&self, key: &KeyId, now: Timestamp) -> Result<(), LedgerError> {
+        let mut transaction = self.pool.write().await?;
+        raise_revision(&mut transaction).await?;
+        let values = [Value::Text(key.as_str()), Value::Int(now.unix_micros())];
+        if transaction.execute(sql::DISABLE_KEY, &values).await? == 0 {
+            return Err(missing(key));
+        }
+        transaction.commit().await
+    }
+
+    /// Switches a key on again. One that is on stays on.
+    ///
+    /// Errors: no such key, a revoked one.
+    pub async fn enable_key(&self, key: &KeyId) -> Result<(), LedgerError> {
+        let mut transaction = self.pool.write().await?;
+        raise_revision(&mut transaction).await?;
+        if find(&mut transaction, key).await?.revoked_at.is_some() {
+            return Err(LedgerError::Revoked(key.clone()));
+        }
+        transaction.execute(sql::ENABLE_KEY, &[Value::Text(key.as_str())]).await?;
         transaction.commit().await
     }
 }
@@ -176,49 +251,145 @@ pub(super) async fn create(
     now: Timestamp,
 ) -> Result<Key, LedgerError> {
     check_name(new.name)?;
-    let models_allowed = models_column(new.models_allowed.as_deref())?;
-    let [requests, tokens, concurrency] = new.limits.to_values()?;
+    check_expiry(new.expires_at, now)?;
     raise_revision(transaction).await?;
-    let owner = tenants::find_by_id(transaction, tenant).await?;
-    if owner.disabled_at.is_some() {
-        return Err(LedgerError::Disabled { what: "tenant", name: owner.name });
-    }
+    let owner = tenants::find_active(transaction, tenant).await?;
+    check_class(transaction, &owner, new.slo_class, now).await?;
+    check_project(transaction, tenant, new.project_id).await?;
+    let key = Key {
+        id: new.id.clone(),
+        tenant_id: tenant,
+        name: new.name.to_owned(),
+        project_id: new.project_id,
+        scopes: new.scopes,
+        limits_key: new.id.clone(),
+        limits: new.limits,
+        models_allowed: new.models_allowed.clone(),
+        slo_class: new.slo_class,
+        replaces: None,
+        created_at: now,
+        expires_at: new.expires_at,
+        disabled_at: None,
+        revoked_at: None,
+    };
+    insert(transaction, &key, new.secret_hash).await?;
+    let scope = LimitScope::Key(key.id.clone());
+    limits::put(transaction, tenant, (&scope, None), new.limits).await?;
+    Ok(key)
+}
+
+pub(super) async fn insert(
+    transaction: &mut Transaction,
+    key: &Key,
+    secret_hash: SecretHash,
+) -> Result<(), LedgerError> {
+    let models_allowed = models_column(key.models_allowed.as_deref())?;
+    let scopes = key.scopes.to_string();
     let values = [
-        Value::Text(new.id.as_str()),
-        Value::Id(tenant.as_uuid()),
-        Value::Text(new.name),
-        Value::Bytes(new.secret_hash.as_bytes()),
-        requests,
-        tokens,
-        concurrency,
+        Value::Text(key.id.as_str()),
+        Value::Id(key.tenant_id.as_uuid()),
+        Value::Text(&key.name),
+        Value::Bytes(secret_hash.as_bytes()),
         Value::MaybeText(models_allowed.as_deref()),
-        Value::Int(now.unix_micros()),
+        Value::Int(key.created_at.unix_micros()),
+        Value::MaybeId(key.project_id.map(|project| project.as_uuid())),
+        Value::Text(&scopes),
+        Value::MaybeInt(key.expires_at.map(Timestamp::unix_micros)),
+        Value::MaybeText(key.slo_class.map(SloClass::as_str)),
+        Value::MaybeText(key.replaces.as_ref().map(KeyId::as_str)),
     ];
     match transaction.execute(sql::INSERT_KEY, &values).await {
-        Ok(_) => Ok(Key {
-            id: new.id.clone(),
-            tenant_id: tenant,
-            name: new.name.to_owned(),
-            limits: new.limits,
-            models_allowed: new.models_allowed.clone(),
-            created_at: now,
-            disabled_at: None,
-        }),
-        Err(error) if error.is_taken() => Err(LedgerError::Taken { what: "key", name: new.id.to_string() }),
-        Err(error) => Err(error),
+        Err(error) if error.is_taken() => Err(LedgerError::Taken { what: "key", name: key.id.to_string() }),
+        inserted => inserted.map(drop),
+    }
+}
+
+/// The keys of one tenant, or of all, with what their secrets hash to; oldest first.
+pub(super) async fn of(
+    transaction: &mut Transaction,
+    tenant: Option<TenantId>,
+) -> Result<Vec<(Key, SecretHash)>, LedgerError> {
+    let limits = LimitsByScope::new(&limits::of(transaction, tenant).await?);
+    let rows: Vec<KeyRow> = match tenant {
+        Some(tenant) => transaction.rows(sql::KEYS_OF_TENANT, &[Value::Id(tenant.as_uuid())]).await?,
+        None => transaction.rows(sql::KEYS, &[]).await?,
+    };
+    let replaced: HashMap<String, String> =
+        rows.iter().filter_map(|row| Some((row.key_id.clone(), row.replaces.clone()?))).collect();
+    let keys = rows.into_iter().map(|row| {
+        let mut first = row.key_id.as_str();
+        // A key takes the place of one that was there before it, so the line ends.
+        while let Some(before) = replaced.get(first) {
+            first = before;
+        }
+        let limits_key = KeyId::new(first)?;
+        let secret_hash = SecretHash::from_column(&row.secret_hash)?;
+        Ok((Key::from_row(row, limits_key, &limits)?, secret_hash))
+    });
+    keys.collect()
+}
+
+/// The key with this public half.
+///
+/// Errors: there is none.
+pub(super) async fn find(transaction: &mut Transaction, key: &KeyId) -> Result<Key, LedgerError> {
+    let owner: Option<(Uuid,)> = transaction.find(sql::TENANT_OF_KEY, &[Value::Text(key.as_str())]).await?;
+    let (owner,) = owner.ok_or_else(|| missing(key))?;
+    let all = of(transaction, Some(TenantId::from_uuid(owner))).await?;
+    all.into_iter().map(|(key, _)| key).find(|found| found.id == *key).ok_or_else(|| missing(key))
+}
+
+fn missing(key: &KeyId) -> LedgerError {
+    LedgerError::Missing { what: "key", name: key.to_string() }
+}
+
+pub(super) fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), LedgerError> {
+    match expires_at.filter(|expires_at| *expires_at <= now) {
+        Some(expires_at) => Err(LedgerError::BadExpiry { expires_at, now }),
+        None => Ok(()),
+    }
+}
+
+/// A stricter class than the plan's is promised only where the tenant may have it.
+async fn check_class(
+    transaction: &mut Transaction,
+    owner: &Tenant,
+    class: Option<SloClass>,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let Some(class) = class.filter(|_| !owner.terms.allow_stricter_slo) else { return Ok(()) };
+    let plan = plans::schedule_of(transaction, owner).await?;
+    match plan.plan_at(now).map(|plan| plan.slo().class) {
+        Some(plan_class) if class < plan_class => Err(LedgerError::StricterClass { class, plan_class }),
+        _ => Ok(()),
+    }
+}
+
+async fn check_project(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    project: Option<ProjectId>,
+) -> Result<(), LedgerError> {
+    let Some(id) = project else { return Ok(()) };
+    let all = projects::of(transaction, Some(tenant)).await?;
+    let missing = || LedgerError::Missing { what: "project", name: id.to_string() };
+    let project = all.iter().find(|project| project.id == id).ok_or_else(missing)?;
+    match projects::closed(project, &all) {
+        Some(closed) => Err(LedgerError::Disabled { what: "project", name: closed.path.clone() }),
+        None => Ok(()),
     }
 }
 
 fn check_name(name: &str) -> Result<(), LedgerError> {
     let length = name.chars().count();
-    if (1..=KEY_NAME_LENGTH_MAX).contains(&length) && !name.chars().any(char::is_control) {
-        return Ok(());
+    if !(1..=KEY_NAME_LENGTH_MAX).contains(&length) || name.chars().any(char::is_control) {
+        let name = name.chars().take(KEY_NAME_LENGTH_MAX).collect();
+        return Err(LedgerError::BadName { what: "key", name, allowed: "1 to 100 printable characters" });
     }
-    let name = name.chars().take(KEY_NAME_LENGTH_MAX).collect();
-    Err(LedgerError::BadName { what: "key", name, allowed: "1 to 100 printable characters" })
+    Ok(())
 }
 
-/// Comma separated: no model name holds a comma.
+/// No model name holds a comma.
 fn models_column(models: Option<&[ModelName]>) -> Result<Option<String>, LedgerError> {
     let Some(models) = models else { return Ok(None) };
     if models.is_empty() || models.len() > MODELS_ALLOWED_MAX {

@@ -4,13 +4,18 @@
 
 mod access;
 mod error;
+mod grants;
+mod idempotency;
 mod invoices;
 mod keys;
+mod limits;
 mod operators;
 mod plans;
 mod pool;
+mod projects;
 mod records;
 mod responses;
+mod rotate;
 mod spending;
 mod sql;
 mod tallies;
@@ -19,15 +24,20 @@ mod usage;
 
 pub use access::{AccessSnapshot, KeyAccess, PlanSchedule, TenantAccess};
 pub use error::{ChainBreak, LedgerError};
+pub use grants::{Balance, GRANT_NANOS_MAX, Grant, Granted, NewGrant};
+pub use idempotency::{Claim, Claimed, EXPIRED_ROWS_MAX, IdempotencyKey, Outcome, StoredAnswer};
 pub use invoices::IssuedInvoice;
 pub use keys::{Key, NewKey, SecretHash};
+pub use limits::{Budget, Limits, ScopeLimits};
 pub use operators::{FirstStart, NewOperator, Operator, OperatorRole, UnknownRole};
 pub use plans::Published;
+pub use projects::{NewProject, PROJECT_DEPTH_MAX, PROJECTS_MAX, Project};
 pub use records::{RecordPosition, RecordsPage, StoredRecord};
 pub use responses::{EXPIRED_RESPONSES_MAX, RESPONSE_BYTES_MAX, StoredResponse};
+pub use rotate::Rotation;
 pub use spending::{LimitScope, SPENT_QUESTIONS_MAX, SpentQuestion};
-pub use tallies::{UsageGroup, UsageSum, UsageTotals};
-pub use tenants::{Limits, NewTenant, Tenant};
+pub use tallies::{NO_PROJECT, UsageGroup, UsageSum, UsageTotals};
+pub use tenants::{BillingMode, NewTenant, Tenant, TenantTerms};
 pub use usage::{JournalCursor, SHIP_RECORDS_MAX, Shipped};
 
 pub(crate) use invoices::{

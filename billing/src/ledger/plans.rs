@@ -2,9 +2,12 @@
 //! Never an edit: new terms are a new version.
 //! Called by the command line, the first start, the access snapshot and invoices.
 
-use domain::{Currency, PlanVersionId, Timestamp};
+use std::sync::Arc;
 
-use super::{Ledger, LedgerError, Transaction, Value, raise_revision, sql};
+use domain::{Currency, PlanVersionId, Timestamp};
+use jiff::tz::TimeZone;
+
+use super::{Ledger, LedgerError, PlanSchedule, Tenant, Transaction, Value, raise_revision, sql};
 use crate::plan::Plan;
 
 /// What publishing did.
@@ -84,6 +87,17 @@ pub(crate) async fn find(
 ) -> Result<Option<Plan>, LedgerError> {
     let row: Option<(String,)> = transaction.find(sql::PLAN_VERSION, &[Value::Text(id.as_str())]).await?;
     row.map(|(body,)| Ok(Plan::from_toml(id.as_str(), &body)?)).transpose()
+}
+
+/// The versions of a tenant's plan, over time.
+pub(super) async fn schedule_of(
+    transaction: &mut Transaction,
+    tenant: &Tenant,
+) -> Result<PlanSchedule, LedgerError> {
+    let is_its = |plan: &Plan| plan.name() == tenant.plan_name;
+    let versions: Vec<_> = all(transaction).await?.into_iter().filter(is_its).map(Arc::new).collect();
+    let zone = TimeZone::get(&tenant.zone).map_err(|error| LedgerError::corrupt("time zone", &error))?;
+    Ok(PlanSchedule::new(&versions, &zone))
 }
 
 pub(super) async fn currency_of(transaction: &mut Transaction, name: &str) -> Result<Currency, LedgerError> {

@@ -65,6 +65,10 @@ pub(crate) enum Value<'a> {
     Bytes(&'a [u8]),
     /// An id.
     Id(Uuid),
+    /// An id that may be absent.
+    MaybeId(Option<Uuid>),
+    /// Yes or no.
+    Flag(bool),
 }
 
 /// A row type that both databases can fill.
@@ -100,6 +104,8 @@ macro_rules! bound {
             Value::MaybeText(value) => query.bind(value),
             Value::Bytes(value) => query.bind(value),
             Value::Id(value) => query.bind(value),
+            Value::MaybeId(value) => query.bind(value),
+            Value::Flag(value) => query.bind(value),
         })
     };
 }
@@ -276,12 +282,14 @@ type Embedded = (i64, &'static str, &'static str);
 const SQLITE_MIGRATIONS: &[Embedded] = &[
     (1, "ledger", include_str!("../../../migrations/sqlite/0001_ledger.sql")),
     (2, "caps", include_str!("../../../migrations/sqlite/0002_caps.sql")),
+    (3, "idempotency", include_str!("../../../migrations/sqlite/0003_idempotency.sql")),
     (4, "stored_responses", include_str!("../../../migrations/sqlite/0004_stored_responses.sql")),
     (5, "identity", include_str!("../../../migrations/sqlite/0005_identity.sql")),
 ];
 const POSTGRES_MIGRATIONS: &[Embedded] = &[
     (1, "ledger", include_str!("../../../migrations/postgres/0001_ledger.sql")),
     (2, "caps", include_str!("../../../migrations/postgres/0002_caps.sql")),
+    (3, "idempotency", include_str!("../../../migrations/postgres/0003_idempotency.sql")),
     (4, "stored_responses", include_str!("../../../migrations/postgres/0004_stored_responses.sql")),
     (5, "identity", include_str!("../../../migrations/postgres/0005_identity.sql")),
 ];
@@ -331,7 +339,7 @@ fn create_private(path: &Path) -> Result<(), LedgerError> {
 mod tests {
     use super::*;
     use crate::{
-        ledger::{Ledger, Limits, NewTenant},
+        ledger::{Ledger, Limits, NewTenant, TenantTerms},
         plan::Plan,
     };
 
@@ -363,7 +371,8 @@ mod tests {
         for name in ["first", "second"] {
             let full = fill(&ledger).await;
             assert!(full.to_string().contains("full"), "{full}");
-            let new = NewTenant { name, plan_name: "demo", zone: "UTC", limits: Limits::default() };
+            let (limits, terms) = (Limits::default(), TenantTerms::default());
+            let new = NewTenant { name, plan_name: "demo", zone: "UTC", limits, terms };
             ledger.create_tenant(&new, now).await.expect("there is room again");
         }
         assert_eq!(ledger.tenants().await.expect("read").len(), 2);

@@ -22,7 +22,7 @@ pub enum LimitScope {
     Tenant,
     /// A project with all projects below it.
     Project(ProjectId),
-    /// One key.
+    /// One key, with those that took its place: its limits and budget are theirs too.
     Key(KeyId),
 }
 

@@ -44,25 +44,31 @@ pub(super) const PLAN_VERSION: Statement =
 macro_rules! tenants {
     ($rest:literal) => {
         Statement::both(concat!(
-            "SELECT tenant_id, name, plan_name, currency, zone, requests_per_minute, tokens_per_minute,
-                    concurrency, created_unix_us, disabled_unix_us
-             FROM tenants ",
+            "SELECT tenants.tenant_id AS tenant_id, name, plan_name, currency, zone, billing, allow_slo_downgrade,
+                    allow_stricter_slo, created_unix_us, disabled_unix_us,
+                    limits.requests_per_minute AS requests_per_minute,
+                    limits.tokens_per_minute AS tokens_per_minute,
+                    limits.requests_per_day AS requests_per_day, limits.concurrency AS concurrency,
+                    limits.budget_nanos AS budget_nanos, limits.budget_period AS budget_period
+             FROM tenants LEFT JOIN scope_limits AS limits
+               ON limits.tenant_id = tenants.tenant_id AND limits.scope_kind = 'tenant' AND limits.scope_id = ''
+              AND limits.model = '' ",
             $rest
         ))
     };
 }
 pub(super) const TENANTS: Statement = tenants!("ORDER BY name");
-pub(super) const TENANTS_PAGE: Statement = tenants!("WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2");
-pub(super) const TENANT_BY_ID: Statement = tenants!("WHERE tenant_id = $1");
+pub(super) const TENANTS_PAGE: Statement =
+    tenants!("WHERE tenants.tenant_id > $1 ORDER BY tenants.tenant_id LIMIT $2");
+pub(super) const TENANT_BY_ID: Statement = tenants!("WHERE tenants.tenant_id = $1");
 pub(super) const TENANT_BY_NAME: Statement = tenants!("WHERE name = $1");
 pub(super) const INSERT_TENANT: Statement = Statement::both(
-    "INSERT INTO tenants (tenant_id, name, plan_name, currency, zone, requests_per_minute,
-                          tokens_per_minute, concurrency, created_unix_us)
+    "INSERT INTO tenants (tenant_id, name, plan_name, currency, zone, created_unix_us, billing,
+                          allow_slo_downgrade, allow_stricter_slo)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
 );
-pub(super) const SET_TENANT_LIMITS: Statement = Statement::both(
-    "UPDATE tenants SET requests_per_minute = $2, tokens_per_minute = $3, concurrency = $4
-     WHERE tenant_id = $1",
+pub(super) const SET_TENANT_TERMS: Statement = Statement::both(
+    "UPDATE tenants SET billing = $2, allow_slo_downgrade = $3, allow_stricter_slo = $4 WHERE tenant_id = $1",
 );
 pub(super) const SET_TENANT_PLAN: Statement =
     Statement::both("UPDATE tenants SET plan_name = $2 WHERE tenant_id = $1");
@@ -75,8 +81,8 @@ pub(super) const ENABLE_TENANT: Statement =
 macro_rules! keys {
     ($rest:literal) => {
         Statement::both(concat!(
-            "SELECT key_id, tenant_id, name, secret_hash, requests_per_minute, tokens_per_minute,
-                    concurrency, models_allowed, created_unix_us, disabled_unix_us
+            "SELECT key_id, tenant_id, name, secret_hash, models_allowed, created_unix_us, disabled_unix_us,
+                    project_id, scopes, expires_unix_us, slo_class, replaces, revoked_unix_us
              FROM api_keys ",
             $rest
         ))
@@ -84,17 +90,93 @@ macro_rules! keys {
 }
 pub(super) const KEYS: Statement = keys!("ORDER BY created_unix_us, key_id");
 pub(super) const KEYS_OF_TENANT: Statement = keys!("WHERE tenant_id = $1 ORDER BY created_unix_us, key_id");
-pub(super) const KEYS_PAGE: Statement =
-    keys!("WHERE tenant_id = $1 AND key_id > $2 ORDER BY key_id LIMIT $3");
-pub(super) const KEY_BY_ID: Statement = keys!("WHERE key_id = $1");
+pub(super) const TENANT_OF_KEY: Statement =
+    Statement::both("SELECT tenant_id FROM api_keys WHERE key_id = $1");
 pub(super) const INSERT_KEY: Statement = Statement::both(
-    "INSERT INTO api_keys (key_id, tenant_id, name, secret_hash, requests_per_minute, tokens_per_minute,
-                           concurrency, models_allowed, created_unix_us)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    "INSERT INTO api_keys (key_id, tenant_id, name, secret_hash, models_allowed, created_unix_us, project_id,
+                           scopes, expires_unix_us, slo_class, replaces)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
 );
 pub(super) const REVOKE_KEY: Statement = Statement::both(
+    "UPDATE api_keys SET disabled_unix_us = COALESCE(disabled_unix_us, $2),
+                         revoked_unix_us = COALESCE(revoked_unix_us, $2)
+     WHERE key_id = $1",
+);
+pub(super) const DISABLE_KEY: Statement = Statement::both(
     "UPDATE api_keys SET disabled_unix_us = COALESCE(disabled_unix_us, $2) WHERE key_id = $1",
 );
+pub(super) const ENABLE_KEY: Statement =
+    Statement::both("UPDATE api_keys SET disabled_unix_us = NULL WHERE key_id = $1");
+pub(super) const EXPIRE_KEY: Statement =
+    Statement::both("UPDATE api_keys SET expires_unix_us = $2 WHERE key_id = $1");
+
+macro_rules! limits {
+    ($rest:literal) => {
+        Statement::both(concat!(
+            "SELECT tenant_id, scope_kind, scope_id, model, requests_per_minute, tokens_per_minute,
+                    requests_per_day, concurrency, budget_nanos, budget_period
+             FROM scope_limits ",
+            $rest
+        ))
+    };
+}
+pub(super) const LIMITS: Statement = limits!("ORDER BY tenant_id, scope_kind, scope_id, model");
+pub(super) const LIMITS_OF_TENANT: Statement =
+    limits!("WHERE tenant_id = $1 ORDER BY tenant_id, scope_kind, scope_id, model");
+pub(super) const PUT_LIMITS: Statement = Statement::both(
+    "INSERT INTO scope_limits (tenant_id, scope_kind, scope_id, model, requests_per_minute, tokens_per_minute,
+                               requests_per_day, concurrency, budget_nanos, budget_period)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+     ON CONFLICT (tenant_id, scope_kind, scope_id, model) DO UPDATE SET
+        requests_per_minute = excluded.requests_per_minute, tokens_per_minute = excluded.tokens_per_minute,
+        requests_per_day = excluded.requests_per_day, concurrency = excluded.concurrency,
+        budget_nanos = excluded.budget_nanos, budget_period = excluded.budget_period",
+);
+pub(super) const DELETE_LIMITS: Statement = Statement::both(
+    "DELETE FROM scope_limits WHERE tenant_id = $1 AND scope_kind = $2 AND scope_id = $3 AND model = $4",
+);
+
+macro_rules! projects {
+    ($rest:literal) => {
+        Statement::both(concat!(
+            "SELECT project_id, tenant_id, parent_id, name, depth, created_unix_us, disabled_unix_us
+             FROM projects ",
+            $rest
+        ))
+    };
+}
+pub(super) const PROJECTS: Statement = projects!("ORDER BY depth, tenant_id, name");
+pub(super) const PROJECTS_OF_TENANT: Statement = projects!("WHERE tenant_id = $1 ORDER BY depth, name");
+pub(super) const INSERT_PROJECT: Statement = Statement::both(
+    "INSERT INTO projects (project_id, tenant_id, parent_id, name, depth, created_unix_us)
+     VALUES ($1, $2, $3, $4, $5, $6)",
+);
+pub(super) const DISABLE_PROJECT: Statement = Statement::both(
+    "UPDATE projects SET disabled_unix_us = COALESCE(disabled_unix_us, $3)
+     WHERE tenant_id = $1 AND project_id = $2",
+);
+pub(super) const ENABLE_PROJECT: Statement =
+    Statement::both("UPDATE projects SET disabled_unix_us = NULL WHERE tenant_id = $1 AND project_id = $2");
+
+macro_rules! grants {
+    ($rest:literal) => {
+        Statement::both(concat!(
+            "SELECT grant_id, amount_nanos, idempotency_key, note, created_unix_us
+             FROM grants WHERE tenant_id = $1 ",
+            $rest
+        ))
+    };
+}
+pub(super) const GRANTS_OF_TENANT: Statement = grants!("ORDER BY created_unix_us, grant_id");
+pub(super) const GRANT_BY_KEY: Statement = grants!("AND idempotency_key = $2");
+pub(super) const INSERT_GRANT: Statement = Statement::both(
+    "INSERT INTO grants (grant_id, tenant_id, amount_nanos, idempotency_key, note, created_unix_us)
+     VALUES ($1, $2, $3, $4, $5, $6)",
+);
+pub(super) const GRANTED: Statement =
+    Statement::both("SELECT CAST(COALESCE(SUM(amount_nanos), 0) AS BIGINT) FROM grants WHERE tenant_id = $1");
+pub(super) const GRANTED_TO_ALL: Statement =
+    Statement::both("SELECT tenant_id, CAST(SUM(amount_nanos) AS BIGINT) FROM grants GROUP BY tenant_id");
 
 pub(super) const CURSOR: Statement =
     Statement::both("SELECT sequence, record_hash FROM journal_cursors WHERE journal_id = $1");
@@ -342,14 +424,21 @@ pub(super) const ADD_SPENDING: Statement = Statement::each(
             requests bigint)"
     ),
 );
-/// What was charged since a quarter: of a tenant, a key, a project with all below it. An empty model means all.
+/// What was charged since a quarter: of a tenant, a key with all that took its place, a project with all below it.
+/// An empty model means all.
 pub(super) const SPENT_BY_TENANT: Statement = Statement::both(
     "SELECT CAST(COALESCE(SUM(charge_nanos), 0) AS BIGINT) FROM spend_quarters
      WHERE tenant_id = $1 AND unix_quarter >= $2 AND ($3 = '' OR model = $3)",
 );
 pub(super) const SPENT_BY_KEY: Statement = Statement::both(
-    "SELECT CAST(COALESCE(SUM(charge_nanos), 0) AS BIGINT) FROM spend_quarters
-     WHERE tenant_id = $1 AND unix_quarter >= $2 AND ($3 = '' OR model = $3) AND key_id = $4",
+    "WITH RECURSIVE line (key_id) AS (
+       SELECT key_id FROM api_keys WHERE key_id = $4 AND tenant_id = $1
+       UNION ALL
+       SELECT api_keys.key_id FROM api_keys JOIN line ON api_keys.replaces = line.key_id
+     )
+     SELECT CAST(COALESCE(SUM(charge_nanos), 0) AS BIGINT) FROM spend_quarters
+     WHERE tenant_id = $1 AND unix_quarter >= $2 AND ($3 = '' OR model = $3)
+       AND (key_id = $4 OR key_id IN (SELECT key_id FROM line))",
 );
 pub(super) const SPENT_BY_PROJECT: Statement = Statement::both(
     "WITH RECURSIVE subtree (project_id) AS (

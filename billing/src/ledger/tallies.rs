@@ -11,7 +11,7 @@ use domain::{
 use jiff::{ToSpan, tz::TimeZone};
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError, Transaction, Value, error::read_back, sql};
+use super::{Ledger, LedgerError, Transaction, Value, error::read_back, projects, sql};
 
 const HOUR_US: i64 = 3_600_000_000;
 /// Hours or days in one answer: a month of hours is 745. A longer period is asked for by day.
@@ -57,6 +57,9 @@ pub struct UsageSum {
     pub totals: UsageTotals,
 }
 
+/// What stands in the place of a project's path for keys that have none. No path looks like this.
+pub const NO_PROJECT: &str = "(no project)";
+
 /// What a usage summary is grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsageGroup {
@@ -72,7 +75,7 @@ pub enum UsageGroup {
     Reason,
     /// Keys.
     Key,
-    /// Projects, each without those below it.
+    /// Projects by their paths, each without those below it; [`NO_PROJECT`] for keys that have none.
     Project,
 }
 
@@ -307,8 +310,11 @@ async fn by_project(
         let totals = groups.entry(project).or_default();
         *totals = totals.checked_add(&sum.totals)?;
     }
-    let name = |project: Option<ProjectId>| project.map_or_else(|| "-".to_owned(), |id| id.to_string());
-    Ok(groups.into_iter().map(|(project, totals)| (name(project), totals)).collect())
+    let projects = projects::of(transaction, Some(tenant)).await?;
+    let named = groups.into_iter().map(|(project, totals)| (projects::name_of(project, &projects), totals));
+    let mut named: Vec<_> = named.collect();
+    named.sort_by(|left, right| left.0.cmp(&right.0));
+    Ok(named)
 }
 
 /// A named span of time.

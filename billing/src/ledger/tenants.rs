@@ -1,4 +1,4 @@
-//! Tenants: who is billed, under which plan, within which limits.
+//! Tenants: who is billed, under which plan and terms, within which limits.
 //! Never a key and never usage.
 //! Called by the command line and, later, the operator console.
 
@@ -8,21 +8,55 @@ use domain::{Currency, TenantId, Timestamp};
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError, Transaction, Value, plans, raise_revision, sql};
+use super::{
+    Ledger, LedgerError, LimitScope, Limits, Transaction, Value,
+    error::read_back,
+    limits::{self, LimitColumns},
+    plans, raise_revision, sql,
+};
 
 const NAME_LENGTH_MAX: usize = 63;
 const NAME_ALLOWED: &str =
     "1 to 63 lower-case letters, digits and -, starting with a letter or digit, and no UUID";
 
-/// What admission enforces. `None`: no limit.
+/// When a tenant pays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum BillingMode {
+    /// By invoice, after the month.
+    #[default]
+    Postpaid,
+    /// From what it was granted: at a balance of zero nothing more is served.
+    Prepaid,
+}
+
+impl BillingMode {
+    /// The name in SQL and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Postpaid => "postpaid",
+            Self::Prepaid => "prepaid",
+        }
+    }
+}
+
+impl FromStr for BillingMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = [Self::Postpaid, Self::Prepaid].into_iter().find(|mode| mode.as_str() == text);
+        found.ok_or_else(|| format!("billing must be postpaid or prepaid, not {text:?}"))
+    }
+}
+
+/// What was agreed with a tenant beside its plan. A plan is sold to many; these are of one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Requests admitted per minute.
-    pub requests_per_minute: Option<u64>,
-    /// Tokens reserved per minute: prompt and `max_tokens`.
-    pub tokens_per_minute: Option<u64>,
-    /// Requests running at once.
-    pub concurrency: Option<u64>,
+pub struct TenantTerms {
+    /// When it pays.
+    pub billing: BillingMode,
+    /// Whether its requests may be served in a looser class when their own cannot be met, and billed as that.
+    pub allow_slo_downgrade: bool,
+    /// Whether keys and requests may ask for a stricter class than the plan's.
+    pub allow_stricter_slo: bool,
 }
 
 /// Who is billed.
@@ -38,8 +72,10 @@ pub struct Tenant {
     pub currency: Currency,
     /// The IANA zone whose months are billed.
     pub zone: String,
-    /// Limits over all keys.
+    /// Limits over all keys, for all models together.
     pub limits: Limits,
+    /// What was agreed beside the plan.
+    pub terms: TenantTerms,
     /// When it was created.
     pub created_at: Timestamp,
     /// When it was shut out; its keys are refused from then on.
@@ -57,6 +93,8 @@ pub struct NewTenant<'a> {
     pub zone: &'a str,
     /// Limits over all keys.
     pub limits: Limits,
+    /// What was agreed beside the plan.
+    pub terms: TenantTerms,
 }
 
 #[derive(sqlx::FromRow)]
@@ -66,11 +104,13 @@ pub(super) struct TenantRow {
     plan_name: String,
     currency: String,
     zone: String,
-    requests_per_minute: Option<i64>,
-    tokens_per_minute: Option<i64>,
-    concurrency: Option<i64>,
+    billing: String,
+    allow_slo_downgrade: bool,
+    allow_stricter_slo: bool,
     created_unix_us: i64,
     disabled_unix_us: Option<i64>,
+    #[sqlx(flatten)]
+    limits: LimitColumns,
 }
 
 impl Tenant {
@@ -81,32 +121,15 @@ impl Tenant {
             plan_name: row.plan_name,
             currency: row.currency.parse()?,
             zone: row.zone,
-            limits: Limits::from_columns([row.requests_per_minute, row.tokens_per_minute, row.concurrency])?,
+            limits: Limits::from_columns(row.limits)?,
+            terms: TenantTerms {
+                billing: read_back("billing mode", &row.billing)?,
+                allow_slo_downgrade: row.allow_slo_downgrade,
+                allow_stricter_slo: row.allow_stricter_slo,
+            },
             created_at: Timestamp::from_unix_micros(row.created_unix_us),
             disabled_at: row.disabled_unix_us.map(Timestamp::from_unix_micros),
         })
-    }
-}
-
-impl Limits {
-    pub(super) fn from_columns(columns: [Option<i64>; 3]) -> Result<Self, LedgerError> {
-        let limit = |column: Option<i64>| {
-            column.map(u64::try_from).transpose().map_err(|error| LedgerError::corrupt("limit", &error))
-        };
-        Ok(Self {
-            requests_per_minute: limit(columns[0])?,
-            tokens_per_minute: limit(columns[1])?,
-            concurrency: limit(columns[2])?,
-        })
-    }
-
-    pub(super) fn to_values(self) -> Result<[Value<'static>; 3], LedgerError> {
-        let value = |limit: Option<u64>| match limit.map(i64::try_from) {
-            None => Ok(Value::MaybeInt(None)),
-            Some(Ok(limit @ 1..)) => Ok(Value::MaybeInt(Some(limit))),
-            Some(_) => Err(LedgerError::BadLimit),
-        };
-        Ok([value(self.requests_per_minute)?, value(self.tokens_per_minute)?, value(self.concurrency)?])
     }
 }
 
@@ -150,15 +173,19 @@ impl Ledger {
         row.map(Tenant::from_row).transpose()
     }
 
-    /// Sets all three limits of a tenant.
+    /// Sets what was agreed with a tenant beside its plan, for requests from now on.
     ///
-    /// Errors: no such tenant, a limit of zero.
-    pub async fn set_tenant_limits(&self, tenant: TenantId, limits: Limits) -> Result<(), LedgerError> {
-        let [requests, tokens, concurrency] = limits.to_values()?;
+    /// Errors: no such tenant.
+    pub async fn set_tenant_terms(&self, tenant: TenantId, terms: TenantTerms) -> Result<(), LedgerError> {
         let mut transaction = self.pool.write().await?;
         raise_revision(&mut transaction).await?;
-        let values = [Value::Id(tenant.as_uuid()), requests, tokens, concurrency];
-        let changed = transaction.execute(sql::SET_TENANT_LIMITS, &values).await?;
+        let values = [
+            Value::Id(tenant.as_uuid()),
+            Value::Text(terms.billing.as_str()),
+            Value::Flag(terms.allow_slo_downgrade),
+            Value::Flag(terms.allow_stricter_slo),
+        ];
+        let changed = transaction.execute(sql::SET_TENANT_TERMS, &values).await?;
         expect_tenant(changed, tenant)?;
         transaction.commit().await
     }
@@ -209,9 +236,8 @@ pub(super) async fn create(
     new: &NewTenant<'_>,
     now: Timestamp,
 ) -> Result<Tenant, LedgerError> {
-    check_name(new.name)?;
+    check_short_name("tenant", new.name)?;
     let zone = zone_name(new.zone)?;
-    let [requests, tokens, concurrency] = new.limits.to_values()?;
     raise_revision(transaction).await?;
     let currency = plans::currency_of(transaction, new.plan_name).await?;
     let tenant = Tenant {
@@ -221,6 +247,7 @@ pub(super) async fn create(
         currency,
         zone,
         limits: new.limits,
+        terms: new.terms,
         created_at: now,
         disabled_at: None,
     };
@@ -230,16 +257,19 @@ pub(super) async fn create(
         Value::Text(&tenant.plan_name),
         Value::Text(tenant.currency.as_str()),
         Value::Text(&tenant.zone),
-        requests,
-        tokens,
-        concurrency,
         Value::Int(now.unix_micros()),
+        Value::Text(tenant.terms.billing.as_str()),
+        Value::Flag(tenant.terms.allow_slo_downgrade),
+        Value::Flag(tenant.terms.allow_stricter_slo),
     ];
     match transaction.execute(sql::INSERT_TENANT, &values).await {
-        Ok(_) => Ok(tenant),
-        Err(error) if error.is_taken() => Err(LedgerError::Taken { what: "tenant", name: tenant.name }),
-        Err(error) => Err(error),
-    }
+        Err(error) if error.is_taken() => {
+            return Err(LedgerError::Taken { what: "tenant", name: tenant.name });
+        }
+        inserted => inserted?,
+    };
+    limits::put(transaction, tenant.id, (&LimitScope::Tenant, None), new.limits).await?;
+    Ok(tenant)
 }
 
 pub(super) async fn all(transaction: &mut Transaction) -> Result<Vec<Tenant>, LedgerError> {
@@ -253,6 +283,17 @@ pub(super) async fn find_by_id(transaction: &mut Transaction, id: TenantId) -> R
     Tenant::from_row(row.ok_or_else(missing)?)
 }
 
+/// The tenant with this id, when it is not shut out.
+///
+/// Errors: there is none, or it is disabled.
+pub(super) async fn find_active(transaction: &mut Transaction, id: TenantId) -> Result<Tenant, LedgerError> {
+    let found = find_by_id(transaction, id).await?;
+    match found.disabled_at {
+        Some(_) => Err(LedgerError::Disabled { what: "tenant", name: found.name }),
+        None => Ok(found),
+    }
+}
+
 fn expect_tenant(changed: u64, tenant: TenantId) -> Result<(), LedgerError> {
     match changed {
         0 => Err(LedgerError::Missing { what: "tenant", name: tenant.to_string() }),
@@ -260,7 +301,10 @@ fn expect_tenant(changed: u64, tenant: TenantId) -> Result<(), LedgerError> {
     }
 }
 
-fn check_name(name: &str) -> Result<(), LedgerError> {
+/// Whether a text may name a tenant or a project.
+///
+/// Errors: it is empty, too long, has other characters, or reads as an id.
+pub(super) fn check_short_name(what: &'static str, name: &str) -> Result<(), LedgerError> {
     let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let is_good = !name.is_empty()
         && name.len() <= NAME_LENGTH_MAX
@@ -270,7 +314,7 @@ fn check_name(name: &str) -> Result<(), LedgerError> {
     if is_good {
         return Ok(());
     }
-    Err(LedgerError::BadName { what: "tenant", name: name.chars().take(80).collect(), allowed: NAME_ALLOWED })
+    Err(LedgerError::BadName { what, name: name.chars().take(80).collect(), allowed: NAME_ALLOWED })
 }
 
 /// The zone as the IANA database spells it.

@@ -4,14 +4,14 @@
 
 use billing::{
     ledger::{
-        FirstStart, Ledger, LedgerError, Limits, NewKey, NewOperator, NewTenant, OperatorRole, Published,
-        SecretHash,
+        FirstStart, Ledger, LedgerError, LimitScope, Limits, NewKey, NewOperator, NewTenant, OperatorRole,
+        Published, SecretHash, TenantTerms,
     },
     plan::Plan,
 };
 use domain::{Currency, Fault, KeyId, TenantId, Timestamp};
 
-use crate::records::{NOW, tenant};
+use crate::records::{NOW, new_tenant, tenant};
 
 fn plan(text: &str) -> Plan {
     Plan::from_toml("test.toml", text).expect("a good plan")
@@ -33,12 +33,11 @@ fn new_operator(name: &str, number: u8) -> NewOperator<'_> {
 }
 
 fn new_key(id: &str, secret: u8) -> NewKey<'static> {
+    let id = KeyId::new(id).expect("a key id");
     NewKey {
-        id: KeyId::new(id).expect("a key id"),
-        name: "laptop",
-        secret_hash: SecretHash::from_bytes([secret; 32]),
         limits: Limits { concurrency: Some(2), ..Limits::default() },
         models_allowed: Some(vec!["demo".parse().expect("a model"), "org/b:1".parse().expect("a model")]),
+        ..NewKey::unlimited(id, "laptop", SecretHash::from_bytes([secret; 32]))
     }
 }
 
@@ -56,8 +55,8 @@ on_each_database! {
         assert_eq!(ledger.find_tenant("acm").await.expect("read"), None);
         let zeta = tenant(ledger, "zeta", "UTC").await;
         assert_eq!(ledger.tenants().await.expect("read"), [acme.clone(), zeta]);
-        let limits = Limits { requests_per_minute: Some(60), tokens_per_minute: Some(1), concurrency: None };
-        ledger.set_tenant_limits(acme.id, limits).await.expect("set");
+        let limits = Limits { requests_per_minute: Some(60), tokens_per_minute: Some(1), ..Limits::default() };
+        ledger.set_limits(acme.id, &LimitScope::Tenant, None, limits).await.expect("set");
         ledger.disable_tenant(acme.id, later(1)).await.expect("disabled");
         ledger.disable_tenant(acme.id, later(9)).await.expect("disabled");
         let found = ledger.find_tenant("acme").await.expect("read").expect("there");
@@ -90,7 +89,7 @@ on_each_database! {
         let ledger = &database.ledger;
         tenant(ledger, "acme", "UTC").await;
         let revision = ledger.revision().await.expect("read");
-        let good = NewTenant { name: "other", plan_name: "demo", zone: "UTC", limits: Limits::default() };
+        let good = new_tenant("other", "demo", "UTC");
         let zero = Limits { concurrency: Some(0), ..Limits::default() };
         let huge = Limits { concurrency: Some(u64::MAX), ..Limits::default() };
         let long = "a".repeat(64);
@@ -114,7 +113,8 @@ on_each_database! {
         }
         let nobody = TenantId::generate(NOW);
         let faults = [
-            ledger.set_tenant_limits(nobody, Limits::default()).await,
+            ledger.set_limits(nobody, &LimitScope::Tenant, None, Limits::default()).await,
+            ledger.set_tenant_terms(nobody, TenantTerms::default()).await,
             ledger.set_tenant_plan(nobody, "demo").await,
             ledger.disable_tenant(nobody, NOW).await,
             ledger.enable_tenant(nobody).await,
@@ -189,7 +189,7 @@ on_each_database! {
                 let first = FirstStart {
                     operator: new_operator("operator", number),
                     plan: &plan,
-                    tenant: NewTenant { name: "demo", plan_name: "demo", zone: "UTC", limits: Limits::default() },
+                    tenant: new_tenant("demo", "demo", "UTC"),
                     key: new_key(&format!("K{number}"), number),
                 };
                 ledger.bootstrap(&first, NOW).await.expect("an answer").map(|(_, key)| key.id)
@@ -220,7 +220,7 @@ on_each_database! {
         let first = FirstStart {
             operator: new_operator("operator", 1),
             plan: &plan,
-            tenant: NewTenant { name: "BAD NAME", plan_name: "demo", zone: "UTC", limits: Limits::default() },
+            tenant: new_tenant("BAD NAME", "demo", "UTC"),
             key: new_key("K1", 1),
         };
         assert!(database.ledger.bootstrap(&first, NOW).await.is_err());

@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 
 use billing::{
     invoice::{self, Invoice, LineKind, Status},
-    ledger::{Ledger, LedgerError, Limits, NewTenant, Tenant},
+    ledger::{Ledger, LedgerError, Tenant},
     plan::Plan,
     rate::RateError,
 };
 use domain::{EndReason, Period, Tokens, UsageRecord};
 
-use crate::records::{Chain, NOW, at, november, record, some_records, tenant};
+use crate::records::{Chain, NOW, at, new_tenant, november, record, some_records, tenant};
 
 async fn ship(ledger: &Ledger, records: impl IntoIterator<Item = UsageRecord>) {
     let mut chain = Chain::new();
@@ -328,7 +328,7 @@ on_each_database! {
         let source = Plan::demo().expect("the demo plan").source().to_owned();
         let yen = source.replacen("\"USD\"", "\"JPY\"", 1).replacen("name = \"demo\"", "name = \"yen\"", 1).replacen("\"0.60\"", "\"90\"", 1);
         ledger.publish_plan(&Plan::from_toml("yen.toml", &yen).expect("a plan"), NOW).await.expect("published");
-        let new = NewTenant { name: "edo", plan_name: "yen", zone: "Asia/Tokyo", limits: Limits::default() };
+        let new = new_tenant("edo", "yen", "Asia/Tokyo");
         let edo = ledger.create_tenant(&new, NOW).await.expect("a tenant");
         let used = UsageRecord {
             price_version: "yen@1".parse().expect("a version"),

@@ -8,11 +8,23 @@ mod databases;
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod credentials;
+#[cfg(test)]
+mod grants;
+#[cfg(test)]
 mod guards;
+#[cfg(test)]
+mod idempotency;
 #[cfg(test)]
 mod invoices;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod migrations;
+#[cfg(test)]
 mod periods;
+#[cfg(test)]
+mod projects;
 #[cfg(test)]
 mod records;
 #[cfg(test)]

@@ -128,7 +128,7 @@ on_each_database! {
         let mine = within(&records, &period);
         let whole = mine.iter().fold(UsageTotals::default(), |totals, record| plus(&totals, record));
         let groups =
-            [UsageGroup::Hour, UsageGroup::Day, UsageGroup::Model, UsageGroup::SloClass, UsageGroup::Reason, UsageGroup::Key];
+            [UsageGroup::Hour, UsageGroup::Day, UsageGroup::Model, UsageGroup::SloClass, UsageGroup::Reason, UsageGroup::Key, UsageGroup::Project];
         for group in groups {
             let rows = ledger.usage_by(acme.id, &period, group).await.expect("groups");
             let sum = rows.iter().fold(UsageTotals::default(), |sum, (_, totals)| sum.checked_add(totals).expect("it fits"));

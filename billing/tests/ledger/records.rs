@@ -3,7 +3,7 @@
 //! Used by the tests beside it.
 
 use billing::{
-    ledger::{Ledger, Limits, NewTenant, Tenant},
+    ledger::{Ledger, Limits, NewTenant, Tenant, TenantTerms},
     plan::Plan,
 };
 use domain::{
@@ -69,8 +69,13 @@ pub(crate) fn november(zone: &str) -> Period {
 pub(crate) async fn tenant(ledger: &Ledger, name: &str, zone: &str) -> Tenant {
     let plan = Plan::demo().expect("the demo plan");
     ledger.publish_plan(&plan, NOW).await.expect("published");
-    let new = NewTenant { name, plan_name: "demo", zone, limits: Limits::default() };
+    let new = new_tenant(name, "demo", zone);
     ledger.create_tenant(&new, NOW).await.expect("a tenant")
+}
+
+/// A tenant without limits, billed by invoice.
+pub(crate) fn new_tenant<'a>(name: &'a str, plan_name: &'a str, zone: &'a str) -> NewTenant<'a> {
+    NewTenant { name, plan_name, zone, limits: Limits::default(), terms: TenantTerms::default() }
 }
 
 /// A record that differs in every quantity with `number`, finished at `finished_at`.

@@ -12,9 +12,9 @@ use std::{
 
 use billing::{
     journal::{Journal, JournalConfig, OpenEntry},
-    ship::{RecordSource, Shipper},
+    ship::{RecordSource, ShipObserver, Shipper},
 };
-use domain::{Fault, JournalId, SystemClock, UsageRecord};
+use domain::{Fault, JournalId, JournaledRecord, RecordHash, SystemClock, UsageRecord};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -97,6 +97,27 @@ fn opening(usage: &UsageRecord) -> OpenEntry {
     }
 }
 
+/// Remembers the sequences it was told of.
+#[derive(Debug, Default)]
+struct Heard(Mutex<Vec<u64>>);
+
+impl Heard {
+    fn take(&self) -> Vec<u64> {
+        std::mem::take(&mut *self.0.lock().expect("no panic"))
+    }
+}
+
+impl ShipObserver for Heard {
+    fn shipped<'a>(
+        &'a self,
+        batch: &'a [(JournaledRecord, RecordHash)],
+    ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        let sequences = batch.iter().map(|(journaled, _)| journaled.sequence);
+        self.0.lock().expect("no panic").extend(sequences);
+        Box::pin(std::future::ready(()))
+    }
+}
+
 on_each_database! {
     async fn it_follows_a_growing_journal(database: &Database) {
         let acme = tenant(&database.ledger, "acme", "UTC").await;
@@ -137,6 +158,30 @@ on_each_database! {
         assert_eq!(second.ship_all().await.expect("shipped"), 15);
         assert_eq!(source.released.load(Ordering::SeqCst), 15);
         assert_eq!(database.number("SELECT COUNT(*) FROM usage_records").await, 15);
+    }
+
+    async fn an_observer_hears_of_every_record_once_it_is_shipped(database: &Database) {
+        let acme = tenant(&database.ledger, "acme", "UTC").await;
+        let mut chain = Chain::new();
+        let source = Memory::new(chain.journal_id, 4);
+        source.add(chain.add_all(some_records(&acme, 10)));
+        let heard = Arc::new(Heard::default());
+        let first = Shipper::new(database.ledger.clone(), source.clone()).observed_by(heard.clone());
+        assert_eq!(first.ship_all().await.expect("shipped"), 10);
+        assert_eq!(first.ship_all().await.expect("shipped"), 10);
+        assert_eq!(heard.take(), (1..=10).collect::<Vec<_>>());
+        // After a restart it hears of the last batch again: the process may have died before telling.
+        source.add(chain.add_all(some_records(&acme, 2)));
+        let second = Shipper::new(database.ledger.clone(), source.clone()).observed_by(heard.clone());
+        assert_eq!(second.ship_all().await.expect("shipped"), 12);
+        assert_eq!(heard.take(), (1..=12).collect::<Vec<_>>());
+        // Of what the ledger refused it hears nothing.
+        let mut gap = chain.add_all(some_records(&acme, 2));
+        gap.remove(0);
+        source.add(gap);
+        let third = Shipper::new(database.ledger.clone(), source.clone()).observed_by(heard.clone());
+        third.ship_all().await.expect_err("a gap");
+        assert_eq!(heard.take(), (1..=12).collect::<Vec<_>>());
     }
 
     async fn nothing_is_released_that_the_ledger_refused(database: &Database) {

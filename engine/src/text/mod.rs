@@ -2,6 +2,7 @@
 //! Never draws tokens or runs the model.
 //! Prompts are made through [`Text`] at the door; running sequences own a `Detokenizer` and a `StopMatcher`.
 
+mod counter;
 mod detokenizer;
 mod hub;
 mod stop;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use domain::Fault;
 
+pub use counter::TokenCounter;
 pub(crate) use detokenizer::Detokenizer;
 pub(crate) use hub::HubVocabulary;
 pub(crate) use stop::StopMatcher;

@@ -50,6 +50,11 @@ impl Quota {
 }
 
 impl Bucket {
+    /// A bucket that another process has filled to `level` parts and drained until now.
+    pub(in crate::admit) fn at_level(level: u128) -> Self {
+        Self { level, drained_at_us: 0 }
+    }
+
     /// Lets drain away what time has freed since the last look.
     pub(in crate::admit) fn drain(&mut self, quota: Quota, now_us: u64) {
         let elapsed_us = now_us.saturating_sub(self.drained_at_us);

@@ -23,8 +23,9 @@ use crate::{authenticate::Principal, dispatch::Route, meter::Subject};
 
 pub use bucket::LimitView;
 pub use limits::{
-    AmountKey, AmountKind, AmountLimit, Ask, Exceeded, Holds, LimitSet, LimitViews, Limiter, Limits, Node,
-    NodeId, PER_DAY_MAX, PER_MINUTE_MAX, Permit, Reservation, Scope, Settlement, TakeError, Taken, Used,
+    AmountKey, AmountKind, AmountLimit, Ask, AwayPolicy, BadAddress, Exceeded, Holds, LimitSet, LimitViews,
+    Limiter, Limits, Node, NodeId, PER_DAY_MAX, PER_MINUTE_MAX, Permit, Reservation, Scope, Settlement,
+    TakeError, Taken, Used,
 };
 pub use slo::{Promise, Served, SloWish, TooStrict, Unattainable, UnknownTier, WhenLate};
 pub use spending::{Place, Spending};
@@ -317,7 +318,7 @@ impl Admitter {
             prompt_tokens: demand.prompt_tokens,
             started_at: demand.started_at,
             price_version: principal.plan().id().clone(),
-            project_id: None,
+            project_id: principal.key().project_id,
         };
         let subject = Subject { open, started: demand.started };
         let (output_tokens_max, hold) = (granted.output_tokens_max, granted.hold);

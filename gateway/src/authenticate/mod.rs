@@ -2,23 +2,28 @@
 //! Never a database on the request's way: a snapshot in memory answers, refreshed beside it.
 //! Called first for every authenticated route; admission takes the `Principal` it makes.
 
+mod jwt;
 pub mod key;
 mod operator;
+mod place;
 mod snapshot;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use billing::{
-    ledger::{LimitScope, PlanSchedule},
+    ledger::{LimitScope, PlanSchedule, TenantTerms},
     plan::Plan,
 };
-use domain::{Fault, KeyId, ModelName, TenantId, Timestamp};
+use domain::{Fault, KeyId, KeyScope, KeyScopes, ModelName, Money, ProjectId, SloClass, TenantId, Timestamp};
+use jiff::tz::TimeZone;
 use subtle::ConstantTimeEq as _;
 
-use crate::admit::{LimitSet, Node, NodeId, Place, Promise, Scope};
+use crate::admit::{Place, Promise};
 
+pub use jwt::{Issuers, KeyRefresher};
 pub use operator::{OperatorError, OperatorPrincipal};
+pub use place::LimitPlace;
 pub use snapshot::{Refresher, Snapshot, SnapshotError};
 
 /// A tenant as requests see it.
@@ -28,10 +33,14 @@ pub struct Tenant {
     pub id: TenantId,
     /// The name operators gave it.
     pub name: String,
-    /// Limits over all its keys.
-    pub limits: LimitSet,
     /// What its requests cost and which targets they have, over time.
     pub schedule: PlanSchedule,
+    /// The calendar its budgets follow.
+    pub zone: TimeZone,
+    /// What was agreed with it beside its plan.
+    pub terms: TenantTerms,
+    /// All it was ever granted: what a prepaid tenant may spend in all.
+    pub granted: Money,
     /// False: every request is refused.
     pub is_active: bool,
 }
@@ -45,12 +54,23 @@ pub struct Key {
     pub secret_hash: [u8; 32],
     /// Whose it is.
     pub tenant: Arc<Tenant>,
-    /// Its own limits, within the tenant's.
-    pub limits: LimitSet,
+    /// The project its usage belongs to.
+    pub project_id: Option<ProjectId>,
+    /// Where its requests count: the tenant, the projects it is in from the top down, the key itself.
+    pub places: Vec<Arc<LimitPlace>>,
+    /// What it may be used for.
+    pub scopes: KeyScopes,
     /// The only models it may use; `None`: all.
     pub models: Option<Vec<ModelName>>,
-    /// False: revoked.
+    /// The latency class of its requests; `None`: the plan's. May be stricter than the plan's only where the
+    /// tenant's terms say so: the plan may have changed since the key was made.
+    pub slo_class: Option<SloClass>,
+    /// From when on it is refused.
+    pub expires_at: Option<Timestamp>,
+    /// False: switched off or revoked.
     pub is_active: bool,
+    /// False: its project, or one above it, is shut.
+    pub is_project_active: bool,
 }
 
 /// Why a request has no principal.
@@ -62,6 +82,33 @@ pub enum AuthenticateError {
     /// The credential is not known, not well formed, or revoked: the caller learns no more than that.
     #[error("the API key is not valid")]
     BadKey,
+    /// The secret is right, but the key's time is over.
+    #[error("the API key has expired; ask for a new one")]
+    KeyExpired,
+    /// The key may not be used for this.
+    #[error("this API key may not be used for this: it lacks the scope {0}")]
+    ScopeMissing(KeyScope),
+    /// The project of the key, or one above it, has been disabled.
+    #[error("the project of this API key is disabled; ask its operator")]
+    ProjectDisabled,
+    /// A signed token that is not what it should be: the caller learns no more than that.
+    #[error("the token is not valid")]
+    BadToken,
+    /// A good token whose time is over.
+    #[error("the token has expired; get a new one")]
+    TokenExpired,
+    /// A good token whose time has not come.
+    #[error("the token is not valid yet")]
+    TokenNotYetValid,
+    /// A token of an issuer whose keys could not be read yet.
+    #[error("tokens of this issuer cannot be checked at the moment; try again")]
+    IssuerAway,
+    /// A good token that may be used for nothing here.
+    #[error("the token has none of the scopes inference, models:read and usage:read")]
+    NoScope,
+    /// A good token of nobody who is billed here.
+    #[error("the token names no account here; ask its operator")]
+    NoTenant,
     /// The tenant has been disabled.
     #[error("this account is disabled; ask its operator")]
     TenantDisabled,
@@ -74,8 +121,19 @@ impl AuthenticateError {
     /// What kind of failure it is.
     pub fn fault(self) -> Fault {
         match self {
-            Self::NoKey | Self::BadKey => Fault::Unauthenticated,
-            Self::TenantDisabled | Self::NoPlan => Fault::Forbidden,
+            Self::NoKey
+            | Self::BadKey
+            | Self::KeyExpired
+            | Self::BadToken
+            | Self::TokenExpired
+            | Self::TokenNotYetValid => Fault::Unauthenticated,
+            Self::IssuerAway => Fault::Overloaded,
+            Self::ScopeMissing(_)
+            | Self::ProjectDisabled
+            | Self::NoScope
+            | Self::NoTenant
+            | Self::TenantDisabled
+            | Self::NoPlan => Fault::Forbidden,
         }
     }
 
@@ -84,6 +142,14 @@ impl AuthenticateError {
         match self {
             Self::NoKey => "missing_api_key",
             Self::BadKey => "invalid_api_key",
+            Self::KeyExpired => "expired_api_key",
+            Self::ProjectDisabled => "project_disabled",
+            Self::BadToken => "invalid_token",
+            Self::TokenExpired => "token_expired",
+            Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::IssuerAway => "issuer_unavailable",
+            Self::ScopeMissing(_) | Self::NoScope => "missing_scope",
+            Self::NoTenant => "unknown_tenant",
             Self::TenantDisabled => "account_disabled",
             Self::NoPlan => "no_plan",
         }
@@ -121,23 +187,28 @@ impl Principal {
 
     /// What its requests were promised, and what they may change about it.
     pub fn promise(&self) -> Promise {
-        let plan = self.plan.slo();
-        Promise { plan, key_class: None, allows_stricter: false, allows_downgrade: false }
+        let terms = &self.tenant().terms;
+        Promise {
+            plan: self.plan.slo(),
+            key_class: self.key.slo_class,
+            allows_stricter: terms.allow_stricter_slo,
+            allows_downgrade: terms.allow_slo_downgrade,
+        }
     }
 
     /// Where its requests stand in the tree of limits, outermost first, for a model at a moment.
-    pub fn places(&self, _model: &ModelName, _now: Timestamp) -> Vec<Place> {
-        let node = |id, scope, limits: &LimitSet| Node { id, scope, model: None, limits: limits.clone() };
-        vec![
-            Place {
-                node: node(NodeId::tenant(), Scope::Tenant, &self.tenant().limits),
-                scope: LimitScope::Tenant,
-            },
-            Place {
-                node: node(NodeId::key(&self.key.id), Scope::Key, &self.key.limits),
-                scope: LimitScope::Key(self.key.id.clone()),
-            },
-        ]
+    pub fn places(&self, model: &ModelName, now: Timestamp) -> Vec<Place> {
+        self.key.places.iter().flat_map(|place| place.nodes(self.tenant(), model, now)).collect()
+    }
+
+    /// Refuses what the key may not be used for.
+    ///
+    /// Errors: the scope it lacks.
+    pub fn require(&self, scope: KeyScope) -> Result<(), AuthenticateError> {
+        match self.key.scopes.has(scope) {
+            true => Ok(()),
+            false => Err(AuthenticateError::ScopeMissing(scope)),
+        }
     }
 
     /// Whether the key may use the model and the plan prices it.
@@ -160,12 +231,29 @@ impl Principal {
 #[derive(Debug)]
 pub struct Authenticator {
     snapshot: ArcSwap<Snapshot>,
+    issuers: ArcSwap<Issuers>,
 }
 
 impl Authenticator {
     /// Starts from a first snapshot.
     pub fn new(snapshot: Snapshot) -> Self {
-        Self { snapshot: ArcSwap::from_pointee(snapshot) }
+        Self { snapshot: ArcSwap::from_pointee(snapshot), issuers: ArcSwap::default() }
+    }
+
+    /// The same with issuers of signed tokens.
+    #[must_use]
+    pub fn with_issuers(self, issuers: Issuers) -> Self {
+        Self { issuers: ArcSwap::from_pointee(issuers), ..self }
+    }
+
+    /// Whose signed tokens are taken now.
+    pub fn issuers(&self) -> Arc<Issuers> {
+        self.issuers.load_full()
+    }
+
+    /// Takes other issuers; requests under way keep what they were given.
+    pub fn replace_issuers(&self, issuers: Issuers) {
+        self.issuers.store(Arc::new(issuers));
     }
 
     /// Takes a newer snapshot; requests under way keep the one they began with.
@@ -180,7 +268,8 @@ impl Authenticator {
 
     /// The principal behind an `Authorization` header.
     ///
-    /// Errors: no key, a key that is unknown or revoked (not told apart), a disabled tenant, no plan at `now`.
+    /// Errors: no key; a key that is unknown, switched off or revoked (not told apart); one that has expired (told to
+    /// whoever has its secret); a disabled tenant or project; no plan at `now`.
     pub fn authenticate(
         &self,
         authorization: Option<&str>,
@@ -199,6 +288,9 @@ impl Authenticator {
     ///
     /// Errors: as [`Self::authenticate`].
     pub fn authenticate_key(&self, text: &str, now: Timestamp) -> Result<Principal, AuthenticateError> {
+        if jwt::is_token(text) {
+            return self.authenticate_token(text, now);
+        }
         let (key_id, secret) = key::parse(text).ok_or(AuthenticateError::BadKey)?;
         let presented = key::hash_secret(secret);
         let snapshot = self.snapshot.load();
@@ -213,9 +305,49 @@ impl Authenticator {
     }
 }
 
+impl Authenticator {
+    /// The principal behind a signed token of an issuer: a key of its own, with what the token allows.
+    fn authenticate_token(&self, text: &str, now: Timestamp) -> Result<Principal, AuthenticateError> {
+        let identity = self.issuers.load().identify(text, now).map_err(|fault| {
+            tracing::debug!(reason = %fault, "signed token refused");
+            fault.to_client()
+        })?;
+        let snapshot = self.snapshot.load();
+        let tenant = snapshot.tenant(&identity.tenant).ok_or(AuthenticateError::NoTenant)?;
+        let above = snapshot.place_of(tenant.id).ok_or(AuthenticateError::NoTenant)?;
+        principal(&Arc::new(token_key(identity, tenant, above)), now)
+    }
+}
+
+/// What a token stands for among keys: an id of its own, its own limits, and no secret that could be shown again.
+fn token_key(identity: jwt::Identity, tenant: &Arc<Tenant>, above: &Arc<LimitPlace>) -> Key {
+    let mut own = LimitPlace::new(LimitScope::Key(identity.key_id.clone()), "token");
+    own.limits = identity.limits;
+    Key {
+        id: identity.key_id,
+        secret_hash: [0; 32],
+        tenant: Arc::clone(tenant),
+        project_id: None,
+        places: vec![Arc::clone(above), Arc::new(own)],
+        scopes: identity.scopes,
+        models: identity.models,
+        slo_class: None,
+        // The token's own time was looked at with its signature.
+        expires_at: None,
+        is_active: true,
+        is_project_active: true,
+    }
+}
+
 fn principal(key: &Arc<Key>, now: Timestamp) -> Result<Principal, AuthenticateError> {
+    if key.expires_at.is_some_and(|expires_at| expires_at <= now) {
+        return Err(AuthenticateError::KeyExpired);
+    }
     if !key.tenant.is_active {
         return Err(AuthenticateError::TenantDisabled);
+    }
+    if !key.is_project_active {
+        return Err(AuthenticateError::ProjectDisabled);
     }
     let plan = key.tenant.schedule.plan_at(now).ok_or(AuthenticateError::NoPlan)?;
     Ok(Principal { key: Arc::clone(key), plan: Arc::clone(plan) })

@@ -8,12 +8,15 @@ use std::{
     time::Duration,
 };
 
-use billing::ledger::{AccessSnapshot, Ledger, LedgerError, Limits, Operator};
-use domain::{KeyId, TenantId};
+use billing::ledger::{
+    AccessSnapshot, Key as StoredKey, KeyAccess, Ledger, LedgerError, LimitScope, Operator, ScopeLimits,
+    TenantAccess,
+};
+use domain::{KeyId, ProjectId, TenantId};
 use tokio_util::sync::CancellationToken;
 
-use super::{Key, Tenant};
-use crate::{admit::LimitSet, app::App};
+use super::{Key, LimitPlace, Tenant};
+use crate::app::App;
 
 /// How often the ledger's revision is looked at. Changes must reach every replica within two seconds.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(500);
@@ -34,6 +37,9 @@ pub enum SnapshotError {
 pub struct Snapshot {
     revision: i64,
     keys: HashMap<KeyId, Arc<Key>>,
+    tenants: HashMap<TenantId, Arc<Tenant>>,
+    tenant_places: HashMap<TenantId, Arc<LimitPlace>>,
+    tenant_ids: HashMap<String, TenantId>,
     operators: Vec<Operator>,
 }
 
@@ -45,8 +51,9 @@ impl Snapshot {
         Self::from_access(ledger.access_snapshot().await?)
     }
 
-    /// Links keys to their tenants.
+    /// Links keys to their tenants, and to every place whose limits they count against.
     pub(super) fn from_access(access: AccessSnapshot) -> Result<Self, SnapshotError> {
+        let places = Places::new(&access);
         let tenants: HashMap<TenantId, Arc<Tenant>> = access
             .tenants
             .into_iter()
@@ -54,8 +61,10 @@ impl Snapshot {
                 let tenant = Tenant {
                     id: access.tenant.id,
                     name: access.tenant.name,
-                    limits: limit_set(access.tenant.limits),
                     schedule: access.schedule,
+                    zone: access.zone,
+                    terms: access.tenant.terms,
+                    granted: access.granted,
                     is_active: access.tenant.disabled_at.is_none(),
                 };
                 (tenant.id, Arc::new(tenant))
@@ -68,14 +77,27 @@ impl Snapshot {
                 id: access.key.id.clone(),
                 secret_hash: *access.secret_hash.as_bytes(),
                 tenant,
-                limits: limit_set(access.key.limits),
-                models: access.key.models_allowed,
+                project_id: access.key.project_id,
+                places: places.of(&access.key),
+                scopes: access.key.scopes,
                 is_active: access.key.disabled_at.is_none(),
+                is_project_active: places.is_open(&access.key),
+                models: access.key.models_allowed,
+                slo_class: access.key.slo_class,
+                expires_at: access.key.expires_at,
             };
             Ok((access.key.id, Arc::new(key)))
         });
         let keys = keys.collect::<Result<_, SnapshotError>>()?;
-        Ok(Self { revision: access.revision, keys, operators: access.operators })
+        let tenant_ids = tenants.values().map(|tenant| (tenant.name.clone(), tenant.id)).collect();
+        Ok(Self {
+            revision: access.revision,
+            keys,
+            tenants,
+            tenant_places: places.tenants,
+            tenant_ids,
+            operators: access.operators,
+        })
     }
 
     /// The ledger's revision it shows.
@@ -88,17 +110,88 @@ impl Snapshot {
         &self.operators
     }
 
+    /// The tenant with this name or id.
+    pub(super) fn tenant(&self, name_or_id: &str) -> Option<&Arc<Tenant>> {
+        let id = name_or_id.parse().ok().or_else(|| self.tenant_ids.get(name_or_id).copied());
+        self.tenants.get(&id?)
+    }
+
+    /// Where all requests of a tenant count.
+    pub(super) fn place_of(&self, tenant: TenantId) -> Option<&Arc<LimitPlace>> {
+        self.tenant_places.get(&tenant)
+    }
+
     pub(super) fn key(&self, id: &KeyId) -> Option<&Arc<Key>> {
         self.keys.get(id)
     }
 }
 
-fn limit_set(limits: Limits) -> LimitSet {
-    LimitSet {
-        requests_per_minute: limits.requests_per_minute,
-        tokens_per_minute: limits.tokens_per_minute,
-        concurrency: limits.concurrency,
-        ..LimitSet::default()
+/// Every place there is, with its limits; made once and shared.
+struct Places {
+    tenants: HashMap<TenantId, Arc<LimitPlace>>,
+    projects: HashMap<ProjectId, ProjectPlace>,
+    keys: HashMap<KeyId, Arc<LimitPlace>>,
+}
+
+struct ProjectPlace {
+    place: Arc<LimitPlace>,
+    parent: Option<ProjectId>,
+    is_open: bool,
+}
+
+impl Places {
+    fn new(access: &AccessSnapshot) -> Self {
+        let mut limits: HashMap<(TenantId, LimitScope), Vec<&ScopeLimits>> = HashMap::new();
+        for found in &access.limits {
+            limits.entry((found.tenant_id, found.scope.clone())).or_default().push(found);
+        }
+        let place = |tenant, scope: LimitScope, name: &str| {
+            let mut place = LimitPlace::new(scope.clone(), name);
+            for found in limits.get(&(tenant, scope)).into_iter().flatten() {
+                match &found.model {
+                    None => place.limits = found.limits,
+                    Some(model) => {
+                        place.limits_by_model.insert(model.clone(), found.limits);
+                    }
+                }
+            }
+            Arc::new(place)
+        };
+        let tenants = access.tenants.iter().map(|TenantAccess { tenant, .. }| {
+            (tenant.id, place(tenant.id, LimitScope::Tenant, &tenant.name))
+        });
+        let projects = access.projects.iter().map(|project| {
+            let found = ProjectPlace {
+                place: place(project.tenant_id, LimitScope::Project(project.id), &project.path),
+                parent: project.parent_id,
+                is_open: project.disabled_at.is_none(),
+            };
+            (project.id, found)
+        });
+        let keys = access.keys.iter().map(|KeyAccess { key, .. }| {
+            let scope = LimitScope::Key(key.limits_key.clone());
+            (key.id.clone(), place(key.tenant_id, scope, &key.name))
+        });
+        Self { tenants: tenants.collect(), projects: projects.collect(), keys: keys.collect() }
+    }
+
+    /// Where a key's requests count: the tenant, projects from the top down, the key.
+    fn of(&self, key: &StoredKey) -> Vec<Arc<LimitPlace>> {
+        let mut chain: Vec<_> = self.keys.get(&key.id).into_iter().collect();
+        chain.extend(self.above(key).map(|project| &project.place));
+        chain.extend(self.tenants.get(&key.tenant_id));
+        chain.into_iter().rev().map(Arc::clone).collect()
+    }
+
+    /// Whether the key's project and all above it are open.
+    fn is_open(&self, key: &StoredKey) -> bool {
+        self.above(key).all(|project| project.is_open)
+    }
+
+    /// The key's project and those above it, the lowest first. The ledger bounds how many there are.
+    fn above(&self, key: &StoredKey) -> impl Iterator<Item = &ProjectPlace> {
+        let find = |id: Option<ProjectId>| self.projects.get(&id?);
+        std::iter::successors(find(key.project_id), move |project| find(project.parent))
     }
 }
 

@@ -11,12 +11,14 @@ use std::{
 };
 
 use billing::{journal, plan::Plan};
+use domain::ModelName;
 use engine::Engine;
 
 use super::{CliError, listen, open, out};
 use crate::{
     authenticate::Snapshot,
-    config::{Config, Model},
+    config::{Backend, Config, Model},
+    dispatch::Remote,
 };
 
 /// The file that a running server keeps locked in its journal's folder. A test holds it against the journal.
@@ -47,7 +49,10 @@ impl Report {
 
 pub(super) async fn run(config: &Config) -> Result<(), CliError> {
     let mut report = Report::default();
-    let names: Vec<_> = config.models.iter().map(|model| model.name.as_str()).collect();
+    let elsewhere = config.backends.iter().flat_map(|backend| &backend.models).map(|model| &model.name);
+    let mut names: Vec<_> = config.models.iter().map(|model| &model.name).chain(elsewhere).collect();
+    names.dedup();
+    let names: Vec<_> = names.into_iter().map(ModelName::as_str).collect();
     report.note("configuration", Ok(format!("models: {}", names.join(", "))));
     report.note("listen", check_listen(config.server.listen));
     if config.admin.enabled {
@@ -64,7 +69,13 @@ pub(super) async fn run(config: &Config) -> Result<(), CliError> {
     report.note("journal", check_journal(&folder));
     for model in &config.models {
         report.note(&format!("model {}", model.name), check_model(config, model));
-        note_unpriced(model, plans.as_deref());
+        note_unpriced(&model.name, plans.as_deref());
+    }
+    for backend in &config.backends {
+        report.note(&format!("backend {}", backend.name), check_backend(backend));
+        for model in &backend.models {
+            note_unpriced(&model.name, plans.as_deref());
+        }
     }
     match report.failures {
         0 => Ok(()),
@@ -177,11 +188,18 @@ fn check_model(config: &Config, model: &Model) -> Result<String, CliError> {
     Ok(found)
 }
 
+/// Reads a backend's secret, certificates and tokenizers; connects to nobody.
+fn check_backend(backend: &Backend) -> Result<String, CliError> {
+    let targets = Remote::build(backend)?;
+    let names: Vec<_> = targets.iter().map(|target| target.model.as_str()).collect();
+    Ok(format!("models: {}; not connected to", names.join(", ")))
+}
+
 /// A model without a price is loaded for nobody. Nothing can be said when the ledger does not open.
-fn note_unpriced(model: &Model, plans: Option<&[Plan]>) {
-    let is_priced = |plan: &Plan| plan.price_of(&model.name).is_some();
+fn note_unpriced(model: &ModelName, plans: Option<&[Plan]>) {
+    let is_priced = |plan: &Plan| plan.price_of(model).is_some();
     if plans.is_some_and(|plans| !plans.iter().any(is_priced)) {
-        out::say(&format!("  note: no plan prices {}; requests for it will be refused", model.name));
+        out::say(&format!("  note: no plan prices {model}; requests for it will be refused"));
     }
 }
 

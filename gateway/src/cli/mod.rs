@@ -4,12 +4,16 @@
 
 mod check;
 mod expired;
+mod grant;
 mod invoice;
 mod key;
+mod limit;
 mod listen;
 mod open;
 mod out;
 mod plan;
+mod project;
+mod routes;
 mod serve;
 mod start;
 mod tenant;
@@ -43,6 +47,9 @@ pub enum CliError {
         /// Why.
         source: engine::EngineError,
     },
+    /// A backend cannot be used.
+    #[error(transparent)]
+    Backend(#[from] crate::dispatch::BackendError),
     /// A plan file is wrong.
     #[error(transparent)]
     Plan(#[from] billing::plan::PlanError),
@@ -91,9 +98,18 @@ enum Command {
     /// Create, list and change tenants.
     #[command(subcommand)]
     Tenant(tenant::Command),
-    /// Create, list and revoke API keys.
+    /// Create, list, rotate, switch off and revoke API keys.
     #[command(subcommand)]
     Key(key::Command),
+    /// Create, list and switch off projects: departments and purposes within a tenant.
+    #[command(subcommand)]
+    Project(project::Command),
+    /// Set and list limits and budgets of tenants, projects and keys.
+    #[command(subcommand)]
+    Limit(limit::Command),
+    /// Give tenants money to spend, and list what they were given.
+    #[command(subcommand)]
+    Grant(grant::Command),
     /// Check, publish and show plans.
     #[command(subcommand)]
     Plan(plan::Command),
@@ -103,6 +119,9 @@ enum Command {
     Invoice(invoice::Arguments),
     /// Prove that the journal's hash chain is whole. Works while a server runs.
     VerifyJournal(verify_journal::Arguments),
+    /// Print the table of routes; the tests walk it.
+    #[command(hide = true)]
+    Routes(routes::Arguments),
 }
 
 impl Cli {
@@ -125,10 +144,14 @@ impl Cli {
             Command::Check => check::run(&config).await,
             Command::Tenant(command) => tenant::run(&config, command).await,
             Command::Key(command) => key::run(&config, command).await,
+            Command::Project(command) => project::run(&config, command).await,
+            Command::Limit(command) => limit::run(&config, command).await,
+            Command::Grant(command) => grant::run(&config, command).await,
             Command::Plan(command) => plan::run(&config, command).await,
             Command::Usage(arguments) => usage::run(&config, arguments).await,
             Command::Invoice(arguments) => invoice::run(&config, arguments).await,
             Command::VerifyJournal(arguments) => verify_journal::run(&config, arguments).await,
+            Command::Routes(arguments) => routes::run(arguments),
         }
     }
 }

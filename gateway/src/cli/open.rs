@@ -1,38 +1,13 @@
-//! Opens what several commands need: the data folder, the ledger, a tenant by name.
+//! Opens what several commands need: the data folder, the ledger, a tenant or project by name.
 //! Never creates tenants or keys; commands do that in their own words.
 //! Called by the other commands.
 
 use std::{fs, io, os::unix::fs::DirBuilderExt as _, path::PathBuf};
 
-use billing::ledger::{Ledger, Limits, Tenant};
-use clap::Args;
+use billing::ledger::{Ledger, Project, Tenant};
 
 use super::CliError;
 use crate::config::Config;
-
-/// Limits as the command line takes them.
-#[derive(Clone, Copy, Debug, Args)]
-pub(super) struct LimitArguments {
-    /// Requests per minute.
-    #[arg(long, value_name = "N")]
-    requests_per_minute: Option<u64>,
-    /// Prompt and output tokens per minute.
-    #[arg(long, value_name = "N")]
-    tokens_per_minute: Option<u64>,
-    /// Requests running at the same time.
-    #[arg(long, value_name = "N")]
-    concurrency: Option<u64>,
-}
-
-impl LimitArguments {
-    pub(super) fn to_limits(self) -> Limits {
-        Limits {
-            requests_per_minute: self.requests_per_minute,
-            tokens_per_minute: self.tokens_per_minute,
-            concurrency: self.concurrency,
-        }
-    }
-}
 
 /// Makes the data folder, for its owner alone, if it is not there.
 pub(super) fn data_folder(config: &Config) -> Result<(), CliError> {
@@ -95,7 +70,13 @@ pub(super) async fn tenant(ledger: &Ledger, name: &str) -> Result<Tenant, CliErr
     })
 }
 
-/// A limit in a listing.
-pub(super) fn limit_text(limit: Option<u64>) -> String {
-    limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string())
+/// The project of a tenant with this path or this id.
+///
+/// Errors: there is none; the message lists how to find the paths.
+pub(super) async fn project(ledger: &Ledger, tenant: &Tenant, path: &str) -> Result<Project, CliError> {
+    let found = ledger.find_project(tenant.id, path).await?;
+    found.ok_or_else(|| {
+        let name = &tenant.name;
+        CliError::Usage(format!("there is no project {path:?}; `tallygate project list {name}` shows all"))
+    })
 }

@@ -31,10 +31,12 @@ use super::{CliError, expired, listen, open, out, start};
 use crate::{
     admit::{Admitter, AdmitterParts, Limits, Spending},
     app::App,
-    authenticate::{Authenticator, Refresher, Snapshot},
-    config::Config,
-    dispatch::{Backends, Route, Target},
+    authenticate::{Authenticator, Issuers, KeyRefresher, Refresher, Snapshot},
+    config::{Config, LimitsStore},
+    dispatch::{self, Backends, Remote, Route},
     http::{self, admin::Admin},
+    idempotency::{self, Idempotency},
+    settle::SettleShipped,
     stream::Streams,
 };
 
@@ -71,6 +73,9 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let listener = listen::listener(config.server.listen)?;
     let admin_listener = config.admin.enabled.then(|| listen::listener(config.admin.listen)).transpose()?;
+    let stopping = CancellationToken::new();
+    let keys = KeyRefresher::new(stopping.clone())
+        .map_err(|error| CliError::Usage(format!("reading issuers' keys: {error}")))?;
     let ledger = open::ledger(&config).await?;
     let (journal, recovery) = Journal::open(journal_config(&config), Arc::clone(&clock))?;
     tracing::info!(journal.id = %recovery.journal_id, records = recovery.records, crashed = recovery.crashed,
@@ -81,8 +86,14 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     let shipper = Shipper::new(ledger.clone(), journal.clone());
     let app = Arc::new(build(&config, &clock, &ledger, backends, (journal.clone(), shipper.status())).await?);
     warn_unpriced(&app, &ledger).await?;
+    let issuers = app.authenticator.issuers();
+    keys.read_all(&issuers).await;
+    keys.keep_fresh(&issuers);
     let admin = Arc::new(Admin { app: Arc::clone(&app), ledger: ledger.clone() });
-    let background = start_background(&app, ledger, journal, shipper);
+    let shipper = shipper.observed_by(Arc::new(SettleShipped(Arc::clone(&app))));
+    let background = start_background(&app, (ledger, journal), shipper, stopping);
+    let recovered = app.idempotency.clone().tend(app.shipping.clone(), recovery.records);
+    background.tasks.spawn(recovered);
     let (server, address) = server(&config, &app, listener)?;
     let (admin_handle, admin_address) = start_admin(admin, admin_listener)?.unzip();
     let handle = server.handle();
@@ -172,12 +183,13 @@ pub(super) fn start_engines(config: &Config) -> Result<Backends, CliError> {
         tracing::info!(model = %model.name, architecture = %info.architecture, parameters = info.parameters,
             context_tokens_max = info.context_tokens_max, energy_source = info.energy_source.as_str(),
             duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), "model loaded");
-        backends.add(Route {
-            model: model.name.clone(),
-            target: Target::Engine(engine),
-            output_tokens_default: model.output_tokens_default.get(),
-        });
+        backends.add(Route::local(model.name.clone(), engine, model.output_tokens_default.get()));
     }
+    let mut targets = Vec::new();
+    for backend in &config.backends {
+        targets.extend(Remote::build(backend)?);
+    }
+    backends.add_remotes(&targets);
     Ok(backends)
 }
 
@@ -189,25 +201,31 @@ async fn build(
     (journal, shipping): (Journal, watch::Receiver<ShipStatus>),
 ) -> Result<App, CliError> {
     let request_time_max = Duration::from_secs(u64::from(config.server.request_seconds_max));
+    let (tracker, stopping) = (TaskTracker::new(), CancellationToken::new());
+    let idempotency = Idempotency::new(idempotency::Parts {
+        ledger: ledger.clone(),
+        clock: Arc::clone(clock),
+        journal_id: journal.id(),
+        kept_for: Duration::from_secs(u64::from(config.server.idempotency_seconds)),
+        request_time_max,
+        tracker: tracker.clone(),
+        stopping: stopping.clone(),
+    });
     Ok(App {
         clock: Arc::clone(clock),
         started_at: clock.now(),
-        authenticator: Authenticator::new(Snapshot::read(ledger).await?),
+        authenticator: Authenticator::new(Snapshot::read(ledger).await?)
+            .with_issuers(Issuers::new(&config.issuers)),
         admitter: Admitter::new(AdmitterParts {
-            limits: Limits::local(),
+            limits: limits(config)?,
             spending: Spending::new(ledger.clone(), journal.clone(), shipping.clone()),
             journal: journal.clone(),
             when_late: config.slo.when_late,
             request_time_max,
         }),
         backends,
-        streams: Streams {
-            journal,
-            clock: Arc::clone(clock),
-            tracker: TaskTracker::new(),
-            stopping: CancellationToken::new(),
-            request_time_max,
-        },
+        streams: Streams { journal, clock: Arc::clone(clock), tracker, stopping, request_time_max },
+        idempotency,
         ledger: ledger.clone(),
         response_retention: Duration::from_secs(u64::from(config.server.response_days) * 24 * 3_600),
         body_bytes_max: config.server.body_bytes_max,
@@ -218,19 +236,31 @@ async fn build(
     })
 }
 
+/// Where limits are counted; a Redis that is away is no reason not to start.
+fn limits(config: &Config) -> Result<Limits, CliError> {
+    match (config.limits.store, &config.limits.redis.url) {
+        (LimitsStore::Redis, Some(url)) => Limits::shared(url.expose(), config.limits.away_policy())
+            .map_err(|error| CliError::Usage(error.to_string())),
+        // The configuration's rules keep an address and the store that needs it together.
+        (LimitsStore::Redis | LimitsStore::Local, _) => Ok(Limits::local()),
+    }
+}
+
 /// Starts what runs beside requests: the snapshot's refresher and the shipper.
 fn start_background(
     app: &Arc<App>,
-    ledger: Ledger,
-    journal: Journal,
+    (ledger, journal): (Ledger, Journal),
     shipper: Shipper<Journal>,
+    stopping: CancellationToken,
 ) -> Background {
-    let stopping = CancellationToken::new();
     let tasks = TaskTracker::new();
     let refresher = Refresher { ledger: ledger.clone(), app: Arc::clone(app), stopping: stopping.clone() };
     tasks.spawn(refresher.run());
     tasks.spawn(sweep(Arc::clone(app), stopping.clone()));
     tasks.spawn(shipper.run(stopping.clone()));
+    for remote in app.backends.remotes() {
+        tasks.spawn(dispatch::probe(remote, stopping.clone()));
+    }
     tasks.spawn(expired::run(Arc::clone(app), stopping.clone()));
     Background { ledger, journal, stopping, tasks }
 }
@@ -250,7 +280,13 @@ fn server(config: &Config, app: &Arc<App>, listener: TcpListener) -> Result<(Ser
     let fault = |source| CliError::Io { what: format!("listen on {listen}"), source };
     let address = listener.local_addr().map_err(fault)?;
     let routes = Arc::clone(app);
-    let mut server = HttpServer::new(move || {
+    let workers = match config.server.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => usize::try_from(workers).unwrap_or(1),
+    };
+    let connections_max = usize::try_from(config.server.connections_max).unwrap_or(usize::MAX);
+    let peers = http::Peers::new(config.server.connections_per_peer_max);
+    let server = HttpServer::new(move || {
         let app = Arc::clone(&routes);
         Routes::new().wrap(from_fn(http::name_request)).configure(move |routes| http::configure(&app, routes))
     })
@@ -259,10 +295,12 @@ fn server(config: &Config, app: &Arc<App>, listener: TcpListener) -> Result<(Ser
     .h1_allow_half_closed(false)
     .disable_signals()
     // Draining is over by then; what is still open belongs to clients that do not read.
-    .shutdown_timeout(CLOSE_SECONDS_MAX);
-    if config.server.workers > 0 {
-        server = server.workers(usize::try_from(config.server.workers).unwrap_or(1));
-    }
+    .shutdown_timeout(CLOSE_SECONDS_MAX)
+    .client_request_timeout(http::HEAD_WAIT_MAX)
+    .keep_alive(http::KEEP_ALIVE)
+    .on_connect(move |connection, data| peers.greet(connection, data))
+    .workers(workers)
+    .max_connections(connections_max.div_ceil(workers));
     Ok((server.listen(listener).map_err(fault)?.run(), address))
 }
 
@@ -329,6 +367,9 @@ async fn stop(app: &App, handle: ServerHandle, background: Background) {
     }
     stopping.cancel();
     tasks.close();
+    if !app.admitter.limits().flush().await {
+        tracing::warn!("redis is away: what requests held there expires by itself");
+    }
     if tokio::time::timeout(LAST_SHIPMENT_MAX, tasks.wait()).await.is_err() {
         tracing::warn!("records left in the journal are shipped at the next start");
     }

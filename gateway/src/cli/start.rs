@@ -5,7 +5,9 @@
 use std::net::SocketAddr;
 
 use billing::{
-    ledger::{FirstStart, Ledger, Limits, NewKey, NewOperator, NewTenant, OperatorRole, SecretHash},
+    ledger::{
+        FirstStart, Ledger, Limits, NewKey, NewOperator, NewTenant, OperatorRole, SecretHash, TenantTerms,
+    },
     plan::Plan,
 };
 use domain::{ModelName, Timestamp};
@@ -32,14 +34,18 @@ pub(super) async fn first_start(ledger: &Ledger, now: Timestamp) -> Result<Optio
             role: OperatorRole::Admin,
         },
         plan: &plan,
-        tenant: NewTenant { name: "demo", plan_name: plan.name(), zone: "UTC", limits: Limits::default() },
-        key: NewKey {
-            id: demo_key.key_id.clone(),
-            name: "first key",
-            secret_hash: SecretHash::from_bytes(demo_key.secret_hash),
+        tenant: NewTenant {
+            name: "demo",
+            plan_name: plan.name(),
+            zone: "UTC",
             limits: Limits::default(),
-            models_allowed: None,
+            terms: TenantTerms::default(),
         },
+        key: NewKey::unlimited(
+            demo_key.key_id.clone(),
+            "first key",
+            SecretHash::from_bytes(demo_key.secret_hash),
+        ),
     };
     let created = ledger.bootstrap(&first, now).await?;
     Ok(created.map(|_| FirstSecrets { operator: operator.text, key: demo_key.text }))

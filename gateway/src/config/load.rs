@@ -83,8 +83,15 @@ pub fn load(
 fn read(file: &Table, sources: &mut Sources) -> Result<Config, ConfigError> {
     loop {
         let table = variables::lay_over(file, &sources.variables)?;
+        let has_models = table.contains_key("model");
         let error = match serde_path_to_error::deserialize::<_, Config>(table) {
-            Ok(config) => return Ok(config),
+            Ok(mut config) => {
+                // The demo model is for whoever has named nothing to serve.
+                if !has_models && !config.backends.is_empty() {
+                    config.models.clear();
+                }
+                return Ok(config);
+            }
             Err(error) => error,
         };
         let field = field_of(error.path());

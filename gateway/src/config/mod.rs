@@ -3,7 +3,10 @@
 //! Built once in `cli::serve` or `cli::check` and handed down.
 
 mod admin;
+mod backend;
 mod engine;
+mod issuer;
+mod limits;
 mod load;
 mod rules;
 mod sources;
@@ -19,6 +22,9 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use crate::admit::WhenLate;
 
 pub use admin::Admin;
+pub use backend::{Backend, BackendKind, BackendModel, BackendUrl, Capability, Secret, TokenEnergy};
+pub use issuer::{ISSUERS_MAX, Issuer, SignatureAlgorithm, SubjectLimits};
+pub use limits::{Limits, LimitsRedis, LimitsStore, RedisFailure, RedisUrl};
 pub use load::{ConfigError, load};
 
 /// Everything an operator can set.
@@ -35,13 +41,21 @@ pub struct Config {
     pub ledger: Ledger,
     /// The usage journal.
     pub journal: Journal,
+    /// Where limits are counted.
+    pub limits: Limits,
     /// The energy meter of the engine's device.
     pub energy: Energy,
     /// Latency classes at admission.
     pub slo: SloAdmission,
-    /// Models to serve.
+    /// Whose signed tokens open the data plane.
+    #[serde(rename = "issuer")]
+    pub issuers: Vec<Issuer>,
+    /// Models to serve from this process.
     #[serde(rename = "model")]
     pub models: Vec<Model>,
+    /// Servers that serve models elsewhere.
+    #[serde(rename = "backend")]
+    pub backends: Vec<Backend>,
 }
 
 impl Default for Config {
@@ -52,9 +66,12 @@ impl Default for Config {
             data: Data::default(),
             ledger: Ledger::default(),
             journal: Journal::default(),
+            limits: Limits::default(),
             energy: Energy::default(),
             slo: SloAdmission::default(),
+            issuers: Vec::new(),
             models: vec![Model::demo()],
+            backends: Vec::new(),
         }
     }
 }
@@ -92,6 +109,15 @@ pub struct Server {
     /// Longest life of one request; it ends with reason `deadline`. Unit: seconds.
     #[serde(deserialize_with = "bounded::<1, 86_400, _>")]
     pub request_seconds_max: u32,
+    /// Connections open at the same time; further ones wait to be accepted.
+    #[serde(deserialize_with = "bounded::<1, 1_000_000, _>")]
+    pub connections_max: u32,
+    /// Connections of one address (of one /64 network in IPv6); further ones are refused. 0: no bound.
+    #[serde(deserialize_with = "bounded::<0, 1_000_000, _>")]
+    pub connections_per_peer_max: u32,
+    /// How long an Idempotency-Key is remembered. Unit: seconds.
+    #[serde(deserialize_with = "bounded::<60, 2_592_000, _>")]
+    pub idempotency_seconds: u32,
     /// Longest silence of a stream: then its headers are sent, and later keep-alives. Unit: milliseconds.
     #[serde(deserialize_with = "bounded::<50, 60_000, _>")]
     pub stream_silence_ms_max: u32,
@@ -109,6 +135,12 @@ impl Default for Server {
             body_bytes_max: 4 * 1_024 * 1_024,
             drain_seconds: 30,
             request_seconds_max: 600,
+            // About 100 kB each, were all of them sending: 2.5 GB.
+            connections_max: 25_000,
+            // A load balancer is one peer; a thousand streams at once leave it room.
+            connections_per_peer_max: 4_096,
+            // A day: longer than any client tries again.
+            idempotency_seconds: 86_400,
             // Proxies and load balancers cut connections that are silent for 30 s or 60 s.
             stream_silence_ms_max: 10_000,
             response_days: 30,

@@ -4,8 +4,10 @@
 
 use std::collections::HashSet;
 
+use domain::KeyScope;
+
 use super::{
-    Config, ConfigError, Model, ModelSource,
+    Backend, BackendModel, Config, ConfigError, ISSUERS_MAX, Issuer, LimitsStore, Model, ModelSource,
     sources::{Sources, field},
 };
 
@@ -13,8 +15,11 @@ use super::{
 pub(super) fn check(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
     check_energy(config, sources)?;
     check_journal(config, sources)?;
-    if config.models.is_empty() {
-        return Err(sources.fault(&[field(["model"])], "at least one [[model]] is needed".to_owned()));
+    check_limits(config, sources)?;
+    check_issuers(config, sources)?;
+    if config.models.is_empty() && config.backends.is_empty() {
+        let reason = "at least one [[model]] or [[backend]] is needed".to_owned();
+        return Err(sources.fault(&[field(["model"])], reason));
     }
     let mut names = HashSet::new();
     for (index, model) in config.models.iter().enumerate() {
@@ -24,7 +29,65 @@ pub(super) fn check(config: &Config, sources: &Sources) -> Result<(), ConfigErro
         check_source(sources, index, model)?;
         check_step(config, sources, index, model)?;
     }
+    let mut names = HashSet::new();
+    for (index, backend) in config.backends.iter().enumerate() {
+        let place = BackendPlace { sources, index: index.to_string(), backend };
+        if !names.insert(&backend.name) {
+            return Err(place.refused(&["name"], "the name is used twice"));
+        }
+        place.check()?;
+    }
     Ok(())
+}
+
+/// One `[[backend]]` and where it stands.
+struct BackendPlace<'a> {
+    sources: &'a Sources,
+    index: String,
+    backend: &'a Backend,
+}
+
+impl BackendPlace<'_> {
+    fn check(&self) -> Result<(), ConfigError> {
+        let backend = self.backend;
+        if let Some(secret) = &backend.api_key {
+            secret.read().map_err(|why| self.refused(&["api_key"], &why))?;
+        }
+        if let Some(file) = backend.ca_file.as_ref().filter(|file| !file.is_file()) {
+            return Err(self.refused(&["ca_file"], &format!("{} is not a file", file.display())));
+        }
+        if backend.models.is_empty() {
+            return Err(self.refused(&["model"], "at least one [[backend.model]] is needed"));
+        }
+        let mut names = HashSet::new();
+        for (index, model) in backend.models.iter().enumerate() {
+            let index = index.to_string();
+            if !names.insert(&model.name) {
+                let reason = format!("the model {} is there twice", model.name);
+                return Err(self.refused(&["model", &index, "name"], &reason));
+            }
+            self.check_model(&index, model)?;
+        }
+        Ok(())
+    }
+
+    fn check_model(&self, index: &str, model: &BackendModel) -> Result<(), ConfigError> {
+        if model.capabilities.is_empty() {
+            let reason = format!("the model {} needs at least one capability", model.name);
+            return Err(self.refused(&["model", index, "capabilities"], &reason));
+        }
+        if let Some(file) = model.tokenizer.as_ref().filter(|file| !file.is_file()) {
+            let reason = format!("{} is not a file", file.display());
+            return Err(self.refused(&["model", index, "tokenizer"], &reason));
+        }
+        Ok(())
+    }
+
+    fn refused(&self, names: &[&str], reason: &str) -> ConfigError {
+        let mut way = field(["backend", &self.index]);
+        way.extend(names.iter().map(|name| (*name).to_owned()));
+        self.sources.fault(&[way], format!("backend {}: {reason}", self.backend.name))
+    }
 }
 
 fn check_energy(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
@@ -47,6 +110,53 @@ fn check_journal(config: &Config, sources: &Sources) -> Result<(), ConfigError> 
         "journal.unshipped_mib_max ({unshipped}) must not be below journal.segment_mib_max ({segment})"
     );
     Err(sources.fault(&fields, reason))
+}
+
+fn check_limits(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
+    let (fields, reason) = match (config.limits.store, &config.limits.redis.url) {
+        (LimitsStore::Redis, None) => {
+            (vec![field(["limits", "store"])], "limits.store = \"redis\" needs limits.redis.url")
+        }
+        (LimitsStore::Local, Some(_)) => (
+            vec![field(["limits", "redis", "url"]), field(["limits", "store"])],
+            "limits.redis.url belongs to limits.store = \"redis\"",
+        ),
+        (LimitsStore::Redis, Some(_)) | (LimitsStore::Local, None) => return Ok(()),
+    };
+    Err(sources.fault(&fields, reason.to_owned()))
+}
+
+/// Each issuer is read from one place, gives one tenant, and is named once.
+fn check_issuers(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
+    if config.issuers.len() > ISSUERS_MAX {
+        return Err(
+            sources.fault(&[field(["issuer"])], format!("at most {ISSUERS_MAX} [[issuer]] are taken"))
+        );
+    }
+    let mut names = HashSet::new();
+    for (index, issuer) in config.issuers.iter().enumerate() {
+        let (name, reason) = match issuer {
+            _ if !names.insert(&issuer.issuer) => ("issuer", "the issuer stands here twice"),
+            _ if issuer.algorithms.is_empty() => ("algorithms", "at least one algorithm is needed"),
+            Issuer { tenant: None, tenant_claim: None, .. } => {
+                ("issuer", "either tenant or tenant_claim is needed")
+            }
+            Issuer { tenant: Some(_), tenant_claim: Some(_), .. } => {
+                ("tenant", "tenant and tenant_claim exclude each other")
+            }
+            Issuer { jwks_file: Some(_), jwks_url: Some(_), .. } => {
+                ("jwks_url", "jwks_file and jwks_url exclude each other")
+            }
+            _ if issuer.scopes.iter().any(|scope| scope.parse::<KeyScope>().is_err()) => {
+                ("scopes", "a scope must be inference, models:read or usage:read")
+            }
+            _ => continue,
+        };
+        let index = index.to_string();
+        let reason = format!("issuer {}: {reason}", issuer.issuer);
+        return Err(sources.fault(&[field(["issuer", &index, name])], reason));
+    }
+    Ok(())
 }
 
 fn check_source(sources: &Sources, index: usize, model: &Model) -> Result<(), ConfigError> {

@@ -154,7 +154,7 @@ fn broken_rules_name_their_place_in_the_file() {
     let narrow_step = format!("{sim}sequences_max = 64\nstep_tokens_max = 63\n");
     let many_sequences = format!("{sim}sequences_max = 513\n");
     check_refusals(&[
-        ("model = []\n", &[], "FILE:1:9: at least one [[model]]"),
+        ("model = []\n", &[], "FILE:1:9: at least one [[model]] or [[backend]]"),
         (
             "[[model]]\nname = \"a\"\nsource = \"folder\"\n",
             &[],
@@ -194,6 +194,60 @@ fn broken_rules_name_their_place_in_the_file() {
             "FILE:3:21: journal.unshipped_mib_max (63) must not be below journal.segment_mib_max (64)",
         ),
     ]);
+}
+
+#[test]
+fn broken_rules_of_limits_name_their_place() {
+    check_refusals(&[
+        ("[limits]\nstore = \"redis\"\n", &[], "FILE:2:9: limits.store = \"redis\" needs limits.redis.url"),
+        (
+            "[limits]\nstore = \"memory\"\n",
+            &[],
+            "FILE:2:9: unknown variant `memory`, expected `local` or `redis`",
+        ),
+        (
+            "[limits.redis]\nurl = \"redis://127.0.0.1/\"\n",
+            &[],
+            "FILE:2:7: limits.redis.url belongs to limits.store = \"redis\"",
+        ),
+        (
+            "[limits.redis]\nurl = \"127.0.0.1:6379\"\n",
+            &[],
+            "FILE:2:7: a Redis url must be redis://[user:password@]host[:port][/database]",
+        ),
+        (
+            "[limits.redis]\nurl = \"redis://127.0.0.1:port/\"\n",
+            &[],
+            "FILE:2:7: a Redis url must be redis://[user:password@]host[:port][/database]",
+        ),
+        ("[limits.redis]\nurl = \"rediss://127.0.0.1/\"\n", &[], "FILE:2:7: rediss:// is not supported"),
+        (
+            "[limits]\non_redis_failure = \"open\"\n",
+            &[],
+            "FILE:2:20: unknown variant `open`, expected `closed` or `local`",
+        ),
+        ("[limits]\ngateways_expected = 0\n", &[], "FILE:2:21: 0 is not between 1 and 1000"),
+        ("[limits]\ngateways_expected = 1001\n", &[], "FILE:2:21: 1001 is not between 1 and 1000"),
+    ]);
+}
+
+#[test]
+fn limits_can_be_shared_and_keep_their_secret() {
+    use std::num::NonZeroU32;
+
+    use crate::admit::AwayPolicy;
+    let file = "[limits]\nstore = \"redis\"\non_redis_failure = \"local\"\ngateways_expected = 3\n";
+    let url = ("TALLYGATE__LIMITS__REDIS__URL", "redis://:s3cret@127.0.0.1:6380/2");
+    let config = check(file, &[url]).expect("good");
+    assert_eq!(config.limits.store, LimitsStore::Redis);
+    let gateways = NonZeroU32::new(3).expect("three");
+    assert_eq!(config.limits.away_policy(), AwayPolicy::Local { gateways });
+    assert_eq!(config.limits.redis.url.as_ref().map(RedisUrl::expose), Some(url.1));
+    assert!(!format!("{config:?}").contains("s3cret"));
+    let error = check(file, &[(url.0, "s3cret@127.0.0.1")]).expect_err("no address");
+    assert!(!error.contains("s3cret"), "{error}");
+    let config = check("", &[]).expect("defaults");
+    assert_eq!((config.limits.store, config.limits.away_policy()), (LimitsStore::Local, AwayPolicy::Closed));
 }
 
 #[test]
@@ -265,4 +319,69 @@ fn faults_name_their_variable() {
             "environment variable TALLYGATE__ENERGY__IDLE_MILLIWATTS: energy.busy_milliwatts (6000)",
         ),
     ]);
+}
+
+/// A backend `b` with one model `a`; each text is put into its place.
+fn backend(lines: &str, model_lines: &str) -> String {
+    format!(
+        "[[backend]]\nname = \"b\"\nkind = \"openai\"\nurl = \"http://h/v1\"\n{lines}\n\
+         [[backend.model]]\nname = \"a\"\ncontext_tokens_max = 10\n{model_lines}\n"
+    )
+}
+
+#[test]
+fn backends_take_the_demo_models_place() {
+    let config = check(&backend("", ""), &[]).expect("good");
+    assert_eq!((models(&config).len(), config.backends.len()), (0, 1));
+    let model = &config.backends[0].models[0];
+    assert_eq!((model.name_there(), model.weight, model.capabilities.len()), ("a", 100, 2));
+    let both = format!("[[model]]\nname = \"a\"\nsource = \"sim\"\n{}", backend("", ""));
+    assert_eq!(models(&check(&both, &[]).expect("good")).len(), 1, "one name, two targets");
+    let key = [("TALLYGATE__BACKEND__0__API_KEY", "sk-from-variable")];
+    let config = check(&backend("", ""), &key).expect("good");
+    assert_eq!(
+        config.backends[0].api_key.as_ref().map(Secret::read),
+        Some(Ok("sk-from-variable".to_owned()))
+    );
+    assert!(!format!("{config:?}").contains("sk-from-variable"));
+}
+
+#[test]
+fn bad_backends_are_named_with_their_place() {
+    let rows = [
+        (backend("x = 1", ""), "FILE:5:1: unknown field `x`"),
+        (backend("api_key = 7", ""), "FILE:5:11: a text, { variable"),
+        (backend("api_key = { variable = \"A\", file = \"b\" }", ""), "FILE:5:11: a text, { variable"),
+        (backend("api_key = \"\"", ""), "FILE:5:11: backend b: the secret is empty"),
+        (backend("api_key = { file = \"/nowhere\" }", ""), "FILE:5:11: backend b: /nowhere: "),
+        (backend("ca_file = \"/nowhere\"", ""), "FILE:5:11: backend b: /nowhere is not a file"),
+        (backend("connections_max = 0", ""), "FILE:5:19: 0 is not between 1 and 65536"),
+        (backend("health_path = \"health\"", ""), "FILE:5:15: health_path must be a path"),
+        (backend("", "upstream_name = \"\""), "FILE:9:17: upstream_name must have"),
+        (backend("", "capabilities = []"), "FILE:9:16: backend b: the model a needs at least one capability"),
+        (backend("", "capabilities = [\"dance\"]"), "FILE:9:17: unknown variant `dance`"),
+        (backend("", "mj_per_output_token = 0.35"), "FILE:9:23: a whole number, or a decimal as text"),
+        (backend("", "mj_per_output_token = \"a\""), "FILE:9:23: energy must be a decimal number"),
+        (backend("", "tokenizer = \"/nowhere\""), "FILE:9:13: backend b: /nowhere is not a file"),
+        (backend("", "weight = 0"), "FILE:9:10: 0 is not between 1 and 10000"),
+        (backend("", "").repeat(2), "FILE:10:8: backend b: the name is used twice"),
+        (backend("", "").replace("name = \"b\"", "name = \"local\""), "FILE:2:8: a backend's name must be"),
+        (
+            backend("", "").replace("http://h/v1", "http://u:p@h/v1"),
+            "FILE:4:7: a backend's url must have no user",
+        ),
+        (backend("", "").replace("kind = \"openai\"", "kind = \"x\""), "FILE:3:8: unknown variant `x`"),
+        (
+            backend("", "[[backend.model]]\nname = \"a\"\ncontext_tokens_max = 3"),
+            "FILE:10:8: backend b: the model a is there twice",
+        ),
+        (
+            "[[backend]]\nname = \"b\"\nkind = \"openai\"\nurl = \"http://h\"\nmodel = []\n".to_owned(),
+            "FILE:5:9: backend b: at least one [[backend.model]] is needed",
+        ),
+    ];
+    for (file, expected) in rows {
+        let found = check(&file, &[]).expect_err(&file);
+        assert!(found.starts_with(expected), "{file}\n  {found}\n  {expected}");
+    }
 }

@@ -2,18 +2,20 @@
 //! Never HTTP and never a limit; it is what a target says and when it said it.
 //! Made by dispatch, owned by the streaming task.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use domain::{EnergySource, Micros, Millijoules, Tokens};
+use domain::{EnergySource, Micros, Millijoules, Tokens, UsageSource};
 
-use super::EngineAnswer;
+use super::{EngineAnswer, Refusal, RemoteAnswer};
 
 /// A running answer. Dropping it ends it.
 #[derive(Debug)]
 pub enum Answer {
     /// From an engine of this process.
     Engine(EngineAnswer),
+    /// From a server elsewhere.
+    Remote(Box<RemoteAnswer>),
 }
 
 impl Answer {
@@ -21,6 +23,7 @@ impl Answer {
     pub async fn next(&mut self) -> Option<Event> {
         match self {
             Self::Engine(answer) => answer.next().await,
+            Self::Remote(answer) => answer.next().await,
         }
     }
 
@@ -28,6 +31,7 @@ impl Answer {
     pub fn cancel(&mut self) {
         match self {
             Self::Engine(answer) => answer.cancel(),
+            Self::Remote(answer) => answer.cancel(),
         }
     }
 }
@@ -145,6 +149,33 @@ pub struct Tally {
     pub energy: Millijoules,
     /// Where the energy figure comes from.
     pub energy_source: EnergySource,
+    /// Who counted the tokens.
+    pub usage_source: UsageSource,
     /// Time between submission and the first step.
     pub queue: Micros,
+    /// Which target answered, or failed last, where admission could not know it.
+    pub backend: Option<Arc<str>>,
+    /// Why no target answered.
+    pub refusal: Option<Box<Refusal>>,
+}
+
+impl Tally {
+    /// Nothing was produced.
+    pub fn nothing(finish: Finish) -> Self {
+        Self {
+            prompt_tokens: Tokens::ZERO,
+            cached_prompt_tokens: Tokens::ZERO,
+            output_tokens: Tokens::ZERO,
+            reasoning_tokens: Tokens::ZERO,
+            finish,
+            tails: Vec::new(),
+            held_back: Vec::new(),
+            energy: Millijoules::ZERO,
+            energy_source: EnergySource::Modelled,
+            usage_source: UsageSource::Estimated,
+            queue: Micros::ZERO,
+            backend: None,
+            refusal: None,
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use domain::{EnergySource, Micros, Millijoules, Tokens};
+use domain::{EnergySource, Micros, Millijoules, Tokens, UsageSource};
 use engine::Generation;
 
 use super::answer::{Content, Delta, Event, Finish, Part, Stop, Tally};
@@ -101,18 +101,9 @@ impl EngineAnswer {
 
     /// All choices together.
     fn tally(&mut self) -> Tally {
-        let mut whole = Tally {
-            prompt_tokens: Tokens::ZERO,
-            cached_prompt_tokens: Tokens::ZERO,
-            output_tokens: Tokens::ZERO,
-            reasoning_tokens: Tokens::ZERO,
-            finish: Finish::Failed,
-            tails: Vec::new(),
-            held_back: Vec::new(),
-            energy: Millijoules::ZERO,
-            energy_source: self.energy_source,
-            queue: Micros::ZERO,
-        };
+        let mut whole = Tally::nothing(Finish::Failed);
+        whole.energy_source = self.energy_source;
+        whole.usage_source = UsageSource::Engine;
         let tallies: Vec<_> = self.choices.iter_mut().filter_map(|choice| choice.tally.take()).collect();
         whole.finish = finish(&tallies);
         let sum = |left: Tokens, right: Tokens| Tokens::new(left.get().saturating_add(right.get()));

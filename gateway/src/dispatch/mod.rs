@@ -3,90 +3,35 @@
 //! Built once at start; asked by the HTTP routes.
 
 mod answer;
+mod breaker;
+mod budget;
+mod choose;
+mod client;
 mod engines;
+mod probe;
+mod remote;
+mod route;
+
+pub mod splice;
+pub mod sse;
+mod tls;
+mod upstream;
 mod work;
 
-use std::{collections::HashMap, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
-use domain::{EnergySource, ModelName, Tokens};
-use engine::{Engine, EngineError, Forecast, Job, Prompt};
+use domain::{ModelName, Tokens};
+use engine::{Engine, EngineError, Job, Prompt};
 
 pub use answer::{Answer, Content, Delta, Event, Finish, Part, Stop, Tally, ToolCallDelta};
+use budget::RETRIES_MAX;
+use choose::Affinity;
 pub use engines::EngineAnswer;
+pub use probe::probe;
+pub use remote::{BackendError, Health, Remote, RemoteTarget};
+pub use route::{LOCAL_BACKEND, RemoteRoute, Route};
+pub use upstream::{Refusal, RefusalKind, RemoteAnswer, RemoteRequest};
 pub use work::{EngineInput, EngineWork, Relay, UpstreamCall, UpstreamWork};
-
-/// The name records carry for engines inside this process.
-pub const LOCAL_BACKEND: &str = "local";
-
-/// One model and what serves it.
-#[derive(Clone)]
-pub struct Route {
-    /// The name clients ask for.
-    pub model: ModelName,
-    /// What can serve it; never empty.
-    pub target: Target,
-    /// Output bound of requests that name none. Unit: tokens.
-    pub output_tokens_default: u32,
-}
-
-/// One place where a model runs.
-#[derive(Clone)]
-pub enum Target {
-    /// The engine inside this process.
-    Engine(Engine),
-}
-
-impl Route {
-    /// Prompt and output together. Unit: tokens.
-    pub fn context_tokens_max(&self) -> u32 {
-        match &self.target {
-            Target::Engine(engine) => engine.info().context_tokens_max,
-        }
-    }
-
-    /// The name records carry for what serves the request.
-    pub fn backend_name(&self) -> &str {
-        match &self.target {
-            Target::Engine(_) => LOCAL_BACKEND,
-        }
-    }
-
-    /// Where energy figures of its requests come from.
-    pub fn energy_source(&self) -> EnergySource {
-        match &self.target {
-            Target::Engine(engine) => engine.info().energy_source,
-        }
-    }
-
-    /// What it is doing, in words, and whether it would take a request.
-    pub fn state(&self) -> (bool, String) {
-        match &self.target {
-            Target::Engine(engine) => {
-                let status = engine.status();
-                let state = match (status.is_ready, status.is_failed) {
-                    (true, false) => format!("ok, {} running, {} queued", status.running, status.queued),
-                    (_, true) => "failed".to_owned(),
-                    (false, false) => "starting".to_owned(),
-                };
-                (status.is_ready && !status.is_failed, state)
-            }
-        }
-    }
-
-    /// What a request with this prompt would meet now. `None`: nothing was measured yet.
-    pub fn forecast(&self, prompt: Tokens) -> Option<Forecast> {
-        match &self.target {
-            Target::Engine(engine) => engine.forecast(prompt),
-        }
-    }
-
-    /// Lets go of what runs in this process.
-    pub fn shutdown(&self) {
-        match &self.target {
-            Target::Engine(engine) => engine.shutdown(),
-        }
-    }
-}
 
 /// What admission allows one request, whatever serves it.
 #[derive(Clone, Copy, Debug)]
@@ -146,6 +91,35 @@ impl Backends {
     pub fn add(&mut self, route: Route) {
         self.order.push(route.model.clone());
         self.by_model.insert(route.model.clone(), route);
+    }
+
+    /// Adds servers elsewhere, for models of this process as well as for others.
+    pub fn add_remotes(&mut self, targets: &[Arc<RemoteTarget>]) {
+        let mut names: Vec<ModelName> = Vec::new();
+        for target in targets {
+            if !names.contains(&target.model) {
+                names.push(target.model.clone());
+            }
+        }
+        for name in names {
+            let serving = targets.iter().filter(|target| target.model == name).cloned().collect();
+            let Some(remote) = Route::remote(serving) else { continue };
+            match self.by_model.get_mut(&name) {
+                Some(local) => local.remotes = remote.remotes,
+                None => self.add(remote),
+            }
+        }
+    }
+
+    /// Every server elsewhere, once.
+    pub fn remotes(&self) -> Vec<Arc<Remote>> {
+        let mut remotes: Vec<Arc<Remote>> = Vec::new();
+        for target in self.all().flat_map(Route::targets) {
+            if !remotes.iter().any(|remote| Arc::ptr_eq(remote, &target.remote)) {
+                remotes.push(Arc::clone(&target.remote));
+            }
+        }
+        remotes
     }
 
     /// What serves a model.

@@ -5,6 +5,8 @@
 use bytes::Bytes;
 use engine::{ChatMessage, Sampling};
 
+use super::splice::Fields;
+
 /// A request as an engine of ours runs it.
 #[derive(Clone, Debug)]
 pub struct EngineWork {
@@ -57,6 +59,20 @@ pub struct UpstreamWork {
     pub images: u32,
     /// Answers asked for.
     pub choices: u32,
+}
+
+impl UpstreamWork {
+    /// The text of the conversation as it stands in the body; requests that go on from it begin alike.
+    pub(super) fn conversation(&self) -> &[u8] {
+        let name = match self.call {
+            UpstreamCall::ChatCompletions => "messages",
+            UpstreamCall::Completions => "prompt",
+            UpstreamCall::Embeddings => "input",
+        };
+        let fields = Fields::read(&self.body).ok();
+        let text = fields.and_then(|fields| fields.find(name).ok().flatten());
+        text.map_or(&[], str::as_bytes)
+    }
 }
 
 /// A route of an OpenAI-compatible server.

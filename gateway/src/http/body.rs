@@ -11,7 +11,11 @@ use serde::{
 };
 use serde_path_to_error::Path;
 
-use super::ApiError;
+use super::{
+    ApiError,
+    encoding::{Coding, DecodeError},
+    json,
+};
 
 /// A body that has not arrived by then is given up. Slow uplinks send a megabyte in it.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -40,24 +44,52 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Reads the whole body.
+/// Reads the whole body, decoded, within its bounds.
 ///
-/// Errors: it is too large, comes too slowly, or breaks off.
+/// Errors: it is too large as it comes or decoded, comes too slowly, breaks off, does not decode, or has a shape that
+/// would be costly to parse.
 pub(in crate::http) async fn read(
     request: &HttpRequest,
     body: web::Payload,
     bytes_max: u32,
 ) -> Result<web::Bytes, ApiError> {
-    let limit = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    let coding = Coding::of(request.headers())?;
+    let read = receive(request, body, bytes_max).await?;
+    let limit = bytes_of(bytes_max);
+    let bytes = match coding {
+        None => read,
+        // Beside the connections of this thread, which would wait for it.
+        Some(coding) => match web::block(move || coding.decode(&read, limit)).await {
+            Ok(Ok(bytes)) => web::Bytes::from(bytes),
+            Ok(Err(DecodeError::TooLarge)) => return Err(ApiError::too_large(bytes_max)),
+            Ok(Err(DecodeError::Broken)) | Err(_) => return Err(ApiError::undecodable()),
+        },
+    };
+    json::check_shape(&bytes)?;
+    Ok(bytes)
+}
+
+/// Reads the whole body as it comes.
+///
+/// Errors: it is too large, comes too slowly, or breaks off.
+pub(in crate::http) async fn receive(
+    request: &HttpRequest,
+    body: web::Payload,
+    bytes_max: u32,
+) -> Result<web::Bytes, ApiError> {
     let stated = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     if stated.and_then(|text| text.parse::<u64>().ok()).is_some_and(|bytes| bytes > u64::from(bytes_max)) {
         return Err(ApiError::too_large(bytes_max));
     }
-    match tokio::time::timeout(WAIT_MAX, body.to_bytes_limited(limit)).await {
+    match tokio::time::timeout(WAIT_MAX, body.to_bytes_limited(bytes_of(bytes_max))).await {
         Ok(Ok(Ok(bytes))) => Ok(bytes),
         Ok(Err(_)) => Err(ApiError::too_large(bytes_max)),
         Ok(Ok(Err(_))) | Err(_) => Err(ApiError::unread()),
     }
+}
+
+fn bytes_of(bytes_max: u32) -> usize {
+    usize::try_from(bytes_max).unwrap_or(usize::MAX)
 }
 
 /// Parses a body that is one JSON object; `path_text` writes a field's path as the dialect does.

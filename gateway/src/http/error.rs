@@ -1,6 +1,8 @@
 //! The one table from a failure's kind to an HTTP status, and the error body clients get.
 //! Never shows an internal text: the client reads what to do, the log what broke.
 //! Used by every route; dialects write the same error in their own form.
+//!
+//! Long because every failure that a client can meet is spelled out here, where one reader sees them all.
 
 use std::time::Duration;
 
@@ -13,15 +15,21 @@ use domain::Fault;
 use engine::EngineError;
 use serde_json::json;
 
-use super::headers;
+use super::{encoding, headers};
 use crate::{
     admit::{LimitViews, Refusal, TooStrict},
     authenticate::AuthenticateError,
+    dispatch::{Refusal as BackendRefusal, RefusalKind},
     stream::Failure,
 };
 
 /// How long an overloaded service asks clients to wait: a queue moves on within it.
 const OVERLOADED_RETRY: Duration = Duration::from_secs(1);
+
+/// How long a repeat waits for the request before it: most answers take seconds.
+const IDEMPOTENCY_RETRY: Duration = Duration::from_secs(1);
+/// How long a repeat waits for a gateway to start again.
+const UNRESOLVED_RETRY: Duration = Duration::from_secs(60);
 
 /// The HTTP status for each kind of failure.
 pub fn status_of(fault: Fault) -> StatusCode {
@@ -49,6 +57,8 @@ pub struct ApiError {
     param: Option<String>,
     retry_after: Option<Duration>,
     is_retry_useless: bool,
+    /// A server elsewhere failed, not the gateway.
+    is_of_backend: bool,
 }
 
 impl ApiError {
@@ -62,6 +72,7 @@ impl ApiError {
             param: None,
             retry_after: None,
             is_retry_useless: false,
+            is_of_backend: false,
         }
     }
 
@@ -76,6 +87,90 @@ impl ApiError {
         let message = format!("the request body is larger than {bytes_max} bytes");
         let error = Self::new(Fault::Invalid, "request_too_large", message);
         Self { status: Some(StatusCode::PAYLOAD_TOO_LARGE), ..error }
+    }
+
+    /// The body is compressed in a way that is not taken.
+    pub(super) fn unknown_coding(codings: &str) -> Self {
+        let message = format!("send the body as it is, or with one Content-Encoding of {codings}");
+        let error = Self::new(Fault::Invalid, "unsupported_encoding", message);
+        Self { status: Some(StatusCode::UNSUPPORTED_MEDIA_TYPE), ..error }
+    }
+
+    /// The body does not decode as its Content-Encoding says.
+    pub(super) fn undecodable() -> Self {
+        Self::new(Fault::Invalid, "invalid_encoding", "the body does not decode as its Content-Encoding says")
+    }
+
+    /// The peer has as many connections as one may have.
+    pub(super) fn too_many_connections() -> Self {
+        let message = "too many connections from your address; use the ones that are open";
+        let error = Self::new(Fault::Limited, "too_many_connections", message);
+        Self { retry_after: Some(OVERLOADED_RETRY), ..error }
+    }
+
+    /// The header is there more than once, or is no key in form.
+    pub(super) fn bad_idempotency_key(bytes_max: usize) -> Self {
+        let message =
+            format!("send one Idempotency-Key header of 1 to {bytes_max} printable ASCII characters");
+        Self::invalid("invalid_idempotency_key", "idempotency-key", message)
+    }
+
+    /// The key was used for something else.
+    pub(super) fn idempotency_conflict() -> Self {
+        let message = "this Idempotency-Key was used for another request: another body, route or API key; \
+                       use a new key for a new request";
+        Self::idempotency_spent("idempotency_conflict", message)
+    }
+
+    /// The key was used, and there is no answer to give again.
+    pub(super) fn idempotency_spent(code: &'static str, message: impl Into<String>) -> Self {
+        Self { is_retry_useless: true, ..Self::new(Fault::Conflict, code, message) }
+    }
+
+    /// The first request with the key still runs.
+    pub(super) fn idempotency_running() -> Self {
+        let message = "the first request with this Idempotency-Key is still running";
+        let error = Self::new(Fault::Conflict, "idempotency_in_progress", message);
+        Self { retry_after: Some(IDEMPOTENCY_RETRY), ..error }
+    }
+
+    /// The gateway that ran the first request has stopped and not come back.
+    pub(super) fn idempotency_unresolved() -> Self {
+        let message = "the first request with this Idempotency-Key was cut off, and it is not known yet whether it \
+                       was billed; it will be when its gateway has started again";
+        let error = Self::new(Fault::Conflict, "idempotency_unresolved", message);
+        Self { retry_after: Some(UNRESOLVED_RETRY), ..error }
+    }
+
+    /// The ledger, which knows the keys, cannot be asked.
+    pub(super) fn idempotency_unavailable() -> Self {
+        let message =
+            "Idempotency-Keys cannot be checked at the moment; try again, or send the request without one";
+        let error = Self::new(Fault::Overloaded, "idempotency_unavailable", message);
+        Self { retry_after: Some(OVERLOADED_RETRY), ..error }
+    }
+
+    /// The head of the request is larger than the server takes.
+    pub(super) fn large_head(bound: &str) -> Self {
+        let message = format!("the request has more than {bound}");
+        let error = Self::new(Fault::Invalid, "request_headers_too_large", message);
+        Self { status: Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE), ..error }
+    }
+
+    /// The path with what follows it is longer than the server takes.
+    pub(super) fn long_target(bytes_max: usize) -> Self {
+        let message = format!("the request's URL is longer than {bytes_max} bytes");
+        let error = Self::new(Fault::Invalid, "url_too_long", message);
+        Self { status: Some(StatusCode::URI_TOO_LONG), ..error }
+    }
+
+    /// The head of the request can be read in more than one way.
+    pub(super) fn bad_frame(what: &str) -> Self {
+        Self::new(
+            Fault::Invalid,
+            "bad_request",
+            format!("the request cannot be read in one way only: {what}"),
+        )
     }
 
     /// The body did not arrive in time, or broke off.
@@ -121,6 +216,61 @@ impl ApiError {
         Self { param: Some("model".to_owned()), ..Self::new(Fault::Missing, "model_not_found", message) }
     }
 
+    /// The model is there and cannot be asked this.
+    pub fn wrong_kind(model: &str) -> Self {
+        let message = format!("model: {model:?} does not take requests of this kind");
+        Self::invalid("unsupported_model", "model", message)
+    }
+
+    /// No server elsewhere answered.
+    fn from_backend(refusal: BackendRefusal) -> Self {
+        let BackendRefusal { kind, message, param, retry_after } = refusal;
+        let gateway = |code, message| {
+            let error = Self::new(Fault::Broken, code, message);
+            Self { status: Some(StatusCode::BAD_GATEWAY), ..error }
+        };
+        let wait = retry_after.unwrap_or(OVERLOADED_RETRY);
+        let error = match kind {
+            RefusalKind::Invalid | RefusalKind::TooLarge => {
+                let text = message.unwrap_or_else(|| "the backend refused the request".to_owned());
+                let error = Self::new(Fault::Invalid, "backend_refused", text);
+                let status = (kind == RefusalKind::TooLarge).then_some(StatusCode::PAYLOAD_TOO_LARGE);
+                Self { status, param, ..error }
+            }
+            RefusalKind::Credential => {
+                gateway("backend_auth", "the backend does not accept the gateway; nothing was billed")
+            }
+            RefusalKind::Misconfigured => {
+                gateway("backend_misconfigured", "the backend does not know this model; nothing was billed")
+            }
+            RefusalKind::Unavailable => {
+                gateway("backend_unavailable", "the backend failed; nothing was billed")
+            }
+            RefusalKind::Timeout => {
+                let error =
+                    gateway("backend_timeout", "the backend did not answer in time; nothing was billed");
+                Self { status: Some(StatusCode::GATEWAY_TIMEOUT), ..error }
+            }
+            RefusalKind::Overloaded => {
+                let error = Self::new(
+                    Fault::Overloaded,
+                    "backend_overloaded",
+                    "the backend has no room at the moment; nothing was billed",
+                );
+                Self { retry_after: Some(wait), ..error }
+            }
+            RefusalKind::NoTarget => {
+                let error = Self::new(
+                    Fault::Overloaded,
+                    "no_backend",
+                    "no backend can take the request at the moment; nothing was billed",
+                );
+                Self { retry_after: Some(wait), ..error }
+            }
+        };
+        Self { is_of_backend: true, ..error }
+    }
+
     /// No stored response has this id, or none of this tenant.
     pub fn no_response(id: &str) -> Self {
         let message =
@@ -147,6 +297,7 @@ impl ApiError {
     /// An answer that broke off.
     pub fn from_failure(failure: Failure) -> Self {
         match failure {
+            Failure::Backend(refusal) => Self::from_backend(*refusal),
             Failure::Engine => {
                 Self::new(Fault::Broken, "engine_error", "the model failed; nothing was billed")
             }
@@ -196,8 +347,13 @@ impl ApiError {
             Fault::Broken => "server_error",
         };
         json!({"error": {
-            "message": self.message, "type": kind, "param": self.param, "code": self.code, "origin": "gateway",
+            "message": self.message, "type": kind, "param": self.param, "code": self.code, "origin": self.origin(),
         }})
+    }
+
+    /// Who failed: `gateway` or `backend`.
+    pub fn origin(&self) -> &'static str {
+        if self.is_of_backend { "backend" } else { "gateway" }
     }
 
     /// What kind of failure it is.
@@ -237,6 +393,9 @@ impl ApiError {
         }
         if self.fault == Fault::Unauthenticated {
             headers::set(headers, "www-authenticate", "Bearer");
+        }
+        if self.status == Some(StatusCode::UNSUPPORTED_MEDIA_TYPE) {
+            headers::set(headers, "accept-encoding", encoding::CODINGS);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Whether the process lives and whether it can serve, and the page a person lands on.
 //! Never needs a key and never tells about tenants.
-//! Called through `http::configure`; orchestrators ask `/readyz` before they send requests.
+//! Called through `http::routes`; orchestrators ask `/readyz` before they send requests.
 
 use actix_web::{HttpResponse, http::header::CONTENT_TYPE, web};
 use serde_json::json;

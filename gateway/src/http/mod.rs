@@ -4,22 +4,31 @@
 
 pub mod admin;
 mod anthropic;
+mod bodies;
 mod body;
+mod encoding;
 mod error;
+mod gate;
 mod headers;
 mod health;
+mod idempotency;
+mod json;
 mod measured;
 mod openai;
+mod peers;
+mod planned;
+pub mod routes;
 mod run;
 mod sse;
 mod wish;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
-    Error, HttpMessage as _, HttpRequest, HttpResponse, Route,
+    Error, HttpMessage as _, HttpRequest,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
+    http::ConnectionType,
     middleware::Next,
     web,
 };
@@ -27,74 +36,42 @@ use domain::RequestId;
 
 use crate::{admit::Served, app::App};
 
+pub use bodies::{ALL_BODIES, BodyKind, read_body};
 pub use error::{ApiError, status_of};
+pub use peers::Peers;
 
-/// Registers every route.
-///
-/// Routes without a key: `/`, `/healthz`, `/readyz`. All others authenticate first.
-pub fn configure(app: &Arc<App>, routes: &mut web::ServiceConfig) {
-    let get_only = |path: &str, get: Route, head: Route| {
-        web::resource(path).route(get).route(head).default_service(web::route().to(method_not_allowed))
-    };
-    routes
-        .app_data(web::Data::from(Arc::clone(app)))
-        .service(
-            web::resource("/v1/chat/completions")
-                .route(web::post().to(openai::chat::create))
-                .default_service(web::route().to(method_not_allowed)),
-        )
-        .service(
-            web::resource("/v1/completions")
-                .route(web::post().to(openai::completions::create))
-                .default_service(web::route().to(method_not_allowed)),
-        )
-        .service(
-            web::resource("/v1/embeddings")
-                .route(web::post().to(openai::embeddings::create))
-                .default_service(web::route().to(method_not_allowed)),
-        )
-        .service(
-            web::resource("/v1/responses")
-                .route(web::post().to(openai::responses::create))
-                .default_service(web::route().to(method_not_allowed)),
-        )
-        .service(
-            web::resource("/v1/responses/{id}")
-                .route(web::get().to(openai::responses::show))
-                .route(web::delete().to(openai::responses::delete))
-                .default_service(web::route().to(method_not_allowed)),
-        )
-        .configure(anthropic::configure)
-        .service(get_only(
-            "/v1/models",
-            web::get().to(openai::models::list),
-            web::head().to(openai::models::list),
-        ))
-        .service(get_only(
-            "/v1/models/{model:.*}",
-            web::get().to(openai::models::show),
-            web::head().to(openai::models::show),
-        ))
-        .service(get_only("/healthz", web::get().to(health::healthz), web::head().to(health::healthz)))
-        .service(get_only("/readyz", web::get().to(health::readyz), web::head().to(health::readyz)))
-        .service(get_only("/", web::get().to(health::home), web::head().to(health::home)))
-        .default_service(web::route().to(not_found));
+/// The head of a request that has not arrived by then is given up; clients send it at once.
+pub const HEAD_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a connection without a request stays open. Clients and load balancers keep theirs for about a minute, and
+/// the side that closes first should not be ours: a request may be on its way.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// Registers every route of the table; all but its public ones authenticate first.
+pub fn configure(app: &Arc<App>, config: &mut web::ServiceConfig) {
+    config.app_data(web::Data::from(Arc::clone(app)));
+    routes::register(config);
 }
 
-/// Gives every request an id and every answer the headers that name it.
+/// Gives every request an id and every answer the headers that name it; refuses what is not in form.
 ///
 /// # Errors
 /// Whatever the inner service fails with.
 pub async fn name_request(
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let request_id = match request.app_data::<web::Data<App>>() {
-        Some(app) => RequestId::generate(app.clock.now()),
-        None => return Err(actix_web::error::ErrorInternalServerError("no application state")),
+    let Some(app) = request.app_data::<web::Data<App>>().cloned() else {
+        return Err(actix_web::error::ErrorInternalServerError("no application state"));
     };
+    let request_id = RequestId::generate(app.clock.now());
     request.extensions_mut().insert(request_id);
-    let mut response = next.call(request).await?;
+    let is_beyond =
+        request.request().conn_data::<peers::Connection>().is_some_and(peers::Connection::is_beyond);
+    let entered = if is_beyond { Err(ApiError::too_many_connections()) } else { gate::check(request.head()) };
+    let mut response = match entered {
+        Ok(()) => next.call(request).await?.map_into_left_body(),
+        Err(error) => refused(request, &error, &app).map_into_right_body(),
+    };
     let served = response.request().extensions().get::<Served>().copied();
     if let Some(Served { slo, downgraded_from }) = served {
         headers::set(response.headers_mut(), "x-tallygate-slo-class", slo.class.as_str());
@@ -110,16 +87,15 @@ pub async fn name_request(
     Ok(response)
 }
 
+/// The end of a connection whose bytes may mean something else to another server on the way.
+fn refused(request: ServiceRequest, error: &ApiError, app: &App) -> ServiceResponse {
+    let mut response = routes::Dialect::of_path(request.path()).error(error, request.request(), app);
+    response.head_mut().set_connection_type(ConnectionType::Close);
+    request.into_response(response)
+}
+
 /// The id the middleware gave a request.
 pub(crate) fn request_id(request: &HttpRequest, app: &App) -> RequestId {
     let named = request.extensions().get::<RequestId>().copied();
     named.unwrap_or_else(|| RequestId::generate(app.clock.now()))
-}
-
-async fn not_found(request: HttpRequest) -> HttpResponse {
-    ApiError::no_route(request.method().as_str(), request.path()).to_response()
-}
-
-async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
-    ApiError::bad_method(request.method().as_str(), request.path()).to_response()
 }

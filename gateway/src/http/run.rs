@@ -11,13 +11,15 @@ use domain::{Micros, ModelName, RequestId, SloClass, Timestamp, Tokens};
 use engine::{Engine, Prompt};
 
 use crate::{
-    admit::{Admission, Demand, LimitViews, SloWish},
+    admit::{Admission, LimitViews, SloWish},
     app::App,
     authenticate::Principal,
-    dispatch::{
-        Allowance, EngineInput, EngineWork, Route, Target, ToolCallDelta, UpstreamWork, run_on_engine,
+    dispatch::{Allowance, EngineInput, EngineWork, Route, ToolCallDelta, UpstreamWork},
+    http::{
+        ApiError, idempotency,
+        planned::{self, Asked},
+        request_id, routes,
     },
-    http::{ApiError, request_id},
     settle::Settled,
     stream::{Delta, Ending, Failure, Piece, Pieces, Stop},
 };
@@ -58,7 +60,6 @@ pub(in crate::http) trait Work {
     /// What an OpenAI-compatible server runs.
     ///
     /// Errors: the first thing that has no form there, by its field.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no target of this kind yet"))]
     fn upstream_work(&self) -> Result<UpstreamWork, ApiError>;
 }
 
@@ -106,7 +107,15 @@ pub(in crate::http) fn authenticate(request: &HttpRequest, app: &App) -> Result<
         return Err(ApiError::two_keys());
     }
     let text = header.map(|value| value.to_str().unwrap_or("\u{fffd}"));
-    Ok(app.authenticator.authenticate(text, app.clock.now())?)
+    scoped(request, app.authenticator.authenticate(text, app.clock.now())?)
+}
+
+/// Refuses a key that is not for the route that the request came in on.
+fn scoped(request: &HttpRequest, principal: Principal) -> Result<Principal, ApiError> {
+    if let Some(scope) = routes::scope_of(request) {
+        principal.require(scope)?;
+    }
+    Ok(principal)
 }
 
 /// The principal of a request's `x-api-key` or `Authorization` header; never of both.
@@ -119,7 +128,7 @@ pub(in crate::http) fn authenticate_either(request: &HttpRequest, app: &App) -> 
             let text = key.to_str().unwrap_or("\u{fffd}").trim();
             match text.is_empty() {
                 true => Err(ApiError::no_credential()),
-                false => Ok(app.authenticator.authenticate_key(text, app.clock.now())?),
+                false => scoped(request, app.authenticator.authenticate_key(text, app.clock.now())?),
             }
         }
         (None, _, true) => authenticate(request, app),
@@ -138,25 +147,15 @@ pub(in crate::http) async fn start(
     let bare = |error: ApiError| (error, LimitViews::default());
     let name = work.model().as_str().to_owned();
     let route = app.backends.find(work.model()).ok_or_else(|| bare(ApiError::no_model(&name)))?;
-    let wish = wish(request, work).map_err(bare)?;
-    let Target::Engine(engine) = &route.target;
-    let engine_work = work.engine_work().map_err(bare)?;
-    let prompts = prompts(engine, &engine_work.inputs).await.map_err(bare)?;
-    let prompt_tokens = prompts
-        .iter()
-        .fold(Tokens::ZERO, |sum, prompt| Tokens::new(sum.get().saturating_add(prompt.tokens().get())));
-    let demand = Demand {
+    let planned = planned::plan(route, work).await.map_err(bare)?;
+    let asked = Asked {
         request_id: request_id(request, app),
         tenant_id: principal.tenant().id,
-        prompt_tokens,
-        prompt_tokens_max: prompt_tokens,
-        longest_prompt_tokens: prompts.iter().map(Prompt::tokens).max().unwrap_or(Tokens::ZERO),
-        choices: u32::try_from(prompts.len() * engine_work.choices_per_prompt).unwrap_or(u32::MAX),
         output_tokens_max: work.output_tokens_max(),
-        wish,
+        wish: wish(request, work).map_err(bare)?,
         started,
-        started_at: app.clock.now(),
     };
+    let demand = planned.demand(asked, app.clock.now());
     let admission = app.admitter.admit(principal, route, &demand).await.map_err(|refusal| {
         let views = refusal.limit_views();
         (refusal.into(), views)
@@ -164,11 +163,11 @@ pub(in crate::http) async fn start(
     let limits = admission.limit_views();
     // The class served is told in the headers of whatever answer follows.
     request.extensions_mut().insert(admission.served());
-    let answer = run_on_engine(engine, prompts, &engine_work, allowance(app, &admission));
     // What was taken is given back when this fails, so the limits are not told as if it were.
-    let answer = answer.map_err(|error| bare(error.into()))?;
+    let answer = planned.run(demand.request_id, allowance(app, &admission)).map_err(bare)?;
     let pieces = app.streams.start(admission, answer, route.energy_source());
     let mut pieces = pieces.map_err(|error| bare(ApiError::from_journal(&error)))?;
+    idempotency::note_started(request);
     let first = match work.is_stream() {
         true => tokio::time::timeout(app.stream_silence_max, pieces.next())
             .await
@@ -236,15 +235,18 @@ impl Waited {
     }
 }
 
-/// How many tokens a request would have as a prompt.
+/// How many tokens a request would have as a prompt; for servers elsewhere, about how many.
 pub(in crate::http) async fn count(route: &Route, work: &impl Work) -> Result<Tokens, ApiError> {
-    let Target::Engine(engine) = &route.target;
+    let Some(engine) = &route.engine else { return planned::count_elsewhere(route, work) };
     let prompts = prompts(engine, &work.engine_work()?.inputs).await?;
     Ok(prompts.first().map_or(Tokens::ZERO, Prompt::tokens))
 }
 
 /// Renders and counts prompts; long ones beside the connections of this thread, which would wait for them.
-async fn prompts(engine: &Engine, inputs: &[EngineInput]) -> Result<Vec<Prompt>, ApiError> {
+pub(in crate::http) async fn prompts(
+    engine: &Engine,
+    inputs: &[EngineInput],
+) -> Result<Vec<Prompt>, ApiError> {
     let make = |engine: &Engine, inputs: &[EngineInput]| -> Result<Vec<Prompt>, ApiError> {
         let one = |input: &EngineInput| match input {
             EngineInput::Messages(messages) => Ok(engine.prompt(messages)?),

@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use crate::dispatch::{Delta, Stop, ToolCallDelta};
 use crate::{
     admit::{Admission, Permit},
-    dispatch::Answer,
+    dispatch::{Answer, Refusal},
     meter::Meter,
     settle::Settled,
 };
@@ -59,10 +59,12 @@ pub enum Ending {
 }
 
 /// Why an answer broke off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The engine failed.
     Engine,
+    /// No server elsewhere answered, or one broke off.
+    Backend(Box<Refusal>),
     /// The request's time was up.
     Deadline,
     /// The process stops and the drain time is over.

@@ -12,7 +12,7 @@ use billing::{
     plan::Plan,
     rate::{ChargedTokens, charge_nanos},
 };
-use domain::{EndReason, EnergySource, Micros, Nanos, UsageRecord, UsageSource};
+use domain::{EndReason, EnergySource, Micros, Nanos, UsageRecord};
 use tokio::{
     sync::mpsc::{
         self,
@@ -80,6 +80,9 @@ impl Task {
     /// Runs to the tally, makes the record durable, and only then lets the end of the answer go.
     pub(super) async fn run(mut self) {
         let delivery = self.deliver().await;
+        if let Some(backend) = &delivery.tally.backend {
+            self.meter.served_by(backend);
+        }
         let (reason, outcome) = delivery.outcome();
         let Delivery { tally, interruption, .. } = delivery;
         let request_id = self.meter.subject().open.request_id;
@@ -88,7 +91,7 @@ impl Task {
             cached_prompt_tokens: tally.cached_prompt_tokens,
             output_tokens: tally.output_tokens,
             reasoning_tokens: tally.reasoning_tokens,
-            usage_source: UsageSource::Engine,
+            usage_source: tally.usage_source,
             energy: tally.energy,
             energy_source: tally.energy_source,
             queue: tally.queue,
@@ -215,15 +218,9 @@ impl Task {
     fn lost_tally(&self) -> Tally {
         Tally {
             prompt_tokens: self.meter.subject().open.prompt_tokens,
-            cached_prompt_tokens: domain::Tokens::ZERO,
             output_tokens: self.meter.tokens(),
-            reasoning_tokens: domain::Tokens::ZERO,
-            finish: Finish::Failed,
-            tails: Vec::new(),
-            held_back: Vec::new(),
-            energy: domain::Millijoules::ZERO,
             energy_source: self.energy_source,
-            queue: Micros::ZERO,
+            ..Tally::nothing(Finish::Failed)
         }
     }
 }
@@ -252,7 +249,11 @@ impl Delivery {
             (Finish::Stopped(stops), _) if !self.is_cut => (EndReason::Completed, Ok(stops.clone())),
             (Finish::Deadline, _) => (EndReason::Deadline, Err(Failure::Deadline)),
             (Finish::Failed, _) | (Finish::Stopped(_) | Finish::Cancelled, None) => {
-                (EndReason::EngineError, Err(Failure::Engine))
+                let failure = match &self.tally.refusal {
+                    Some(refusal) => Failure::Backend(refusal.clone()),
+                    None => Failure::Engine,
+                };
+                (EndReason::EngineError, Err(failure))
             }
             (_, Some(Interruption::ClientGone | Interruption::Unread)) => {
                 (EndReason::ClientGone, Err(Failure::Unread))

@@ -46,6 +46,13 @@ impl Installation {
         self
     }
 
+    /// Logs this much, such as `trace`.
+    #[must_use]
+    pub fn logging(mut self, level: &str) -> Self {
+        self.environment.push(("TALLYGATE_LOG".to_owned(), level.to_owned()));
+        self
+    }
+
     /// Where it lives: `tallygate.toml`, `data`, and what the servers printed.
     pub fn folder(&self) -> &Path {
         self.folder.path()

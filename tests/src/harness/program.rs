@@ -43,7 +43,11 @@ fn build() -> Outcome {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--package", "gateway", "--bin", "tallygate"]);
-    if let Some(target) = built_path().ancestors().nth(2) {
+    let built = built_path();
+    if built.parent().is_some_and(|profile| profile.ends_with("release")) {
+        command.arg("--release");
+    }
+    if let Some(target) = built.ancestors().nth(2) {
         command.env("CARGO_TARGET_DIR", target);
     }
     run(command.current_dir(root())).map(drop)

@@ -18,14 +18,14 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
                       response_schema_conformance,ignored_auth";
 
 /// Where requests go, and by which document.
-#[derive(Clone, Copy, Debug)]
-pub struct Described<'a> {
+#[derive(Clone, Debug)]
+pub struct Described {
     /// The document: a file or an address.
-    pub document: &'a str,
+    pub document: String,
     /// The address of the port without a path.
-    pub origin: &'a str,
+    pub origin: String,
     /// The credential, as a bearer token.
-    pub credential: &'a str,
+    pub credential: String,
     /// The seed: the same one makes the same requests.
     pub seed: u64,
 }
@@ -33,7 +33,7 @@ pub struct Described<'a> {
 /// Sends generated requests and gives what schemathesis printed.
 ///
 /// Errors: any answer fails a check, with its report.
-pub fn send_generated(python: &str, described: Described<'_>, folder: &Path) -> Outcome<String> {
+pub fn send_generated(python: &str, described: &Described, folder: &Path) -> Outcome<String> {
     let Described { document, origin, credential, seed } = described;
     let examples = env::var(EXAMPLES_VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(EXAMPLES);
     let mut command = Command::new(python);

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Admin, Chat, HarnessError, Messages, Outcome, Wire};
+use super::{Admin, Chat, HarnessError, Messages, Outcome, Raw, Wire};
 
 /// Loading the demo model takes a second, on a busy machine a few.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -103,6 +103,13 @@ impl Server {
         Messages::new(&self.banner.base_url, key)
     }
 
+    /// A client of this server that sends bytes.
+    ///
+    /// Errors: the banner names no address.
+    pub fn raw(&self) -> Outcome<Raw> {
+        Raw::new(self.origin())
+    }
+
     /// A plain client with this key.
     pub fn wire(&self, key: &str) -> Wire {
         Wire::new(&format!("{}/v1", self.origin()), key)
@@ -126,6 +133,11 @@ impl Server {
     pub fn printed(&self) -> String {
         let read = |ending| fs::read_to_string(self.output.with_extension(ending)).unwrap_or_default();
         format!("--- stdout\n{}--- stderr\n{}", read("out"), read("err"))
+    }
+
+    /// The process's id, for looking at what it uses.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal, such as `libc::SIGTERM`.

@@ -7,6 +7,9 @@ use std::env;
 /// A PostgreSQL server in which tests may create databases.
 pub const POSTGRES_URL: &str = "TALLYGATE_TEST_POSTGRES_URL";
 
+/// A Redis in which tests may do what they like with tenants of their own.
+pub const REDIS_URL: &str = "TALLYGATE_TEST_REDIS_URL";
+
 /// A Python that has the packages of the client tests.
 pub const PYTHON: &str = "TALLYGATE_TEST_PYTHON";
 

@@ -7,7 +7,7 @@ use super::{Tree, Violation, manifest::Manifest};
 const RULE: &str = "arrow";
 
 /// Each member, and the members it may depend on. `None`: any, because nothing depends on it.
-const ARROWS: [(&str, Option<&[&str]>); 7] = [
+const ARROWS: [(&str, Option<&[&str]>); 8] = [
     ("domain", Some(&[])),
     ("engine", Some(&["domain"])),
     ("billing", Some(&["domain"])),
@@ -15,10 +15,11 @@ const ARROWS: [(&str, Option<&[&str]>); 7] = [
     ("gateway", Some(&["domain", "engine", "billing", "web"])),
     ("tests", None),
     ("xtask", None),
+    ("fuzz", None),
 ];
 
 /// Members that nobody may depend on.
-const LEAVES: [&str; 2] = ["tests", "xtask"];
+const LEAVES: [&str; 3] = ["tests", "xtask", "fuzz"];
 
 /// Checks every manifest below the root.
 pub(super) fn check(tree: &Tree) -> Vec<Violation> {

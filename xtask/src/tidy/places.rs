@@ -26,6 +26,15 @@ const HTTP_PLACES: [&str; 5] = [
     "web/",
 ];
 
+/// Words of the crate `actix_web` that make a route.
+const ROUTE_WORDS: [&str; 13] = [
+    "delete", "get", "head", "method", "patch", "post", "put", "redirect", "resource", "route", "scope",
+    "service", "to",
+];
+
+/// The tables of routes: a route made anywhere else would escape the tests that walk them.
+const ROUTE_PLACES: [&str; 2] = ["gateway/src/http/routes.rs", "gateway/src/http/admin/"];
+
 /// Crates that reach a device.
 const DEVICE_CRATES: [&str; 5] =
     ["candle_core", "candle_nn", "candle_transformers", "cudarc", "nvml_wrapper"];
@@ -73,6 +82,7 @@ fn check_one(file: &File, code: &Code) -> Vec<Violation> {
     let is_in = |places: &[&str]| places.iter().any(|place| file.path.starts_with(place));
     let is_sql = file.path.split('/').any(|part| matches!(part, "sql.rs" | "sql"));
     let (is_http, is_device) = (is_in(&HTTP_PLACES), is_in(&DEVICE_PLACES));
+    let is_route = is_in(&ROUTE_PLACES);
     let mut violations = Vec::new();
     let mut add = |token: &Token, rule, message: &str| {
         violations.push(Violation::new(&file.path, token.line, rule, message));
@@ -84,6 +94,9 @@ fn check_one(file: &File, code: &Code) -> Vec<Violation> {
         }
         if !is_http && is_http_name(code, index) {
             add(token, "http-place", "HTTP types live in gateway/src/http, web and the composition root");
+        }
+        if !is_route && is_route_word(code, index) {
+            add(token, "route-place", "routes are made in the table of gateway/src/http/routes.rs");
         }
         if !is_device && is_device_name(token) {
             add(token, "device-place", "device code lives in engine/src/runner, energy and model");
@@ -131,6 +144,14 @@ fn is_http_name(code: &Code, index: usize) -> bool {
     token.is_word("http") && is_root && is_path && is_type
 }
 
+/// `web::resource`, `web::post` and so on, with or without the crate's name before it.
+fn is_route_word(code: &Code, index: usize) -> bool {
+    let Some(token) = code.after(index, 0) else { return false };
+    let is_path = code.after(index, 1).is_some_and(|sign| sign.is_sign("::"));
+    let is_word = code.after(index, 2).is_some_and(|name| ROUTE_WORDS.contains(&name.text.as_str()));
+    token.is_word("web") && is_path && is_word
+}
+
 fn is_device_name(token: &Token) -> bool {
     DEVICE_CRATES.iter().any(|name| token.is_word(name))
         || token.text_content().is_some_and(|text| text.contains("/sys/class/powercap"))
@@ -174,6 +195,22 @@ mod tests {
         }
         let own = "use crate::http::error; mod http; fn a() { http::serve(); }";
         assert!(broken_lines(check, "gateway/src/lib.rs", own).is_empty());
+    }
+
+    #[test]
+    fn routes_are_made_in_their_table() {
+        for text in [
+            "fn a() { web::resource(P); }",
+            "fn a() { c.route(P, actix_web::web::get()); }",
+            "fn a() { web::scope(P); }",
+        ] {
+            let broken = |path| broken_lines(check, path, text).len();
+            assert_eq!(broken("gateway/src/http/openai/chat.rs"), 1, "{text}");
+            assert_eq!(broken("gateway/src/http/routes.rs"), 0, "{text}");
+            assert_eq!(broken("gateway/src/http/admin/mod.rs"), 0, "{text}");
+        }
+        let own = "fn a() { web::block(b); web::HealthPage {}; web::Data::new(c) }";
+        assert!(broken_lines(check, "gateway/src/http/openai/chat.rs", own).is_empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod ask;
 mod exceeded;
 mod local;
 mod now;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -18,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{RequestId, TenantId};
+use domain::{Fault, RequestId, TenantId};
 
 pub use self::{
     ask::{
@@ -26,8 +27,13 @@ pub use self::{
         Scope, Settlement, Used,
     },
     exceeded::{Exceeded, LimitViews, Limiter},
+    shared::AwayPolicy,
 };
-use self::{local::Local, now::Now};
+use self::{
+    local::Local,
+    now::Now,
+    shared::{Holder, Shared},
+};
 
 /// How long an expired hold is remembered, so that a late settlement still counts. A gateway that comes back later
 /// than this after a crash has its records in the ledger, from which the next window is seeded.
@@ -45,6 +51,20 @@ pub struct Limits {
 enum Store {
     /// In this process, for this process alone.
     Local(Arc<Local>),
+    /// In a Redis that all gateways share.
+    Shared(Arc<Shared>),
+}
+
+/// The address of a Redis is none.
+#[derive(Debug, thiserror::Error)]
+#[error("limits.redis.url: {0}")]
+pub struct BadAddress(#[source] redis::RedisError);
+
+impl BadAddress {
+    /// The operator's input is at fault.
+    pub fn fault(&self) -> Fault {
+        Fault::Invalid
+    }
 }
 
 /// What a request took.
@@ -85,6 +105,16 @@ impl Limits {
         Self::over(Store::Local(Arc::new(Local::new(Now::machine()))))
     }
 
+    /// Limits counted in a Redis that all gateways share. Nothing is connected yet: a Redis that is away is no error.
+    ///
+    /// Errors: the address is none.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn shared(url: &str, policy: AwayPolicy) -> Result<Self, BadAddress> {
+        Shared::start(url, policy).map(|shared| Self::over(Store::Shared(shared))).map_err(BadAddress)
+    }
+
     fn over(store: Store) -> Self {
         Self { store, running: Arc::default() }
     }
@@ -95,6 +125,10 @@ impl Limits {
     pub async fn take(&self, ask: Ask) -> Result<Taken, TakeError> {
         let (owner, views) = match &self.store {
             Store::Local(local) => (Owner::Local(Arc::clone(local)), local.take(&ask)?),
+            Store::Shared(shared) => {
+                let (holder, views) = shared.take(&ask).await?;
+                (Owner::Shared(Arc::clone(shared), holder), views)
+            }
         };
         let guard = Guard { owner, tenant_id: ask.tenant_id, request_id: ask.request_id };
         self.running.fetch_add(1, Ordering::Relaxed);
@@ -107,9 +141,12 @@ impl Limits {
     /// Errors: the store is away.
     pub async fn seed(&self, tenant_id: TenantId, spent: &[(AmountKey, i64)]) -> Result<(), TakeError> {
         match &self.store {
-            Store::Local(local) => local.seed(tenant_id, spent),
+            Store::Local(local) => {
+                local.seed(tenant_id, spent);
+                Ok(())
+            }
+            Store::Shared(shared) => shared.seed(tenant_id, spent).await,
         }
-        Ok(())
     }
 
     /// Settles requests whose records the ledger has. Those that were settled before change nothing.
@@ -121,6 +158,7 @@ impl Limits {
                     local.settle(*tenant_id, *request_id, used);
                 }
             }
+            Store::Shared(shared) => shared.settle_shipped(settlements).await,
         }
     }
 
@@ -130,6 +168,7 @@ impl Limits {
     pub async fn held(&self, tenant_id: TenantId) -> Result<Holds, TakeError> {
         match &self.store {
             Store::Local(local) => Ok(local.held(tenant_id)),
+            Store::Shared(shared) => shared.held(tenant_id).await,
         }
     }
 
@@ -137,6 +176,25 @@ impl Limits {
     pub async fn sweep(&self) {
         match &self.store {
             Store::Local(local) => local.sweep(),
+            Store::Shared(shared) => shared.sweep().await,
+        }
+    }
+
+    /// Tells the store what it has not been told of ended requests; false when it does not listen.
+    ///
+    /// For the end of a process: guards that are dropped leave their ends to be told a little later.
+    pub async fn flush(&self) -> bool {
+        match &self.store {
+            Store::Local(_) => true,
+            Store::Shared(shared) => shared.flush().await,
+        }
+    }
+
+    /// Whether the store is not asked at the moment, because it did not answer.
+    pub fn is_away(&self) -> bool {
+        match &self.store {
+            Store::Local(_) => false,
+            Store::Shared(shared) => shared.is_away(),
         }
     }
 
@@ -157,6 +215,7 @@ struct Guard {
 #[derive(Clone, Debug)]
 enum Owner {
     Local(Arc<Local>),
+    Shared(Arc<Shared>, Holder),
 }
 
 /// What one request took from limits over time and from amounts.
@@ -181,6 +240,7 @@ impl Reservation {
         let Guard { owner, tenant_id, request_id } = &self.guard;
         match owner {
             Owner::Local(local) => local.settle(*tenant_id, *request_id, used),
+            Owner::Shared(shared, holder) => shared.settle(*tenant_id, *request_id, holder, used).await,
         }
     }
 }
@@ -193,6 +253,7 @@ impl Drop for Reservation {
         let Guard { owner, tenant_id, request_id } = &self.guard;
         match owner {
             Owner::Local(local) => local.void(*tenant_id, *request_id),
+            Owner::Shared(shared, holder) => shared.void(*tenant_id, *request_id, holder),
         }
     }
 }
@@ -211,6 +272,7 @@ impl Drop for Permit {
         let Guard { owner, tenant_id, request_id } = &self.guard;
         match owner {
             Owner::Local(local) => local.free(*tenant_id, *request_id),
+            Owner::Shared(shared, holder) => shared.free(*tenant_id, *request_id, holder),
         }
     }
 }

@@ -116,11 +116,9 @@ async fn create(call: Call, body: web::Payload) -> Answer {
         ApiError::new(Fault::Broken, "internal_error", "no key could be made")
     })?;
     let stored = NewKey {
-        id: fresh.key_id,
-        name: &new.name,
-        secret_hash: SecretHash::from_bytes(fresh.secret_hash),
         limits: new.limits.into_limits(),
         models_allowed: new.models,
+        ..NewKey::unlimited(fresh.key_id, &new.name, SecretHash::from_bytes(fresh.secret_hash))
     };
     let key = call.ledger().create_key(tenant.id, &stored, call.now()).await?;
     Ok(created(&CreatedKeyWire { key: KeyWire::to_wire(key), secret: fresh.text.reveal().to_owned() }))

@@ -28,11 +28,16 @@ pub(super) struct LimitsWire {
 impl LimitsWire {
     pub(super) fn into_limits(self) -> Limits {
         let Self { requests_per_minute, tokens_per_minute, concurrency } = self;
-        Limits { requests_per_minute, tokens_per_minute, concurrency }
+        Limits { requests_per_minute, tokens_per_minute, concurrency, ..Limits::default() }
+    }
+
+    /// These limits in the place of those that were; the daily one and the budget stay.
+    pub(super) fn replace_in(self, limits: Limits) -> Limits {
+        Limits { requests_per_day: limits.requests_per_day, budget: limits.budget, ..self.into_limits() }
     }
 
     pub(super) fn to_wire(limits: Limits) -> Self {
-        let Limits { requests_per_minute, tokens_per_minute, concurrency } = limits;
+        let Limits { requests_per_minute, tokens_per_minute, concurrency, .. } = limits;
         Self { requests_per_minute, tokens_per_minute, concurrency }
     }
 }

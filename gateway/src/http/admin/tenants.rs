@@ -3,7 +3,7 @@
 //! Registered by `admin::resources`.
 
 use actix_web::{get, patch, post, web};
-use billing::ledger::{LedgerError, NewTenant, Tenant};
+use billing::ledger::{LedgerError, LimitScope, NewTenant, Tenant, TenantTerms};
 use domain::TenantId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -121,7 +121,13 @@ async fn create(call: Call, body: web::Payload) -> Answer {
     call.log_change("tenant.create");
     let new: NewTenantWire = call.body(body).await?;
     let limits = new.limits.into_limits();
-    let new = NewTenant { name: &new.name, plan_name: &new.plan, zone: &new.zone, limits };
+    let new = NewTenant {
+        name: &new.name,
+        plan_name: &new.plan,
+        zone: &new.zone,
+        limits,
+        terms: TenantTerms::default(),
+    };
     let tenant = call.ledger().create_tenant(&new, call.now()).await.map_err(refusal)?;
     Ok(created(&TenantWire::to_wire(tenant)))
 }
@@ -148,7 +154,8 @@ async fn update(call: Call, body: web::Payload) -> Answer {
         call.ledger().set_tenant_plan(tenant.id, plan).await.map_err(refusal)?;
     }
     if let Some(limits) = change.limits {
-        call.ledger().set_tenant_limits(tenant.id, limits.into_limits()).await?;
+        let change = |found| limits.replace_in(found);
+        call.ledger().change_limits(tenant.id, &LimitScope::Tenant, None, change).await?;
     }
     Ok(ok(&TenantWire::to_wire(call.tenant().await?)))
 }

@@ -1,6 +1,6 @@
 //! `POST /v1/messages/count_tokens`: how many tokens a prompt would have.
 //! Never admits, submits or records anything: a count consumes no limit and costs nothing.
-//! Called through `anthropic::configure`.
+//! Called through `http::routes`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use domain::Tokens;
@@ -17,7 +17,11 @@ use crate::{
 };
 
 /// Answers with the count.
-pub(super) async fn create(request: HttpRequest, body: web::Payload, app: web::Data<App>) -> HttpResponse {
+pub(in crate::http) async fn create(
+    request: HttpRequest,
+    body: web::Payload,
+    app: web::Data<App>,
+) -> HttpResponse {
     match count(&request, body, &app).await {
         Ok(tokens) => HttpResponse::Ok().json(json!({"input_tokens": tokens})),
         Err(error) => error::to_response(&error, request_id(&request, &app)),

@@ -24,7 +24,7 @@ pub(super) fn to_wire(error: &ApiError, request_id: RequestId) -> Value {
 }
 
 /// The whole answer.
-pub(super) fn to_response(error: &ApiError, request_id: RequestId) -> HttpResponse {
+pub(in crate::http) fn to_response(error: &ApiError, request_id: RequestId) -> HttpResponse {
     let mut response = HttpResponse::build(status(error)).json(to_wire(error, request_id));
     error.set_headers(response.headers_mut());
     response

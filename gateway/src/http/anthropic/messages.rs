@@ -1,6 +1,6 @@
 //! `POST /v1/messages`: the order of a request, top to bottom.
 //! Never holds a measurement or a limit itself; each step is a call and hands its proof to the next.
-//! Called through `anthropic::configure`.
+//! Called through `http::routes`.
 
 use std::time::Instant;
 
@@ -18,7 +18,11 @@ use crate::{
 };
 
 /// Answers a request for a message, whole or as a stream.
-pub(super) async fn create(request: HttpRequest, body: web::Payload, app: web::Data<App>) -> HttpResponse {
+pub(in crate::http) async fn create(
+    request: HttpRequest,
+    body: web::Payload,
+    app: web::Data<App>,
+) -> HttpResponse {
     match answer(&request, body, &app).await {
         Ok(response) => response,
         Err((error, limits)) => {

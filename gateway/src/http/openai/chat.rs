@@ -1,6 +1,6 @@
 //! `POST /v1/chat/completions`: the order of a request, top to bottom.
 //! Never holds a measurement or a limit itself; each step is a call and hands its proof to the next.
-//! Called through `http::configure`.
+//! Called through `http::routes`.
 
 use std::time::Instant;
 

@@ -1,6 +1,6 @@
 //! The OpenAI dialect: chat completions, completions, embeddings, responses and models.
 //! Never holds business rules; wire forms in, wire forms out.
-//! Registered by `http::configure`.
+//! Registered by `http::routes`.
 
 mod answer;
 pub(super) mod chat;
@@ -14,3 +14,10 @@ pub(super) mod responses;
 mod sampling;
 pub(super) mod size;
 mod sse;
+
+use super::ApiError;
+
+/// Reads the body of a chat request, for `http::read_body`.
+pub(super) fn read_chat(body: &[u8]) -> Result<(), ApiError> {
+    request::ChatRequest::from_wire(body).map(drop)
+}

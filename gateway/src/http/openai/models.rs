@@ -1,6 +1,6 @@
 //! `GET /v1/models` and `GET /v1/models/{model}`.
 //! Never lists a model the key may not use or the plan does not price.
-//! Called through `http::configure`.
+//! Called through `http::routes`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use domain::ModelName;

@@ -4,6 +4,7 @@
 
 mod amounts;
 mod rates;
+mod redis;
 mod stand;
 mod together;
 
@@ -14,6 +15,13 @@ macro_rules! on_every_store {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 super::$case(super::super::stand::Stand::local()).await;
+            })+
+        }
+        mod redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let Some(stand) = super::super::stand::Stand::redis().await else { return };
+                super::$case(stand).await;
             })+
         }
     };

@@ -12,9 +12,12 @@ use std::{
 
 use domain::{KeyId, RequestId, TenantId, Timestamp};
 
+use redis::aio::MultiplexedConnection;
+
+use super::super::shared::Scripts;
 use super::super::{
-    AmountKey, AmountKind, AmountLimit, Ask, Exceeded, Holds, LimitSet, Limits, Local, Node, NodeId, Now,
-    Scope, Settlement, Store, TakeError, Taken, Used,
+    AmountKey, AmountKind, AmountLimit, Ask, AwayPolicy, Exceeded, Holds, LimitSet, Limits, Local, Node,
+    NodeId, Now, Scope, Settlement, Shared, Store, TakeError, Taken, Used,
 };
 
 /// How long a hold of the suite lasts.
@@ -26,6 +29,28 @@ pub(super) struct Stand {
     pub(super) limits: Limits,
     pub(super) tenant_id: TenantId,
     hand: Arc<AtomicU64>,
+    /// A connection of the test's own, to move the clock that scripts go by.
+    redis: Option<MultiplexedConnection>,
+}
+
+/// Scripts of the suite go by a clock beside the tenant's keys.
+const HAND_CLOCK: &str = "local now = tonumber(redis.call('GET', KEYS[1] .. ':clock'))
+if not now then return redis.error_reply('this tenant has no clock') end";
+
+/// A Redis for tests.
+const REDIS_URL: &str = "TALLYGATE_TEST_REDIS_URL";
+/// Set by the test command: nothing a test needs may be missing.
+const REQUIRE: &str = "TALLYGATE_TEST_REQUIRE";
+
+/// The address of the test's Redis; `None`, with a printed line, when the test was started by hand without one.
+pub(super) fn redis_url() -> Option<String> {
+    let url = std::env::var(REDIS_URL).ok().filter(|url| !url.is_empty());
+    let is_promised = std::env::var(REQUIRE).is_ok_and(|value| value == "1");
+    assert!(url.is_some() || !is_promised, "{REDIS_URL} is missing although {REQUIRE} is set");
+    if url.is_none() {
+        println!("SKIPPED: {REDIS_URL} is not set; `cargo xtask test` sets it");
+    }
+    url
 }
 
 impl Stand {
@@ -33,7 +58,39 @@ impl Stand {
         let hand = Arc::new(AtomicU64::new(BEGIN_US));
         let local = Local::new(Now::Hand(Arc::clone(&hand)));
         let limits = Limits::over(Store::Local(Arc::new(local)));
-        Self { limits, tenant_id: tenant_id(), hand }
+        Self { limits, tenant_id: tenant_id(), hand, redis: None }
+    }
+
+    /// `None` when there is no Redis and the test was started by hand.
+    pub(super) async fn redis() -> Option<Self> {
+        let url = redis_url()?;
+        let client = redis::Client::open(url.as_str()).expect("an address");
+        let redis = client.get_multiplexed_async_connection().await.expect("a Redis");
+        let hand = Arc::new(AtomicU64::new(BEGIN_US));
+        let stand = Self { limits: Limits::local(), tenant_id: tenant_id(), hand, redis: Some(redis) };
+        stand.advance(Duration::ZERO).await;
+        Some(Self { limits: stand.another(&url), ..stand })
+    }
+
+    /// One more gateway's view of the same Redis.
+    pub(super) fn another(&self, url: &str) -> Limits {
+        let (now, scripts) = (Now::Hand(Arc::clone(&self.hand)), Scripts::with_clock(HAND_CLOCK));
+        let shared = Shared::start_with(url, AwayPolicy::Closed, now, scripts).expect("an address");
+        Limits::over(Store::Shared(shared))
+    }
+
+    /// Takes everything the tenant has in Redis away, but for the clock.
+    pub(super) async fn lose_all(&self) {
+        let mut command = redis::cmd("DEL");
+        for kind in ["rates", "amounts", "holds", "expired", "places", "due"] {
+            command.arg(format!("tg:{{{}}}:{kind}", self.tenant_id));
+        }
+        self.command(&command).await;
+    }
+
+    pub(super) async fn command(&self, command: &redis::Cmd) {
+        let mut redis = self.redis.clone().expect("a stand with Redis");
+        redis.send_packed_command(command).await.expect("Redis is there");
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -42,6 +99,11 @@ impl Stand {
 
     pub(super) async fn advance(&self, by: Duration) {
         self.hand.fetch_add(by.as_micros().try_into().expect("a while"), Ordering::SeqCst);
+        if self.redis.is_some() {
+            let now_ms = self.hand.load(Ordering::SeqCst) / 1_000;
+            let name = format!("tg:{{{}}}:rates:clock", self.tenant_id);
+            self.command(redis::cmd("SET").arg(name).arg(now_ms)).await;
+        }
     }
 
     pub(super) fn ask(&self, nodes: Vec<Node>) -> Ask {

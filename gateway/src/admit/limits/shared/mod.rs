@@ -1,0 +1,372 @@
+//! The limits' state in a Redis that all gateways share: one script for each decision.
+//! Never decides by this machine's clock, and never keeps what an invoice needs.
+//! Called by `Limits` and by the guards it hands out.
+
+mod breaker;
+mod fallback;
+mod pending;
+mod redis;
+mod unshipped;
+mod wire;
+
+use std::{
+    collections::HashSet,
+    num::NonZeroU32,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use ::redis::Value;
+use domain::{RequestId, TenantId};
+use tokio::runtime::Handle;
+use uuid::Uuid;
+
+pub(super) use self::redis::Scripts;
+use self::{
+    fallback::Fallback,
+    pending::{Attempt, Pending, Unheard, remember},
+    redis::{Away, Redis},
+    unshipped::Unshipped,
+    wire::{Ending, Garbled, Granted, Origin, Settle},
+};
+use super::{
+    TakeError,
+    ask::{AmountKey, Ask, Holds, Node, Settlement, Used},
+    exceeded::LimitViews,
+    local::Local,
+    now::Now,
+};
+
+/// Where every gateway notes which tenants it has asked for, so that any of them sweeps for all.
+const TENANTS_KEY: &str = "tg:tenants";
+/// Tenants read at a time when sweeping.
+const SCAN_COUNT: usize = 100;
+/// Ends gather for this long before they are told, so that many go in one call.
+const FLUSH_DELAY: Duration = Duration::from_millis(2);
+/// How long the flusher waits after a call that got no answer.
+const FLUSH_RETRY: Duration = Duration::from_millis(250);
+/// Settlements of shipped records told in one call.
+const SHIPPED_MAX: usize = 100;
+/// Calls that sweep one tenant, a thousand ends each; what is left is swept the next time.
+const SWEEP_CALLS_MAX: usize = 100;
+
+/// What happens while Redis is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AwayPolicy {
+    /// Nothing new runs.
+    Closed,
+    /// This gateway's share of every limit holds, of so many gateways.
+    Local {
+        /// How many gateways share the limits.
+        gateways: NonZeroU32,
+    },
+}
+
+/// The store in Redis.
+#[derive(Debug)]
+pub(super) struct Shared {
+    redis: Redis,
+    pending: Pending,
+    unshipped: Unshipped,
+    fallback: Option<Fallback>,
+    now: Now,
+    /// Tenants that this process has noted in Redis.
+    noted: Mutex<HashSet<TenantId>>,
+}
+
+/// Who holds what a request took.
+#[derive(Clone, Debug)]
+pub(super) enum Holder {
+    /// Redis does.
+    Redis(Origin),
+    /// This gateway's share does, while Redis is away.
+    Share(Arc<Local>, Arc<[AmountKey]>),
+}
+
+/// A generation no hold of Redis has: what was taken from a share always counts.
+const SHARE_GENERATION: &str = "share";
+
+impl Shared {
+    /// A store at an address, and the task that tells it what guards leave behind.
+    ///
+    /// Errors: the address is none.
+    pub(super) fn start(url: &str, policy: AwayPolicy) -> Result<Arc<Self>, ::redis::RedisError> {
+        Self::start_with(url, policy, Now::machine(), Scripts::new())
+    }
+
+    pub(super) fn start_with(
+        url: &str,
+        policy: AwayPolicy,
+        now: Now,
+        scripts: Scripts,
+    ) -> Result<Arc<Self>, ::redis::RedisError> {
+        let client = ::redis::Client::open(url)?;
+        let runtime = Handle::current();
+        let shared = Arc::new(Self {
+            redis: Redis::new(client, runtime.clone(), scripts, Now::machine()),
+            pending: Pending::default(),
+            unshipped: Unshipped::default(),
+            fallback: match policy {
+                AwayPolicy::Closed => None,
+                AwayPolicy::Local { gateways } => Some(Fallback::new(gateways, now.clone())),
+            },
+            now,
+            noted: Mutex::default(),
+        });
+        runtime.spawn(flush_for_ever(Arc::downgrade(&shared)));
+        Ok(shared)
+    }
+
+    /// Whether Redis is not asked at the moment.
+    pub(super) fn is_away(&self) -> bool {
+        self.redis.is_away()
+    }
+
+    pub(super) async fn take(self: &Arc<Self>, ask: &Ask) -> Result<(Holder, LimitViews), TakeError> {
+        match self.take_from_redis(ask).await {
+            Ok(outcome) => {
+                let Granted { generation, views, lefts } = outcome?;
+                if let Some(fallback) = &self.fallback {
+                    fallback.seen(ask, &lefts);
+                }
+                Ok((Holder::Redis(Origin { generation, amounts: amounts_of(ask) }), views))
+            }
+            Err(Away { retry_after, .. }) => match &self.fallback {
+                None => Err(TakeError::Away { retry_after }),
+                Some(fallback) => {
+                    let (local, views) = fallback.take(ask)?;
+                    Ok((Holder::Share(local, amounts_of(ask)), views))
+                }
+            },
+        }
+    }
+
+    async fn take_from_redis(&self, ask: &Ask) -> Result<Result<Granted, TakeError>, Away> {
+        self.note(ask.tenant_id).await?;
+        let mut attempt = Attempt {
+            pending: &self.pending,
+            tenant_id: ask.tenant_id,
+            request_id: ask.request_id,
+            // A Redis that is away hears nothing of them; they stay in their order.
+            carried: if self.redis.is_away() { Vec::new() } else { self.pending.carry(ask.tenant_id) },
+            is_sent: true,
+        };
+        let outcome = self.redis.run(&self.redis.scripts.take, ask.tenant_id, |command| {
+            wire::write_endings(command, &attempt.carried);
+            wire::write_ask(command, ask);
+        });
+        let answer = match outcome.await {
+            Ok(answer) => answer,
+            Err(away) => {
+                attempt.is_sent = away.was_sent;
+                return Err(away);
+            }
+        };
+        attempt.answered();
+        wire::read_take(&answer, ask, self.now.time_of_day()).map_err(|Garbled| {
+            self.abandon(ask.tenant_id, ask.request_id);
+            garbled()
+        })
+    }
+
+    /// Says what was spent of amounts that nobody has said it of.
+    pub(super) async fn seed(
+        &self,
+        tenant_id: TenantId,
+        spent: &[(AmountKey, i64)],
+    ) -> Result<(), TakeError> {
+        let generation = Uuid::new_v4().to_string();
+        let script = &self.redis.scripts.seed;
+        let outcome = self.redis.run(script, tenant_id, |command| {
+            command.arg(&generation).arg(spent.len());
+            for (key, nanos) in spent {
+                command.arg(wire::amount_name(key)).arg((*nanos).max(0));
+            }
+        });
+        outcome.await.map(drop).map_err(TakeError::from)
+    }
+
+    /// Settles a request; if Redis does not hear of it now, it is told later.
+    pub(super) async fn settle(
+        &self,
+        tenant_id: TenantId,
+        request_id: RequestId,
+        holder: &Holder,
+        used: Used,
+    ) {
+        let origin = match holder {
+            Holder::Redis(origin) => origin.clone(),
+            Holder::Share(local, amounts) => {
+                local.settle(tenant_id, request_id, used);
+                Origin { generation: SHARE_GENERATION.into(), amounts: Arc::clone(amounts) }
+            }
+        };
+        self.unshipped.remember(request_id, &origin);
+        let Used { tokens, charge_nanos } = used;
+        self.tell(
+            tenant_id,
+            vec![Ending::Settle(Box::new(Settle { request_id, tokens, charge_nanos, origin }))],
+        )
+        .await;
+    }
+
+    /// Settles requests whose records the ledger has.
+    pub(super) async fn settle_shipped(&self, settlements: &[Settlement]) {
+        let mut sorted: Vec<&Settlement> = settlements.iter().collect();
+        sorted.sort_by_key(|settlement| settlement.tenant_id);
+        for group in sorted.chunk_by(|one, other| one.tenant_id == other.tenant_id) {
+            for batch in group.chunks(SHIPPED_MAX) {
+                let Some(Settlement { tenant_id, .. }) = batch.first() else { continue };
+                self.tell(*tenant_id, batch.iter().map(|settlement| self.shipped(settlement)).collect())
+                    .await;
+            }
+        }
+    }
+
+    fn shipped(&self, settlement: &Settlement) -> Ending {
+        let Settlement { request_id, tokens_used: tokens, charge_nanos, .. } = *settlement;
+        let origin = self.unshipped.recall(request_id);
+        Ending::Settle(Box::new(Settle { request_id, tokens, charge_nanos, origin }))
+    }
+
+    /// The request never was.
+    pub(super) fn void(&self, tenant_id: TenantId, request_id: RequestId, holder: &Holder) {
+        match holder {
+            Holder::Redis(_) => self.remember(tenant_id, [Ending::Void(request_id)]),
+            Holder::Share(local, _) => local.void(tenant_id, request_id),
+        }
+    }
+
+    /// Its place is free.
+    pub(super) fn free(&self, tenant_id: TenantId, request_id: RequestId, holder: &Holder) {
+        match holder {
+            Holder::Redis(_) => self.remember(tenant_id, [Ending::Free(request_id)]),
+            Holder::Share(local, _) => local.free(tenant_id, request_id),
+        }
+    }
+
+    /// What a tenant's running requests hold in Redis.
+    pub(super) async fn held(&self, tenant_id: TenantId) -> Result<Holds, TakeError> {
+        loop {
+            let carried = self.pending.carry(tenant_id);
+            // What was not heard stays where it is; the call after it says that Redis is away.
+            if carried.is_empty() || !self.try_tell(tenant_id, carried).await {
+                break;
+            }
+        }
+        let answer = self.redis.run(&self.redis.scripts.held, tenant_id, |_| ()).await?;
+        wire::read_held(&answer).map_err(|Garbled| garbled().into())
+    }
+
+    /// Sweeps every tenant that any gateway has noted.
+    pub(super) async fn sweep(&self) {
+        let mut cursor = "0".to_owned();
+        loop {
+            let mut command = ::redis::cmd("SSCAN");
+            command.arg(TENANTS_KEY).arg(&cursor).arg("COUNT").arg(SCAN_COUNT);
+            let Ok(page) = self.redis.command(&command).await else { return };
+            let Ok((next, names)) = ::redis::from_redis_value::<(String, Vec<String>)>(page) else { return };
+            for tenant_id in names.iter().filter_map(|name| name.parse().ok()) {
+                if self.sweep_tenant(tenant_id).await.is_err() {
+                    return;
+                }
+            }
+            if next == "0" {
+                return;
+            }
+            cursor = next;
+        }
+    }
+
+    async fn sweep_tenant(&self, tenant_id: TenantId) -> Result<(), Away> {
+        for _ in 0..SWEEP_CALLS_MAX {
+            let swept = self.redis.run(&self.redis.scripts.sweep, tenant_id, |_| ()).await?;
+            if !matches!(swept, Value::Int(count) if count >= 1_000) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells Redis what it has not been told; stops at the first call without an answer.
+    pub(super) async fn flush(&self) -> bool {
+        while let Some((tenant_id, endings)) = self.pending.batch() {
+            if !self.try_tell(tenant_id, endings).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Tells it now, or later.
+    async fn tell(&self, tenant_id: TenantId, endings: Vec<Ending>) {
+        self.try_tell(tenant_id, endings).await;
+    }
+
+    /// What is not heard, or dropped on the way, is remembered.
+    async fn try_tell(&self, tenant_id: TenantId, endings: Vec<Ending>) -> bool {
+        let mut unheard = Unheard { pending: &self.pending, tenant_id, endings };
+        let script = &self.redis.scripts.finish;
+        let outcome =
+            self.redis.run(script, tenant_id, |command| wire::write_endings(command, &unheard.endings)).await;
+        if outcome.is_ok() {
+            unheard.endings.clear();
+        }
+        outcome.is_ok()
+    }
+
+    fn remember(&self, tenant_id: TenantId, endings: impl IntoIterator<Item = Ending>) {
+        remember(&self.pending, tenant_id, endings);
+    }
+
+    /// A take without a usable answer may have taken.
+    fn abandon(&self, tenant_id: TenantId, request_id: RequestId) {
+        self.remember(tenant_id, [Ending::Void(request_id), Ending::Free(request_id)]);
+    }
+
+    /// Notes a tenant once for each process.
+    async fn note(&self, tenant_id: TenantId) -> Result<(), Away> {
+        if self.noted.lock().unwrap_or_else(PoisonError::into_inner).contains(&tenant_id) {
+            return Ok(());
+        }
+        let mut command = ::redis::cmd("SADD");
+        command.arg(TENANTS_KEY).arg(tenant_id.to_string());
+        self.redis.command(&command).await?;
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant_id);
+        Ok(())
+    }
+}
+
+/// Tells Redis what guards leave behind, soon after they do, as long as the store is there.
+async fn flush_for_ever(shared: Weak<Shared>) {
+    loop {
+        let Some(strong) = shared.upgrade() else { return };
+        let is_idle = strong.pending.is_empty();
+        if is_idle {
+            // Looks up now and then whether the store is still there.
+            let look = tokio::time::timeout(FLUSH_RETRY, strong.pending.filled());
+            // Whether it was filled or not is looked at again.
+            look.await.ok();
+            drop(strong);
+            tokio::time::sleep(FLUSH_DELAY).await;
+        } else if !strong.flush().await {
+            drop(strong);
+            tokio::time::sleep(FLUSH_RETRY).await;
+        }
+    }
+}
+
+fn amounts_of(ask: &Ask) -> Arc<[AmountKey]> {
+    ask.nodes.iter().flat_map(Node::amounts).map(|(key, _)| key).collect()
+}
+
+fn garbled() -> Away {
+    tracing::error!("redis gave an answer that no script gives");
+    Away { retry_after: FLUSH_RETRY, was_sent: true }
+}
+
+impl From<Away> for TakeError {
+    fn from(away: Away) -> Self {
+        Self::Away { retry_after: away.retry_after }
+    }
+}

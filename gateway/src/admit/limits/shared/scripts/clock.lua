@@ -1,0 +1,3 @@
+-- The time of every decision is the server's own. Unit: milliseconds since 1970.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,0 +1,115 @@
+//! `[limits]`: where limits are counted, and what happens while that place is away.
+//! Never shows the address of Redis, which may hold a password.
+//! Part of `Config`; read by `cli::serve`.
+
+use std::{fmt, num::NonZeroU32};
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::bounded;
+use crate::admit::AwayPolicy;
+
+/// `[limits]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Where limits and holds are counted.
+    pub store: LimitsStore,
+    /// The Redis that all gateways share.
+    pub redis: LimitsRedis,
+    /// What happens while Redis is away.
+    pub on_redis_failure: RedisFailure,
+    /// How many gateways share the limits while Redis is away and each goes on alone.
+    #[serde(deserialize_with = "gateways")]
+    pub gateways_expected: NonZeroU32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            store: LimitsStore::Local,
+            redis: LimitsRedis::default(),
+            on_redis_failure: RedisFailure::Closed,
+            gateways_expected: NonZeroU32::MIN,
+        }
+    }
+}
+
+impl Limits {
+    /// What admission does while Redis is away.
+    pub fn away_policy(&self) -> AwayPolicy {
+        match self.on_redis_failure {
+            RedisFailure::Closed => AwayPolicy::Closed,
+            RedisFailure::Local => AwayPolicy::Local { gateways: self.gateways_expected },
+        }
+    }
+}
+
+/// Where limits are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitsStore {
+    /// In this process: for one gateway.
+    Local,
+    /// In Redis: for any number of gateways.
+    Redis,
+}
+
+/// `[limits.redis]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsRedis {
+    /// `redis://[user:password@]host[:port][/database]`.
+    pub url: Option<RedisUrl>,
+}
+
+/// What happens while Redis is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RedisFailure {
+    /// Requests are refused.
+    Closed,
+    /// This gateway's share of each limit holds.
+    Local,
+}
+
+/// The address of a Redis; it may hold a password, so it has no text of its own.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisUrl(String);
+
+impl RedisUrl {
+    /// The address, to connect with and for nothing else.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RedisUrl(…)")
+    }
+}
+
+impl<'de> Deserialize<'de> for RedisUrl {
+    /// Errors name no part of the text: it may be a password in the wrong place.
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let url = String::deserialize(input)?;
+        if url.starts_with("rediss://") {
+            let reason =
+                "rediss:// is not supported: reach Redis over a private network or a local TLS proxy";
+            return Err(D::Error::custom(reason));
+        }
+        let is_known = ["redis://", "unix://"].iter().any(|scheme| url.starts_with(scheme));
+        if !is_known || redis::Client::open(url.as_str()).is_err() {
+            let reason = "a Redis url must be redis://[user:password@]host[:port][/database] or unix://PATH";
+            return Err(D::Error::custom(reason));
+        }
+        Ok(Self(url))
+    }
+}
+
+/// A thousand gateways are more than one Redis serves.
+fn gateways<'de, D: Deserializer<'de>>(input: D) -> Result<NonZeroU32, D::Error> {
+    let count = bounded::<1, 1_000, D>(input)?;
+    NonZeroU32::new(count).ok_or_else(|| D::Error::custom("at least one gateway is expected"))
+}

@@ -1,0 +1,268 @@
+//! Servers that run models elsewhere, and each model there as a target of requests.
+//! Never sends anything itself: exchanges do; it knows what may be sent, how much is under way and who works.
+//! Built once from the configuration; shared by routes, exchanges and the health probe.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use domain::ModelName;
+use engine::TokenCounter;
+
+use super::{
+    breaker::Breaker,
+    client::Client,
+    tls::{self, TlsError},
+    upstream::Counter,
+};
+use crate::config::{self, Capability, TokenEnergy};
+
+/// Why a backend cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// Its secret is not to be had.
+    #[error("backend {backend}: api_key: {why}")]
+    Secret {
+        /// The backend.
+        backend: String,
+        /// Why not; shows nothing of it.
+        why: String,
+    },
+    /// Its certificates cannot be checked.
+    #[error("backend {backend}: ca_file: {source}")]
+    Tls {
+        /// The backend.
+        backend: String,
+        /// Why not.
+        source: TlsError,
+    },
+    /// Its host is no name.
+    #[error("backend {backend}: url: {source}")]
+    Host {
+        /// The backend.
+        backend: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A tokenizer cannot be read.
+    #[error("backend {backend}: {}: {source}", file.display())]
+    Tokenizer {
+        /// The backend.
+        backend: String,
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        source: engine::TextError,
+    },
+}
+
+/// One server.
+#[derive(Debug)]
+pub struct Remote {
+    /// The name that records carry.
+    pub name: Arc<str>,
+    /// What is asked to learn whether it lives, and how often.
+    pub probe: Option<(String, Duration)>,
+    pub(super) client: Client,
+    pub(super) secret: Option<SecretText>,
+    pub(super) waits: Waits,
+    health: AtomicU8,
+}
+
+/// A secret in use. `Debug` does not show it.
+pub(super) struct SecretText(pub(super) String);
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretText(…)")
+    }
+}
+
+/// How long an answer may keep us waiting.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    pub(super) first_token: Duration,
+    pub(super) idle: Duration,
+    pub(super) total: Duration,
+}
+
+/// What the last probe found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Nobody has looked yet.
+    Unknown,
+    /// It answered.
+    Up,
+    /// It did not.
+    Down,
+}
+
+/// One model of one server.
+#[derive(Debug)]
+pub struct RemoteTarget {
+    /// The server.
+    pub remote: Arc<Remote>,
+    /// The name clients ask for.
+    pub model: ModelName,
+    /// Its share of the model's requests.
+    pub weight: u32,
+    /// Prompt and output together. Unit: tokens.
+    pub context_tokens_max: u32,
+    /// Output bound of requests that name none. Unit: tokens.
+    pub output_tokens_default: u32,
+    pub(super) name_there: String,
+    pub(super) capabilities: Vec<Capability>,
+    pub(super) counter: Counter,
+    pub(super) energy: (TokenEnergy, TokenEnergy),
+    outstanding_tokens: AtomicU64,
+    breaker: Mutex<Breaker>,
+}
+
+/// A request under way to a target: its load, and what it proves of the target. Dropping it ends both.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) target: Arc<RemoteTarget>,
+    tokens: u64,
+    is_judged: bool,
+}
+
+impl Remote {
+    /// Builds a server and its models.
+    ///
+    /// Errors: secrets, certificates or tokenizers that cannot be read.
+    pub fn build(config: &config::Backend) -> Result<Vec<Arc<RemoteTarget>>, BackendError> {
+        let backend = || config.name.clone();
+        let secret = config.api_key.as_ref().map(config::Secret::read).transpose();
+        let secret = secret.map_err(|why| BackendError::Secret { backend: backend(), why })?;
+        let tls = config.url.is_https.then(|| tls::connector(config.ca_file.as_deref())).transpose();
+        let tls = tls.map_err(|source| BackendError::Tls { backend: backend(), source })?;
+        let millis = |ms: u32| Duration::from_millis(u64::from(ms));
+        let connections_max = usize::try_from(config.connections_max).unwrap_or(usize::MAX);
+        let client = Client::new(config.url.clone(), tls, connections_max, millis(config.connect_ms_max))
+            .map_err(|source| BackendError::Host { backend: backend(), source })?;
+        let usual = format!("{}/models", config.url.path);
+        let probe_path = config.health_path.clone().unwrap_or(usual);
+        let remote = Arc::new(Self {
+            name: config.name.as_str().into(),
+            probe: (config.health_interval_ms > 0).then(|| (probe_path, millis(config.health_interval_ms))),
+            client,
+            secret: secret.map(SecretText),
+            waits: Waits {
+                first_token: millis(config.first_token_ms_max),
+                idle: millis(config.idle_ms_max),
+                total: millis(config.total_ms_max),
+            },
+            health: AtomicU8::new(0),
+        });
+        config.models.iter().map(|model| RemoteTarget::build(&remote, model).map(Arc::new)).collect()
+    }
+
+    /// What the last probe found.
+    pub fn health(&self) -> Health {
+        match self.health.load(Ordering::Relaxed) {
+            0 => Health::Unknown,
+            1 => Health::Up,
+            _ => Health::Down,
+        }
+    }
+
+    /// Notes what a probe found; gives what was known before.
+    pub(super) fn note_health(&self, is_up: bool) -> Health {
+        let before = self.health();
+        self.health.store(if is_up { 1 } else { 2 }, Ordering::Relaxed);
+        before
+    }
+}
+
+impl RemoteTarget {
+    fn build(remote: &Arc<Remote>, model: &config::BackendModel) -> Result<Self, BackendError> {
+        let tokenizer = model.tokenizer.as_ref().map(|file| TokenCounter::open(file).map(Arc::new));
+        let tokenizer = tokenizer.transpose().map_err(|source| BackendError::Tokenizer {
+            backend: remote.name.to_string(),
+            file: model.tokenizer.clone().unwrap_or_default(),
+            source,
+        })?;
+        Ok(Self {
+            remote: Arc::clone(remote),
+            model: model.name.clone(),
+            weight: model.weight,
+            context_tokens_max: model.context_tokens_max,
+            output_tokens_default: model.output_tokens_default.get(),
+            name_there: model.name_there().to_owned(),
+            capabilities: model.capabilities.clone(),
+            counter: Counter::new(tokenizer),
+            energy: (model.mj_per_prompt_token, model.mj_per_output_token),
+            outstanding_tokens: AtomicU64::new(0),
+            breaker: Mutex::default(),
+        })
+    }
+
+    /// Whether it can be asked this at all.
+    pub fn can(&self, capability: Capability) -> bool {
+        self.capabilities.contains(&capability)
+    }
+
+    /// Whether a request may go there now.
+    pub fn is_usable(&self, now: Instant) -> bool {
+        self.remote.health() != Health::Down && self.breaker(|breaker| breaker.is_usable(now))
+    }
+
+    /// Tokens that it has promised and not yet delivered.
+    pub fn outstanding_tokens(&self) -> u64 {
+        self.outstanding_tokens.load(Ordering::Relaxed)
+    }
+
+    /// Its state in words, without address or secret.
+    pub fn state(&self, now: Instant) -> String {
+        let breaker = self.breaker(|breaker| *breaker);
+        match (self.remote.health(), breaker.is_usable(now), breaker) {
+            (Health::Down, ..) => "down".to_owned(),
+            (Health::Unknown | Health::Up, false, _) => "failing, not asked for now".to_owned(),
+            (Health::Unknown | Health::Up, true, Breaker::Failing(count)) => {
+                format!("ok, failed {count} times")
+            }
+            (Health::Unknown | Health::Up, true, _) => {
+                format!("ok, {} tokens outstanding", self.outstanding_tokens())
+            }
+        }
+    }
+
+    /// A request of this many tokens goes there.
+    pub(super) fn begin(self: &Arc<Self>, tokens: u64, now: Instant) -> Attempt {
+        self.outstanding_tokens.fetch_add(tokens, Ordering::Relaxed);
+        self.breaker(|breaker| breaker.begin(now));
+        Attempt { target: Arc::clone(self), tokens, is_judged: false }
+    }
+
+    fn breaker<T>(&self, with: impl FnOnce(&mut Breaker) -> T) -> T {
+        with(&mut self.breaker.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Attempt {
+    /// The target answered.
+    pub(super) fn succeed(&mut self) {
+        self.is_judged = true;
+        self.target.breaker(Breaker::succeed);
+    }
+
+    /// The target failed in a way that is its own.
+    pub(super) fn fail(&mut self, now: Instant) {
+        self.is_judged = true;
+        self.target.breaker(|breaker| breaker.fail(now));
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.target.outstanding_tokens.fetch_sub(self.tokens, Ordering::Relaxed);
+        if !self.is_judged {
+            self.target.breaker(|breaker| breaker.forget(Instant::now()));
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Who vouches for a backend that is reached by https.
+//! Never trusts a certificate without a root, and never presents one of its own.
+//! Called when backends are built.
+
+use std::{path::Path, sync::Arc};
+
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, Error, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, pem, pem::PemObject as _},
+    },
+};
+
+/// Why there are no roots to trust.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The file is not PEM, or cannot be read.
+    #[error("{0}: {1}")]
+    File(String, #[source] pem::Error),
+    /// The file has no certificate.
+    #[error("{0} has no certificate")]
+    Empty(String),
+    /// A certificate is not good.
+    #[error("certificates: {0}")]
+    Certificate(#[from] Error),
+}
+
+/// Speaks TLS to servers whose certificate leads to one of these roots: those of the file, or else those that
+/// browsers trust.
+///
+/// Errors: the file has none that can be used.
+pub(super) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, TlsError> {
+    let mut roots = RootCertStore::empty();
+    match ca_file {
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(path) => {
+            let shown = path.display().to_string();
+            let fault = |error| TlsError::File(shown.clone(), error);
+            for certificate in CertificateDer::pem_file_iter(path).map_err(fault)? {
+                roots.add(certificate.map_err(fault)?)?;
+            }
+            if roots.is_empty() {
+                return Err(TlsError::Empty(shown));
+            }
+        }
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let mut config =
+        builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_certificates_is_refused() {
+        assert!(connector(None).is_ok(), "the usual roots");
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ca.pem");
+        assert!(connector(Some(&path)).is_err(), "not there");
+        for text in ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            std::fs::write(&path, text).expect("written");
+            assert!(connector(Some(&path)).is_err(), "{text:?}");
+        }
+    }
+}

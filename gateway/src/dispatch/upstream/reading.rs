@@ -1,0 +1,394 @@
+//! What is known of an answer while it is read: tokens counted, usage stated, choices ended, the bound reached.
+//! Never touches a connection or a clock; it is told what came.
+//! Fed by the readers of streams and whole answers; closed into a tally.
+
+use domain::{Tokens, UsageSource};
+
+use super::{
+    chunk::Chunk,
+    count::{Counter, RunningCount},
+    relay::with_model,
+    usage::{StatedUsage, UsageBounds},
+};
+use crate::{
+    config::TokenEnergy,
+    dispatch::{Finish, Stop, Tally},
+};
+
+/// Longest token of the vocabularies in use: runs of spaces and rulers have up to 256 bytes. Text beyond the
+/// output bound times this is beyond the bound, however it is counted. Unit: bytes.
+const TOKEN_BYTES_MAX: u64 = 256;
+
+/// What is known of a request before it is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Expectation {
+    /// Answers asked for.
+    pub(super) choices: u32,
+    /// Most tokens of each.
+    pub(super) output_tokens_max: u32,
+    /// About how many tokens the prompt has.
+    pub(super) prompt_tokens: u64,
+    /// More it cannot have.
+    pub(super) prompt_tokens_max: u64,
+    /// Modelled energy of a prompt token and of an output token.
+    pub(super) energy: (TokenEnergy, TokenEnergy),
+    /// The gateway's name for the model.
+    pub(super) model: String,
+    /// The upstream has another name for it.
+    pub(super) is_renamed: bool,
+}
+
+impl Expectation {
+    fn bounds(&self) -> UsageBounds {
+        UsageBounds {
+            prompt_tokens_max: self.prompt_tokens_max,
+            output_tokens_max: u64::from(self.output_tokens_max).saturating_mul(u64::from(self.choices)),
+        }
+    }
+}
+
+/// One choice of an answer.
+#[derive(Clone, Debug, Default)]
+struct ChoiceReading {
+    /// Chunks that brought it text: each has a token at least.
+    chunks: u64,
+    bytes: u64,
+    stop: Option<Stop>,
+}
+
+/// An answer, as far as it was read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    expectation: Expectation,
+    counter: Counter,
+    running: RunningCount,
+    reasoning: RunningCount,
+    choices: Vec<ChoiceReading>,
+    /// Tokens said to have come so far.
+    told: u64,
+    stated: Option<StatedUsage>,
+    /// Text came after usage was stated: the statement does not have it.
+    is_statement_old: bool,
+}
+
+/// What a chunk brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gain {
+    /// Tokens that came with it.
+    pub(super) tokens: u64,
+    /// It brought text.
+    pub(super) has_text: bool,
+    /// With it the answer would be longer than allowed.
+    pub(super) is_too_much: bool,
+}
+
+impl Reading {
+    pub(super) fn new(expectation: Expectation, counter: Counter) -> Self {
+        let choices =
+            vec![ChoiceReading::default(); usize::try_from(expectation.choices).unwrap_or(1).max(1)];
+        Self {
+            expectation,
+            counter,
+            running: RunningCount::default(),
+            reasoning: RunningCount::default(),
+            choices,
+            told: 0,
+            stated: None,
+            is_statement_old: false,
+        }
+    }
+
+    /// Counts what a chunk of a stream brings. One that is too much is not counted: it is not delivered either.
+    pub(super) fn take(&mut self, chunk: &Chunk) -> Gain {
+        let mut gain = Gain { tokens: 0, has_text: false, is_too_much: false };
+        if self.would_be_too_much(chunk) {
+            gain.is_too_much = true;
+            return gain;
+        }
+        gain.has_text = self.count_text(chunk);
+        self.note_stops(chunk);
+        self.note_usage(chunk);
+        gain.tokens = self.tell();
+        gain
+    }
+
+    /// Counts a whole answer.
+    pub(super) fn take_whole(&mut self, chunk: &Chunk) -> Gain {
+        let has_text = self.count_text(chunk);
+        self.note_stops(chunk);
+        self.note_usage(chunk);
+        Gain { tokens: self.tell(), has_text, is_too_much: false }
+    }
+
+    /// Every choice has ended.
+    pub(super) fn is_ended(&self) -> bool {
+        self.choices.iter().all(|choice| choice.stop.is_some())
+    }
+
+    /// The gateway's name for the model, for events of our own.
+    pub(super) fn model(&self) -> &str {
+        &self.expectation.model
+    }
+
+    /// An answer, or a part of it, with the gateway's name for the model. `None`: it is to stay as it is.
+    pub(super) fn renamed(&self, json: &[u8]) -> Option<Vec<u8>> {
+        if !self.expectation.is_renamed {
+            return None;
+        }
+        with_model(json, &self.expectation.model)
+    }
+
+    /// The places of choices that have not ended.
+    pub(super) fn unended(&self) -> Vec<u32> {
+        let places = (0_u32..).zip(&self.choices);
+        places.filter(|(_, choice)| choice.stop.is_none()).map(|(place, _)| place).collect()
+    }
+
+    /// The answer was cut at its bound.
+    pub(super) fn end_cut(&mut self) {
+        for choice in &mut self.choices {
+            choice.stop.get_or_insert(Stop::Length);
+        }
+    }
+
+    /// The upstream said that all is done without saying why.
+    pub(super) fn end_silent(&mut self) {
+        for choice in &mut self.choices {
+            choice.stop.get_or_insert(Stop::Done);
+        }
+    }
+
+    /// Tokens that were produced and not told yet, once the upstream has stated all.
+    pub(super) fn rest(&mut self) -> u64 {
+        self.tell()
+    }
+
+    /// Closes what was read into a tally.
+    pub(super) fn tally(&mut self, finish: Option<Finish>) -> Tally {
+        let bounds = self.expectation.bounds();
+        let stated = self.stated.filter(|_| !self.is_statement_old);
+        if let Some(flaw) = stated.and_then(|stated| stated.flaw) {
+            tracing::warn!(flaw, "a backend stated usage that cannot be");
+        }
+        let said_prompt = self.stated.and_then(|stated| stated.prompt_tokens);
+        let said_output = stated.and_then(|stated| stated.output_tokens);
+        let is_exact = said_prompt.is_some()
+            && said_output.is_some()
+            && self.stated.is_some_and(|stated| stated.flaw.is_none());
+        let prompt = said_prompt.unwrap_or(self.expectation.prompt_tokens).min(bounds.prompt_tokens_max);
+        let output = said_output.unwrap_or(self.counted()).min(bounds.output_tokens_max);
+        let reasoning = match stated {
+            Some(stated) if said_output.is_some() => stated.reasoning_tokens,
+            _ => self.reasoning.tokens(),
+        };
+        let (prompt_energy, output_energy) = self.expectation.energy;
+        let stops = self.choices.iter_mut().map(|choice| choice.stop.take().unwrap_or(Stop::Done));
+        let finish = finish.unwrap_or_else(|| Finish::Stopped(stops.collect()));
+        Tally {
+            prompt_tokens: Tokens::new(prompt),
+            cached_prompt_tokens: Tokens::new(
+                self.stated.map_or(0, |stated| stated.cached_prompt_tokens).min(prompt),
+            ),
+            output_tokens: Tokens::new(output),
+            reasoning_tokens: Tokens::new(reasoning.min(output)),
+            energy: TokenEnergy::of((prompt, prompt_energy), (output, output_energy)),
+            usage_source: if is_exact { UsageSource::Upstream } else { UsageSource::Estimated },
+            ..Tally::nothing(finish)
+        }
+    }
+
+    /// Usage in OpenAI's form, for a client that asked for it and an upstream that did not give it.
+    pub(super) fn usage_json(&self) -> serde_json::Value {
+        let (prompt, output) = (self.expectation.prompt_tokens, self.counted());
+        serde_json::json!({
+            "prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt.saturating_add(output),
+            "prompt_tokens_details": {"cached_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": self.reasoning.tokens().min(output)},
+        })
+    }
+
+    /// Whether the upstream stated usage for all that came.
+    pub(super) fn is_stated(&self) -> bool {
+        self.stated.is_some() && !self.is_statement_old
+    }
+
+    fn would_be_too_much(&self, chunk: &Chunk) -> bool {
+        let tokens_max = u64::from(self.expectation.output_tokens_max);
+        let mut last = None;
+        chunk.texts().any(|(index, text)| {
+            let choice = self.choice(index);
+            let chunks = choice.chunks + u64::from(last != Some(index));
+            last = Some(index);
+            let bytes = choice.bytes.saturating_add(text.len() as u64);
+            chunks > tokens_max || bytes > tokens_max.saturating_mul(TOKEN_BYTES_MAX)
+        })
+    }
+
+    fn count_text(&mut self, chunk: &Chunk) -> bool {
+        let mut last = None;
+        for (index, text) in chunk.texts() {
+            self.counter.add(&mut self.running, text);
+            let place = self.place(index);
+            if let Some(choice) = self.choices.get_mut(place) {
+                choice.bytes = choice.bytes.saturating_add(text.len() as u64);
+                choice.chunks += u64::from(last != Some(index));
+            }
+            last = Some(index);
+        }
+        for text in chunk.reasoning_texts() {
+            self.counter.add(&mut self.reasoning, text);
+        }
+        self.is_statement_old |= last.is_some();
+        last.is_some()
+    }
+
+    fn note_stops(&mut self, chunk: &Chunk) {
+        for (index, stop) in chunk.stops() {
+            let place = self.place(index);
+            if let Some(choice) = self.choices.get_mut(place) {
+                choice.stop = Some(stop);
+            }
+        }
+    }
+
+    fn note_usage(&mut self, chunk: &Chunk) {
+        let bounds = self.expectation.bounds();
+        if let Some(stated) = chunk.usage.as_ref().and_then(|usage| StatedUsage::read(usage, bounds)) {
+            self.stated = Some(stated);
+            self.is_statement_old = false;
+        }
+    }
+
+    /// An index beyond what was asked for counts for the last choice: nothing an upstream sends is free.
+    fn place(&self, index: u32) -> usize {
+        usize::try_from(index).unwrap_or(usize::MAX).min(self.choices.len() - 1)
+    }
+
+    fn choice(&self, index: u32) -> ChoiceReading {
+        self.choices.get(self.place(index)).cloned().unwrap_or_default()
+    }
+
+    fn counted(&self) -> u64 {
+        self.running.tokens().min(self.expectation.bounds().output_tokens_max)
+    }
+
+    /// How many tokens came since it was last told.
+    fn tell(&mut self) -> u64 {
+        let stated = self.stated.filter(|_| !self.is_statement_old).and_then(|stated| stated.output_tokens);
+        let now = stated.unwrap_or(self.counted()).max(self.told);
+        let more = now - self.told;
+        self.told = now;
+        more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn reading(choices: u32, output_tokens_max: u32) -> Reading {
+        let energy = (TokenEnergy::default(), "0.5".parse().expect("a figure"));
+        let expectation = Expectation {
+            choices,
+            output_tokens_max,
+            prompt_tokens: 10,
+            prompt_tokens_max: 100,
+            energy,
+            model: "m".to_owned(),
+            is_renamed: false,
+        };
+        Reading::new(expectation, Counter::default())
+    }
+
+    fn chunk(value: &Value) -> Chunk {
+        Chunk::read(value.to_string().as_bytes()).expect("an object")
+    }
+
+    fn text(text: &str) -> Value {
+        json!({"choices": [{"index": 0, "delta": {"content": text}}]})
+    }
+
+    fn last(reason: &str) -> Value {
+        json!({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
+    }
+
+    fn usage(prompt: u64, output: u64) -> Value {
+        json!({"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": output}})
+    }
+
+    /// Chunks of an answer of at most 5 tokens; expected: tokens told, prompt and output of the tally, its source.
+    fn check(chunks: &[Value], expected: (&[u64], u64, u64, UsageSource)) {
+        let mut reading = reading(1, 5);
+        let mut told: Vec<_> = chunks.iter().map(|value| reading.take(&chunk(value)).tokens).collect();
+        told.push(reading.rest());
+        let tally = reading.tally(None);
+        let found =
+            (told.as_slice(), tally.prompt_tokens.get(), tally.output_tokens.get(), tally.usage_source);
+        assert_eq!(found, expected, "{chunks:?}");
+        assert!(told.iter().sum::<u64>() >= tally.output_tokens.get(), "{chunks:?}");
+    }
+
+    #[test]
+    fn stated_usage_counts_and_else_the_text() {
+        use UsageSource::{Estimated, Upstream};
+        check(&[], (&[0], 10, 0, Estimated));
+        check(&[text("abcd"), text("efgh"), last("stop")], (&[1, 1, 0, 0], 10, 2, Estimated));
+        check(&[text("abcd"), text("e"), last("stop"), usage(7, 3)], (&[1, 1, 0, 1, 0], 7, 3, Upstream));
+        // Fewer than the text looked like: what is billed is what was stated.
+        check(&[text("abcdefghi"), last("stop"), usage(7, 1)], (&[3, 0, 0, 0], 7, 1, Upstream));
+        // More than was allowed, or no figure at all.
+        check(&[text("abcd"), last("stop"), usage(7, 9)], (&[1, 0, 4, 0], 7, 5, Estimated));
+        check(&[text("abcd"), usage(700, 1)], (&[1, 0, 0], 100, 1, Estimated));
+        let no_prompt = json!({"choices": [], "usage": {"completion_tokens": 2}});
+        check(&[text("abcd"), no_prompt], (&[1, 1, 0], 10, 2, Estimated));
+        // Usage with every chunk: exact until the next text.
+        let mut with_usage = text("abcd");
+        with_usage["usage"] = json!({"prompt_tokens": 7, "completion_tokens": 2});
+        check(&[with_usage.clone()], (&[2, 0], 7, 2, Upstream));
+        check(&[with_usage, text("abcdefghijkl")], (&[2, 2, 0], 7, 4, Estimated));
+    }
+
+    #[test]
+    fn answers_beyond_their_bound_are_noticed() {
+        let mut one_a_chunk = reading(1, 3);
+        let gains: Vec<_> = (0..5).map(|_| one_a_chunk.take(&chunk(&text("a"))).is_too_much).collect();
+        assert_eq!(gains, [false, false, false, true, true]);
+        assert_eq!(one_a_chunk.tally(None).output_tokens.get(), 1, "three letters are a token");
+        let mut all_at_once = reading(1, 3);
+        assert!(!all_at_once.take(&chunk(&text(&"a".repeat(768)))).is_too_much);
+        assert!(all_at_once.take(&chunk(&text("a"))).is_too_much);
+        let other = json!({"choices": [{"index": 1, "text": "a"}]});
+        let mut two = reading(2, 1);
+        assert!(!two.take(&chunk(&text("a"))).is_too_much);
+        assert!(!two.take(&chunk(&other)).is_too_much, "each choice has its own bound");
+        assert!(two.take(&chunk(&other)).is_too_much);
+        // Choices that nobody asked for count for the last.
+        let mut one = reading(1, 1);
+        assert!(!one.take(&chunk(&text("a"))).is_too_much);
+        assert!(one.take(&chunk(&json!({"choices": [{"index": 7, "text": "a"}]}))).is_too_much);
+    }
+
+    #[test]
+    fn ends_are_kept_by_choice() {
+        let mut two = reading(2, 9);
+        two.take(&chunk(&last("length")));
+        assert!(!two.is_ended());
+        assert_eq!(two.unended(), [1]);
+        two.end_silent();
+        assert!(two.is_ended());
+        assert_eq!(two.tally(None).finish, Finish::Stopped(vec![Stop::Length, Stop::Done]));
+        let mut cut = reading(1, 9);
+        cut.end_cut();
+        assert_eq!(cut.tally(None).finish, Finish::Stopped(vec![Stop::Length]));
+        assert_eq!(reading(1, 9).tally(Some(Finish::Cancelled)).finish, Finish::Cancelled);
+    }
+
+    #[test]
+    fn energy_is_modelled_from_tokens() {
+        let mut reading = reading(1, 9);
+        reading.take(&chunk(&usage(7, 3)));
+        assert_eq!(reading.tally(None).energy.get(), 2, "three halves, a half rounded up");
+    }
+}

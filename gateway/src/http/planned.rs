@@ -1,0 +1,154 @@
+//! What is to run for a request and where: on the engine of this process, on servers elsewhere, or on whichever has
+//! less to do. Never admits and never waits for an answer; it counts the prompt for whoever will run it.
+//! Called by `run`, before admission and after it.
+
+use std::{sync::Arc, time::Instant};
+
+use domain::{RequestId, TenantId, Timestamp, Tokens};
+use engine::{Engine, EngineError, Prompt};
+
+use super::{
+    ApiError,
+    run::{self, Work},
+};
+use crate::{
+    admit::{Demand, SloWish},
+    dispatch::{Allowance, Answer, EngineWork, RemoteRoute, Route, UpstreamWork, run_on_engine},
+};
+
+/// What is to run, and where.
+pub(in crate::http) enum Planned<'a> {
+    /// On the engine of this process; on servers elsewhere when it has no room.
+    Engine { engine: &'a Engine, work: EngineWork, prompts: Vec<Prompt>, other: Option<Elsewhere<'a>> },
+    /// On servers elsewhere.
+    Remote(Elsewhere<'a>),
+}
+
+/// What a request asks for, whatever runs it.
+pub(in crate::http) struct Asked {
+    pub(in crate::http) request_id: RequestId,
+    pub(in crate::http) tenant_id: TenantId,
+    pub(in crate::http) output_tokens_max: Option<u32>,
+    pub(in crate::http) wish: SloWish,
+    pub(in crate::http) started: Instant,
+}
+
+/// A request for servers elsewhere.
+pub(in crate::http) struct Elsewhere<'a> {
+    remotes: &'a Arc<RemoteRoute>,
+    work: UpstreamWork,
+    /// About how many tokens the prompt has.
+    prompt_tokens: u64,
+    /// More it cannot have.
+    prompt_tokens_max: u64,
+}
+
+/// Where the request runs: on the one side that can run it, or on the one with less to do.
+pub(in crate::http) async fn plan<'a>(route: &'a Route, work: &impl Work) -> Result<Planned<'a>, ApiError> {
+    let elsewhere = route.remotes.as_ref().map(|remotes| elsewhere(route, remotes, work));
+    let Some(engine) = &route.engine else {
+        return elsewhere
+            .unwrap_or_else(|| Err(ApiError::no_model(route.model.as_str())))
+            .map(Planned::Remote);
+    };
+    let other = elsewhere.and_then(Result::ok);
+    let (work, other) = match (work.engine_work(), other) {
+        (Ok(_), Some(other)) if !route.prefers_engine(other.prompt_tokens, Instant::now()) => {
+            return Ok(Planned::Remote(other));
+        }
+        (Ok(engine_work), other) => (engine_work, other),
+        (Err(_), Some(other)) => return Ok(Planned::Remote(other)),
+        (Err(error), None) => return Err(error),
+    };
+    let prompts = run::prompts(engine, &work.inputs).await?;
+    let other = other.map(|other| other.bounded_by(&prompts));
+    Ok(Planned::Engine { engine, work, prompts, other })
+}
+
+/// About how many tokens a request would have as a prompt there.
+///
+/// Errors: nothing elsewhere serves it.
+pub(in crate::http) fn count_elsewhere(route: &Route, work: &impl Work) -> Result<Tokens, ApiError> {
+    let remotes = route.remotes.as_ref().ok_or_else(|| ApiError::no_model(route.model.as_str()))?;
+    Ok(Tokens::new(elsewhere(route, remotes, work)?.prompt_tokens))
+}
+
+fn elsewhere<'a>(
+    route: &Route,
+    remotes: &'a Arc<RemoteRoute>,
+    work: &impl Work,
+) -> Result<Elsewhere<'a>, ApiError> {
+    let work = work.upstream_work()?;
+    if !route.has_remote(work.call.capability()) {
+        return Err(ApiError::wrong_kind(route.model.as_str()));
+    }
+    let (prompt_tokens, prompt_tokens_max) = remotes.prompt_tokens(&work);
+    Ok(Elsewhere { remotes, work, prompt_tokens, prompt_tokens_max })
+}
+
+impl Planned<'_> {
+    /// What admission is asked.
+    pub(in crate::http) fn demand(&self, asked: Asked, started_at: Timestamp) -> Demand {
+        let (prompt_tokens, longest_prompt_tokens, prompt_tokens_max, choices) = match self {
+            Self::Engine { work, prompts, .. } => {
+                let counts = || prompts.iter().map(|prompt| prompt.tokens().get());
+                let sum = counts().fold(0, u64::saturating_add);
+                (sum, counts().max().unwrap_or(0), sum, prompts.len() * work.choices_per_prompt)
+            }
+            Self::Remote(other) => (
+                other.prompt_tokens,
+                other.prompt_tokens,
+                other.prompt_tokens_max,
+                usize::try_from(other.work.choices).unwrap_or(usize::MAX),
+            ),
+        };
+        let Asked { request_id, tenant_id, output_tokens_max, wish, started } = asked;
+        Demand {
+            request_id,
+            tenant_id,
+            prompt_tokens: Tokens::new(prompt_tokens),
+            longest_prompt_tokens: Tokens::new(longest_prompt_tokens),
+            prompt_tokens_max: Tokens::new(prompt_tokens_max),
+            choices: u32::try_from(choices).unwrap_or(u32::MAX),
+            output_tokens_max,
+            wish,
+            started,
+            started_at,
+        }
+    }
+
+    /// Runs it.
+    pub(in crate::http) fn run(
+        self,
+        request_id: RequestId,
+        allowance: Allowance,
+    ) -> Result<Answer, ApiError> {
+        match self {
+            Self::Engine { engine, work, prompts, other } => {
+                match (run_on_engine(engine, prompts, &work, allowance), other) {
+                    (Ok(answer), _) => Ok(answer),
+                    (Err(EngineError::QueueFull), Some(other)) => Ok(other.run(request_id, allowance)),
+                    (Err(error), _) => Err(error.into()),
+                }
+            }
+            Self::Remote(other) => Ok(other.run(request_id, allowance)),
+        }
+    }
+}
+
+impl Elsewhere<'_> {
+    /// With no more prompt tokens than were held for the engine that should have run it.
+    fn bounded_by(self, prompts: &[Prompt]) -> Self {
+        let held = prompts.iter().fold(0_u64, |sum, prompt| sum.saturating_add(prompt.tokens().get()));
+        Self {
+            prompt_tokens: self.prompt_tokens.min(held),
+            prompt_tokens_max: self.prompt_tokens_max.min(held),
+            ..self
+        }
+    }
+
+    fn run(self, request_id: RequestId, allowance: Allowance) -> Answer {
+        let prompt = (self.prompt_tokens, self.prompt_tokens_max);
+        self.remotes.run(self.work, request_id, prompt, allowance)
+    }
+}
