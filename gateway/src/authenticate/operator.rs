@@ -134,6 +134,8 @@ mod tests {
         };
         change(&mut operator);
         let access = AccessSnapshot {
+            limits: Vec::new(),
+            projects: Vec::new(),
             revision: 1,
             tenants: Vec::new(),
             keys: Vec::new(),

@@ -15,9 +15,11 @@ mod sampling;
 pub(super) mod size;
 mod sse;
 
+use bytes::Bytes;
+
 use super::ApiError;
 
 /// Reads the body of a chat request, for `http::read_body`.
 pub(super) fn read_chat(body: &[u8]) -> Result<(), ApiError> {
-    request::ChatRequest::from_wire(body).map(drop)
+    request::ChatRequest::from_wire(Bytes::copy_from_slice(body)).map(drop)
 }
