@@ -17,7 +17,7 @@ pub(super) fn to_wire(error: &ApiError, request_id: RequestId) -> Value {
         "type": "error",
         "error": {
             "type": kind(error), "message": error.message(),
-            "param": error.param(), "code": error.code(), "origin": "gateway",
+            "param": error.param(), "code": error.code(), "origin": error.origin(),
         },
         "request_id": request_id.to_string(),
     })

@@ -115,7 +115,7 @@ impl Output {
             self.end("completed");
             self.open = Some(Open::Reasoning(String::new()));
             let item = json!({"id": self.id(), "type": "reasoning", "summary": [], "content": [], "status": "in_progress"});
-            self.item_event("response.output_item.added", item);
+            self.item_event("response.output_item.added", &item);
             let part = json!({"part": {"type": "reasoning_text", "text": ""}});
             self.part_event("response.content_part.added", 0, part);
         }
@@ -138,7 +138,7 @@ impl Output {
             let call = ToolCallDelta { id: Some(id), arguments: String::new(), ..part.clone() };
             self.open = Some(Open::Call(call.clone()));
             let item = self.call_item(&call, "in_progress");
-            self.item_event("response.output_item.added", item);
+            self.item_event("response.output_item.added", &item);
         }
         if part.arguments.is_empty() {
             return;
@@ -152,7 +152,7 @@ impl Output {
     fn begin_message(&mut self) {
         self.open = Some(Open::Message(Vec::new(), None));
         let item = json!({"id": self.id(), "type": "message", "role": "assistant", "content": [], "status": "in_progress"});
-        self.item_event("response.output_item.added", item);
+        self.item_event("response.output_item.added", &item);
     }
 
     fn begin_part(&mut self, said: Said) {
@@ -199,7 +199,7 @@ impl Output {
                 self.call_item(&call, status)
             }
         };
-        self.item_event("response.output_item.done", item.clone());
+        self.item_event("response.output_item.done", &item);
         self.items.push(item);
     }
 
@@ -237,7 +237,7 @@ impl Output {
         format!("{kind}_{}_{}", self.request, self.items.len())
     }
 
-    fn item_event(&mut self, kind: &'static str, item: Value) {
+    fn item_event(&mut self, kind: &'static str, item: &Value) {
         self.event_of(kind, json!({"output_index": self.items.len(), "item": item}));
     }
 

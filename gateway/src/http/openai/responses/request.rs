@@ -271,7 +271,12 @@ fn tool_choice(choice: &Value) -> Result<Value, ApiError> {
                 None => Err(invalid("tool_choice.name", "must be a text")),
             }
         }
-        _ => Err(unsupported("tool_choice", "must be auto, none, required or a function")),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => Err(unsupported("tool_choice", "must be auto, none, required or a function")),
     }
 }
 
@@ -322,10 +327,7 @@ fn echo(wire: &WireRequest) -> Map<String, Value> {
         "truncation": "disabled",
         "user": wire.user,
     });
-    match fields {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    }
+    if let Value::Object(fields) = fields { fields } else { Map::new() }
 }
 
 #[cfg(test)]
