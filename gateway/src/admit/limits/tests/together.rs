@@ -100,9 +100,12 @@ async fn seeds_race_to_one(stand: Stand) {
     for seed in seeds.collect::<Vec<_>>() {
         seed.await.expect("no panic");
     }
+    // A hold that was dropped may still be on its way back.
+    while stand.held().await.count > 0 {
+        tokio::task::yield_now().await;
+    }
     let left = stand.left(&node[0]).await;
     assert!((981..=1_000).contains(&left), "{left}");
-    assert_eq!(stand.held().await.count, 0);
 }
 
 async fn whatever_happens_the_sums_are_right(stand: Stand) {
