@@ -25,6 +25,8 @@ struct Route {
     path: String,
     is_anthropic: bool,
     is_public: bool,
+    /// What a key must be for; empty for what is public.
+    scope: String,
 }
 
 /// What a request says of who asks, and what must come of it.
@@ -36,9 +38,8 @@ struct Credential {
 }
 
 struct World {
-    /// Kept, as its folder is the server's.
-    _installation: Installation,
-    _server: Server,
+    installation: Installation,
+    server: Server,
     raw: Raw,
     routes: Vec<Route>,
     key: String,
@@ -54,6 +55,7 @@ fn routes(installation: &Installation) -> Outcome<Vec<Route>> {
         path: example(&text(row, "path")),
         is_anthropic: row["dialect"] == "anthropic",
         is_public: row["access"] == "public",
+        scope: text(row, "scope"),
     };
     Ok(rows.iter().map(route).collect())
 }
@@ -138,7 +140,7 @@ async fn world() -> Outcome<World> {
     ];
     let routes = routes(&installation)?;
     let raw = server.raw()?;
-    Ok(World { _installation: installation, _server: server, raw, routes, key, credentials })
+    Ok(World { installation, server, raw, routes, key, credentials })
 }
 
 /// A request whose connection ends with it.
@@ -211,6 +213,37 @@ async fn every_route_refuses_every_bad_credential() -> Outcome {
                     }
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_opens_only_what_it_is_for_and_only_while_it_lasts() -> Outcome {
+    let world = world().await?;
+    let create = |options: &[&str]| world.installation.create_key("demo", options);
+    let expired = create(&["--expires", "1s"])?;
+    let usage_only = create(&["--scope", "usage:read"])?;
+    let models_only = create(&["--scope", "models:read"])?;
+    world.server.knows(&models_only).await?;
+    // The one before it is known as well; by then the first has expired.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let rows = [
+        (&expired, "", 401, "expired_api_key"),
+        (&usage_only, "usage:read", 403, "missing_scope"),
+        (&models_only, "models:read", 403, "missing_scope"),
+    ];
+    for route in world.routes.iter().filter(|route| !route.is_public) {
+        for (key, scope, status, code) in rows {
+            let about =
+                format!("{} {} for {:?} with a key for {scope:?}", route.method, route.path, route.scope);
+            let answer = world.ask(&route.method, route.path.as_bytes(), &bearer(key)).await?;
+            if route.scope == scope {
+                assert!(!matches!(answer.status, 401 | 403), "{about}: {}", answer.head);
+                continue;
+            }
+            assert_eq!(answer.status, status, "{about}: {}", answer.head);
+            check_error(&answer, route.method == "HEAD", route.is_anthropic, code, &about);
         }
     }
     Ok(())
