@@ -113,7 +113,8 @@ impl AuditEntry {
             serde_json::from_str(&text).map_err(|error| LedgerError::corrupt("audit entry", &error))
         };
         Ok(Self {
-            sequence: u64::try_from(row.sequence).map_err(|error| LedgerError::corrupt("sequence", &error))?,
+            sequence: u64::try_from(row.sequence)
+                .map_err(|error| LedgerError::corrupt("sequence", &error))?,
             at: Timestamp::from_unix_micros(row.at_unix_us),
             actor_kind: row.actor_kind,
             actor: row.actor,

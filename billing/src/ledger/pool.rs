@@ -195,7 +195,9 @@ impl Pool {
     pub(crate) async fn read(&self) -> Result<Transaction, LedgerError> {
         Ok(match &self.connections {
             Connections::Sqlite { reads, .. } => Transaction::Sqlite(reads.begin().await?),
-            Connections::Postgres(pool) => Transaction::Postgres(pool.begin_with(sql::BEGIN_READ_POSTGRES).await?),
+            Connections::Postgres(pool) => {
+                Transaction::Postgres(pool.begin_with(sql::BEGIN_READ_POSTGRES).await?)
+            }
         })
     }
 

@@ -29,7 +29,8 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
         Some(name) => Some(open::tenant(&ledger, name).await?.id),
         None => None,
     };
-    let question = AuditQuestion { tenant, object_id: arguments.object.as_deref(), ..AuditQuestion::default() };
+    let question =
+        AuditQuestion { tenant, object_id: arguments.object.as_deref(), ..AuditQuestion::default() };
     for entry in ledger.audit_page(&question, usize::from(arguments.limit)).await? {
         let line = json!({
             "sequence": entry.sequence,

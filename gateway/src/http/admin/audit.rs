@@ -115,7 +115,8 @@ async fn list(call: Call) -> Answer {
         tenant: tenant.map_err(|error| wrong("tenant_id", error.to_string()))?,
         object_id: query.object_id.as_deref(),
         actor: query.actor.as_deref(),
-        before: before.map_err(|_| wrong("cursor", "cursor: give back a next_cursor as it was".to_owned()))?,
+        before: before
+            .map_err(|_| wrong("cursor", "cursor: give back a next_cursor as it was".to_owned()))?,
     };
     let entries = call.ledger().audit_page(&question, query.limit.get() + 1).await?;
     let entries = entries.into_iter().map(AuditEntryWire::to_wire).collect();
