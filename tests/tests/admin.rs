@@ -40,6 +40,7 @@ async fn operations(admin: &Admin) -> Outcome<Vec<(Method, String)>> {
             let path = path
                 .replace("{tenant_id}", "01980000-0000-7000-8000-000000000000")
                 .replace("{plan_version}", "nothing@1")
+                .replace("{project_id}", "01980000-0000-7000-8000-000000000001")
                 .replace("{key_id}", "nothing")
                 .replace("{number}", "TG-999999");
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap_or_default();
@@ -295,6 +296,85 @@ async fn every_change_is_in_the_audit_log_whoever_makes_it() -> Outcome {
     assert_eq!(printed.lines().count(), 3, "{printed}");
     for query in ["tenant_id=x", "cursor=-1", "cursor=x", "actor=", "colour=1", "object_id=%00"] {
         assert_eq!(admin.get(&format!("/audit-log?{query}")).await?.status, 400, "{query}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn projects_limits_grants_and_rotation_work_over_http() -> Outcome {
+    let mut installation = Installation::new(SIMULATED)?;
+    let (server, admin) = first_start(&mut installation).await?;
+    let demo = demo_tenant(&admin).await?;
+    let (projects, keys, limits, grants) = (
+        format!("{demo}/projects"),
+        format!("{demo}/keys"),
+        format!("{demo}/limits"),
+        format!("{demo}/grants"),
+    );
+    let top = admin.post(&projects, &json!({"name": "research"})).await?;
+    assert_eq!(top.status, 201, "{}", top.body);
+    let below = json!({"name": "nlp", "parent_id": top.body["id"], "limits": {"requests_per_day": 9}});
+    let below = admin.post(&projects, &below).await?;
+    assert_eq!(
+        (below.status.as_u16(), below.body["path"].as_str()),
+        (201, Some("research/nlp")),
+        "{}",
+        below.body
+    );
+    let key = json!({"name": "k", "project_id": below.body["id"], "scopes": ["models:read"]});
+    let key = admin.post(&keys, &key).await?;
+    assert_eq!(key.status, 201, "{}", key.body);
+    let secret = key.body["secret"].as_str().unwrap_or_default();
+    server.knows(secret).await?;
+    let refused = server.chat(secret).send(&Chat::request("hello", 3)).await?;
+    assert_eq!((refused.status.as_u16(), refused.code()), (403, "missing_scope"), "{}", refused.body);
+    let path = format!("/keys/{}", key.body["key"]["id"].as_str().unwrap_or_default());
+    let rotated = admin.post(&format!("{path}/rotate"), &json!({"overlap_seconds": 0})).await?;
+    assert_eq!(rotated.status, 201, "{}", rotated.body);
+    assert_eq!(rotated.body["key"]["project_id"], below.body["id"]);
+    server.knows(rotated.body["secret"].as_str().unwrap_or_default()).await?;
+    becomes(&server, secret, 401).await?;
+    let budget = json!({"scope": {"project_id": top.body["id"]}, "model": "demo",
+        "limits": {"budget": {"amount_nanos": 5, "period": "month"}}});
+    let set = admin.send(Method::PUT, &limits, Some(&budget)).await?;
+    assert_eq!(set.status, 200, "{}", set.body);
+    let all = admin.get(&limits).await?.body;
+    assert_eq!(all["data"].as_array().map(Vec::len), Some(2), "{all}");
+    let grant = json!({"amount_nanos": 7_000_000_000_i64, "idempotency_key": "first"});
+    for status in [201, 200] {
+        assert_eq!(admin.post(&grants, &grant).await?.status.as_u16(), status);
+    }
+    let balance = admin.get(&format!("{demo}/balance")).await?.body;
+    assert_eq!(balance["left_nanos"], 7_000_000_000_i64, "{balance}");
+    let project = format!("{projects}/{}", top.body["id"].as_str().unwrap_or_default());
+    assert!(!admin.post(&format!("{project}/disable"), &Value::Null).await?.body["disabled_at"].is_null());
+    assert!(admin.post(&format!("{project}/enable"), &Value::Null).await?.body["disabled_at"].is_null());
+    refuses_wrong_resources(&admin, &demo).await
+}
+
+/// Projects, keys and grants that are none; the tenant has the project `research` and the grant `first`.
+async fn refuses_wrong_resources(admin: &Admin, tenant: &str) -> Outcome {
+    let [projects, keys, grants] = ["projects", "keys", "grants"].map(|name| format!("{tenant}/{name}"));
+    let other = json!({"amount_nanos": 8, "idempotency_key": "first"});
+    let unknown = json!({"name": "k", "project_id": "01980000-0000-7000-8000-000000000001"});
+    let rows = [
+        (grants.as_str(), other, 409, "conflict"),
+        (&grants, json!({"amount_nanos": 0, "idempotency_key": "x"}), 400, "invalid_value"),
+        (&grants, json!({"amount_nanos": 1.5, "idempotency_key": "x"}), 400, "invalid_value"),
+        (&grants, json!({"amount_nanos": 1, "idempotency_key": ""}), 400, "invalid_value"),
+        (&grants, json!({"amount_nanos": 1, "idempotency_key": "a\u{0}"}), 400, "invalid_value"),
+        (&projects, json!({"name": "research"}), 409, "conflict"),
+        (&projects, json!({"name": "Bad"}), 400, "invalid_value"),
+        (&projects, json!({"name": "a", "parent_id": "x"}), 400, "invalid_value"),
+        (&keys, unknown, 404, "not_found"),
+        (&keys, json!({"name": "k", "scopes": []}), 400, "invalid_value"),
+        (&keys, json!({"name": "k", "scopes": ["admin"]}), 400, "invalid_value"),
+        (&keys, json!({"name": "k", "expires_at": "tomorrow"}), 400, "invalid_value"),
+        (&keys, json!({"name": "k", "expires_at": "2001-01-01T00:00:00Z"}), 400, "invalid_value"),
+    ];
+    for (path, body, status, code) in rows {
+        let answer = admin.post(path, &body).await?;
+        assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{path} {body}: {}", answer.body);
     }
     Ok(())
 }

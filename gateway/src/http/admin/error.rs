@@ -63,6 +63,10 @@ fn param_of(error: &LedgerError) -> Option<&'static str> {
         (matches!(error, LedgerError::BadLimit), "limits"),
         (matches!(error, LedgerError::BadModelList(_)), "models"),
         (matches!(error, LedgerError::Plan(_)), "toml"),
+        (matches!(error, LedgerError::BadGrant), "amount_nanos"),
+        (matches!(error, LedgerError::BadExpiry { .. }), "expires_at"),
+        (matches!(error, LedgerError::StricterClass { .. }), "slo_class"),
+        (matches!(error, LedgerError::ProjectTooDeep(_)), "parent_id"),
     ];
     params.into_iter().find_map(|(is_it, param)| is_it.then_some(param))
 }

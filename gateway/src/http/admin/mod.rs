@@ -6,11 +6,13 @@ mod audit;
 mod call;
 mod document;
 mod error;
+mod grants;
 mod invoices;
 mod keys;
 mod limits;
 mod page;
 mod plans;
+mod projects;
 mod server;
 mod status;
 mod tenants;
@@ -50,7 +52,10 @@ pub struct Admin {
 fn resources(routes: &mut ServiceConfig<'_>) {
     routes
         .configure(tenants::configure)
+        .configure(projects::configure)
         .configure(keys::configure)
+        .configure(limits::configure)
+        .configure(grants::configure)
         .configure(plans::configure)
         .configure(usage::configure)
         .configure(invoices::configure)

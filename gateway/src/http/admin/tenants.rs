@@ -3,7 +3,7 @@
 //! Registered by `admin::resources`.
 
 use actix_web::{get, patch, post, web};
-use billing::ledger::{LedgerError, LimitScope, NewTenant, Tenant, TenantTerms};
+use billing::ledger::{BillingMode, LedgerError, LimitScope, NewTenant, Tenant, TenantTerms};
 use domain::TenantId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -39,6 +39,8 @@ pub(super) struct TenantWire {
     zone: String,
     /// Limits over all its keys.
     limits: LimitsWire,
+    /// What was agreed beside the plan.
+    terms: TermsWire,
     /// When it was created. RFC 3339, UTC.
     #[schema(format = "date-time")]
     created_at: String,
@@ -56,9 +58,55 @@ impl TenantWire {
             currency: tenant.currency.to_string(),
             zone: tenant.zone,
             limits: LimitsWire::to_wire(tenant.limits),
+            terms: TermsWire::to_wire(tenant.terms),
             created_at: tenant.created_at.to_string(),
             disabled_at: tenant.disabled_at.map(|at| at.to_string()),
         }
+    }
+}
+
+/// What was agreed with a tenant beside its plan.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schema(as = TenantTerms)]
+pub(super) struct TermsWire {
+    /// When it pays.
+    billing: BillingWire,
+    /// Whether its requests may be served in a looser class when their own cannot be met, and billed as that.
+    allow_slo_downgrade: bool,
+    /// Whether keys and requests may ask for a stricter class than the plan's.
+    allow_stricter_slo: bool,
+}
+
+/// When a tenant pays.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = BillingMode)]
+enum BillingWire {
+    /// By invoice, after the month.
+    #[default]
+    Postpaid,
+    /// From what it was granted.
+    Prepaid,
+}
+
+impl TermsWire {
+    fn to_terms(self) -> TenantTerms {
+        let Self { billing, allow_slo_downgrade, allow_stricter_slo } = self;
+        let billing = match billing {
+            BillingWire::Postpaid => BillingMode::Postpaid,
+            BillingWire::Prepaid => BillingMode::Prepaid,
+        };
+        TenantTerms { billing, allow_slo_downgrade, allow_stricter_slo }
+    }
+
+    fn to_wire(terms: TenantTerms) -> Self {
+        let TenantTerms { billing, allow_slo_downgrade, allow_stricter_slo } = terms;
+        let billing = match billing {
+            BillingMode::Postpaid => BillingWire::Postpaid,
+            BillingMode::Prepaid => BillingWire::Prepaid,
+        };
+        Self { billing, allow_slo_downgrade, allow_stricter_slo }
     }
 }
 
@@ -80,6 +128,9 @@ struct NewTenantWire {
     /// Limits over all its keys.
     #[serde(default)]
     limits: LimitsWire,
+    /// What is agreed beside the plan.
+    #[serde(default)]
+    terms: TermsWire,
 }
 
 fn utc() -> String {
@@ -98,6 +149,9 @@ struct TenantChangeWire {
     /// All limits at once: a limit left out is taken away.
     #[serde(default)]
     limits: Option<LimitsWire>,
+    /// All that is agreed beside the plan, at once.
+    #[serde(default)]
+    terms: Option<TermsWire>,
 }
 
 /// List tenants, oldest first, disabled ones included.
@@ -126,7 +180,7 @@ async fn create(call: Call, body: web::Payload) -> Answer {
         plan_name: &new.plan,
         zone: &new.zone,
         limits,
-        terms: TenantTerms::default(),
+        terms: new.terms.to_terms(),
     };
     let tenant = call.ledger().create_tenant(&new, call.now()).await.map_err(refusal)?;
     Ok(created(&TenantWire::to_wire(tenant)))
@@ -141,7 +195,7 @@ async fn show(call: Call) -> Answer {
     Ok(ok(&TenantWire::to_wire(call.tenant().await?)))
 }
 
-/// Change a tenant's plan or limits.
+/// Change a tenant's plan, terms or limits, one after another in this order.
 #[utoipa::path(tag = "tenants", operation_id = "change_tenant", request_body = TenantChangeWire,
     params(("tenant_id" = String, Path, format = "uuid")),
     responses((status = 200, description = "The tenant as it is now", body = TenantWire), ChangeFailures))]
@@ -153,9 +207,11 @@ async fn update(call: Call, body: web::Payload) -> Answer {
     if let Some(plan) = &change.plan {
         call.ledger().set_tenant_plan(tenant.id, plan).await.map_err(refusal)?;
     }
+    if let Some(terms) = change.terms {
+        call.ledger().set_tenant_terms(tenant.id, terms.to_terms()).await?;
+    }
     if let Some(limits) = change.limits {
-        let change = |found| limits.replace_in(found);
-        call.ledger().change_limits(tenant.id, &LimitScope::Tenant, None, change).await?;
+        call.ledger().set_limits(tenant.id, &LimitScope::Tenant, None, limits.into_limits()).await?;
     }
     Ok(ok(&TenantWire::to_wire(call.tenant().await?)))
 }
