@@ -8,7 +8,7 @@ use gateway::{
 };
 
 /// A body is taken or refused in every dialect, always the same way; a refusal is a 4xx that says something.
-pub fn bodies(input: &[u8]) {
+pub(crate) fn bodies(input: &[u8]) {
     for kind in ALL_BODIES {
         let first = read_body(kind, input);
         let second = read_body(kind, input);
@@ -24,7 +24,7 @@ pub fn bodies(input: &[u8]) {
 }
 
 /// A key is its id and its secret and nothing else.
-pub fn keys(input: &[u8]) {
+pub(crate) fn keys(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     if let Some((id, secret)) = key::parse(text) {
         assert_eq!(text, format!("{}{id}-{secret}", key::KEY_PREFIX), "something of the key was lost");

@@ -1,6 +1,8 @@
 //! Tokens signed by keys made here, good ones and every way of being bad; and issuers that rotate, move or die.
 //! Never another machine: issuers are small servers in the test.
 //! Run by `cargo test -p gateway`.
+//!
+//! Long because each way of being bad is a row beside the good token that it differs from in one thing.
 
 use std::{
     sync::Mutex,
