@@ -28,7 +28,7 @@ pub(crate) fn bodies(input: &[u8]) {
 }
 
 /// Events do not depend on how the stream was cut, and joined they are the stream again.
-pub fn sse_relay(input: &[u8]) {
+pub(crate) fn sse_relay(input: &[u8]) {
     let (cuts, stream) = match input.split_first() {
         Some((&cut, stream)) => (usize::from(cut % 16) + 1, stream),
         None => (1, input),

@@ -40,26 +40,30 @@ const MODELS: [&str; 4] = ["tools", "json", "embed", "broken"];
 #[tokio::test(flavor = "multi_thread")]
 async fn the_openai_client_uses_remote_models() -> Outcome {
     let Some(python) = needed(PYTHON) else { return Ok(()) };
-    client_works(&OPENAI_CASES, |variables| run_cases(&python, "openai_remote.py", variables)).await
+    client_works(&OPENAI_CASES, move |variables| run_cases(&python, "openai_remote.py", variables)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_langchain_client_uses_remote_models() -> Outcome {
     let Some(python) = needed(PYTHON) else { return Ok(()) };
-    client_works(&LANGCHAIN_CASES, |variables| run_cases(&python, "langchain_remote.py", variables)).await
+    client_works(&LANGCHAIN_CASES, move |variables| run_cases(&python, "langchain_remote.py", variables))
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_openai_node_client_uses_remote_models() -> Outcome {
     let Some(packages) = needed(NODE) else { return Ok(()) };
-    client_works(&OPENAI_NODE_CASES, |variables| run_node_cases(&packages, "openai_remote.mjs", variables))
-        .await
+    client_works(&OPENAI_NODE_CASES, move |variables| {
+        run_node_cases(&packages, "openai_remote.mjs", variables)
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_vercel_client_uses_remote_models() -> Outcome {
     let Some(packages) = needed(NODE) else { return Ok(()) };
-    client_works(&VERCEL_CASES, |variables| run_node_cases(&packages, "vercel_remote.mjs", variables)).await
+    client_works(&VERCEL_CASES, move |variables| run_node_cases(&packages, "vercel_remote.mjs", variables))
+        .await
 }
 
 /// Runs a script against a fresh server in front of an upstream; every case must be there and pass.
