@@ -169,15 +169,17 @@ impl<S: RecordSource> Shipper<S> {
         loop {
             // Seen before reading: a record that comes during the read wakes us again.
             tail.borrow_and_update();
+            // Asked before reading: a record that comes between the last read and the stop is still shipped.
+            let is_last = stop.is_cancelled();
             match self.ship_all().await {
-                Ok(_) if stop.is_cancelled() => return,
+                Ok(_) if is_last => return,
                 Ok(_) => {
                     retry = RETRY_MIN;
                     idle(&mut tail, &stop).await;
                 }
                 Err(error) => {
                     self.note_failure(&error);
-                    if stop.is_cancelled() {
+                    if is_last {
                         return;
                     }
                     tokio::select! {
@@ -228,7 +230,7 @@ impl<S: RecordSource> Shipper<S> {
     /// and telling. Older batches were told of before the next one was shipped.
     async fn repeat(&self, shipped: u64) {
         let Some(observer) = &self.observer else { return };
-        if shipped == 0 || self.is_repeated.swap(true, Ordering::Relaxed) {
+        if self.is_repeated.swap(true, Ordering::Relaxed) || shipped == 0 {
             return;
         }
         let mut told = shipped.saturating_sub(u64::try_from(SHIP_RECORDS_MAX).unwrap_or(u64::MAX));

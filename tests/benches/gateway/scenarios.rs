@@ -92,6 +92,12 @@ pub(crate) async fn floods(subject: &Subject, seconds: f64) -> io::Result<Vec<Fl
     Ok(floods)
 }
 
+/// The key with another letter at one place.
+fn with_letter(key: &str, place: usize) -> String {
+    let other = |letter| if letter == 'a' { 'b' } else { 'a' };
+    key.chars().enumerate().map(|(at, letter)| if at == place { other(letter) } else { letter }).collect()
+}
+
 /// Small requests alone, and beside a connection that sends one huge prompt after another.
 pub(crate) struct HeadOfLine {
     pub(crate) alone: Load,
