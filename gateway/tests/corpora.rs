@@ -76,6 +76,11 @@ fn bodies_are_read_or_refused() {
 }
 
 #[test]
+fn streams_are_relayed_whole_however_they_are_cut() {
+    check("sse_relay", checks::sse_relay);
+}
+
+#[test]
 fn keys_are_taken_apart_without_a_rest() {
     check("keys", checks::keys);
 }

@@ -5,12 +5,15 @@
 #![expect(clippy::print_stdout, reason = "a test speaks through its captured output")]
 
 use std::{
-    env,
+    collections::BTreeSet,
+    env, fs,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use serde_json::Value;
 use tests::harness::{
-    Banner, Described, Installation, Outcome, PYTHON, data_plane_document, needed, send_generated,
+    Banner, Described, HarnessError, Installation, Outcome, PYTHON, data_plane_document, needed,
+    send_generated,
 };
 
 /// A simulated model: what is tested is the interface, and answers cost nothing.
@@ -37,6 +40,39 @@ async fn generated_requests_break_nothing_at_the_admin_port() -> Outcome {
         seed: seed(),
     })
     .await
+}
+
+/// What a document says of a path with a parameter in it, whatever the parameter's name and form.
+fn without_names(path: &str) -> String {
+    let part = |part: &str| if part.starts_with('{') { "{}".to_owned() } else { part.to_owned() };
+    path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+#[test]
+fn every_route_is_documented_and_no_other() -> Outcome {
+    let installation = Installation::new(CONFIG)?;
+    let routes = installation.run_json_lines(&["routes", "--format", "json"])?;
+    let text = fs::read_to_string(data_plane_document()).map_err(HarnessError::io("openapi.json"))?;
+    let document: Value =
+        serde_json::from_str(&text).map_err(|source| HarnessError::Json { text, source })?;
+    let mut documented = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().into_iter().flatten() {
+        let methods = item.as_object().into_iter().flatten().map(|(method, _)| method);
+        documented.extend(
+            methods
+                .filter(|method| *method != "parameters")
+                .map(|method| (without_names(path), method.to_uppercase())),
+        );
+    }
+    let text = |route: &Value, name: &str| route[name].as_str().unwrap_or_default().to_owned();
+    let served: BTreeSet<_> = routes
+        .iter()
+        .map(|route| (without_names(&text(route, "path")), text(route, "method")))
+        // What answers GET answers HEAD; a description that says it everywhere says nothing.
+        .filter(|(_, method)| method != "HEAD")
+        .collect();
+    assert_eq!(documented, served);
+    Ok(())
 }
 
 async fn port_stands(describe: impl FnOnce(&Banner) -> Described) -> Outcome {

@@ -10,6 +10,7 @@ mod idempotency;
 mod invoices;
 mod keys;
 mod limits;
+mod migrations;
 mod operators;
 mod plans;
 mod pool;

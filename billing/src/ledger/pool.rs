@@ -11,13 +11,12 @@ use std::{
 
 use sqlx::{
     Connection as _, FromRow, PgPool, Postgres, Sqlite, SqlitePool,
-    migrate::{Migration, MigrationType, Migrator},
     postgres::{PgConnection, PgPoolOptions, PgRow},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use uuid::Uuid;
 
-use super::{Actor, LedgerError, sql};
+use super::{Actor, LedgerError, migrations, sql};
 
 /// Connections to PostgreSQL. The request path uses none: shipping, snapshots and the command line share these.
 const POSTGRES_CONNECTIONS_MAX: u32 = 8;
@@ -183,10 +182,10 @@ impl Pool {
             // migration becomes a savepoint inside. `run_direct` as `run` gives a future that is not `Send`.
             Connections::Sqlite { writes, .. } => {
                 let mut transaction = writes.begin_with(sql::BEGIN_WRITE_SQLITE).await?;
-                migrator(SQLITE_MIGRATIONS).run_direct(None, &mut *transaction, false).await?;
+                migrations::sqlite().run_direct(None, &mut *transaction, false).await?;
                 transaction.commit().await?;
             }
-            Connections::Postgres(pool) => migrator(POSTGRES_MIGRATIONS).run(pool).await?,
+            Connections::Postgres(pool) => migrations::postgres().run(pool).await?,
         }
         Ok(())
     }
@@ -307,34 +306,6 @@ impl Transaction {
     ) -> Result<T, LedgerError> {
         self.find(statement, values).await?.ok_or(LedgerError::Database(sqlx::Error::RowNotFound))
     }
-}
-
-/// A migration as embedded: number, name, text.
-type Embedded = (i64, &'static str, &'static str);
-
-const SQLITE_MIGRATIONS: &[Embedded] = &[
-    (1, "ledger", include_str!("../../../migrations/sqlite/0001_ledger.sql")),
-    (2, "caps", include_str!("../../../migrations/sqlite/0002_caps.sql")),
-    (3, "idempotency", include_str!("../../../migrations/sqlite/0003_idempotency.sql")),
-    (4, "stored_responses", include_str!("../../../migrations/sqlite/0004_stored_responses.sql")),
-    (5, "identity", include_str!("../../../migrations/sqlite/0005_identity.sql")),
-    (6, "audit", include_str!("../../../migrations/sqlite/0006_audit.sql")),
-];
-const POSTGRES_MIGRATIONS: &[Embedded] = &[
-    (1, "ledger", include_str!("../../../migrations/postgres/0001_ledger.sql")),
-    (2, "caps", include_str!("../../../migrations/postgres/0002_caps.sql")),
-    (3, "idempotency", include_str!("../../../migrations/postgres/0003_idempotency.sql")),
-    (4, "stored_responses", include_str!("../../../migrations/postgres/0004_stored_responses.sql")),
-    (5, "identity", include_str!("../../../migrations/postgres/0005_identity.sql")),
-    (6, "audit", include_str!("../../../migrations/postgres/0006_audit.sql")),
-];
-
-fn migrator(embedded: &'static [Embedded]) -> Migrator {
-    use sqlx::SqlSafeStr as _;
-    let migration = |&(version, name, text): &Embedded| {
-        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
-    };
-    Migrator::with_migrations(embedded.iter().map(migration).collect())
 }
 
 /// Opens a SQLite file that others may be opening at the same time.

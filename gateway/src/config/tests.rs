@@ -364,7 +364,7 @@ fn bad_backends_are_named_with_their_place() {
         (backend("", "mj_per_output_token = \"a\""), "FILE:9:23: energy must be a decimal number"),
         (backend("", "tokenizer = \"/nowhere\""), "FILE:9:13: backend b: /nowhere is not a file"),
         (backend("", "weight = 0"), "FILE:9:10: 0 is not between 1 and 10000"),
-        (backend("", "").repeat(2), "FILE:10:8: backend b: the name is used twice"),
+        (backend("", "").repeat(2), "FILE:11:8: backend b: the name is used twice"),
         (backend("", "").replace("name = \"b\"", "name = \"local\""), "FILE:2:8: a backend's name must be"),
         (
             backend("", "").replace("http://h/v1", "http://u:p@h/v1"),

@@ -88,7 +88,7 @@ fn elsewhere<'a>(
 
 impl Planned<'_> {
     /// What admission is asked.
-    pub(in crate::http) fn demand(&self, asked: Asked, started_at: Timestamp) -> Demand {
+    pub(in crate::http) fn demand(&self, asked: &Asked, started_at: Timestamp) -> Demand {
         let (prompt_tokens, longest_prompt_tokens, prompt_tokens_max, choices) = match self {
             Self::Engine { work, prompts, .. } => {
                 let counts = || prompts.iter().map(|prompt| prompt.tokens().get());
@@ -102,7 +102,7 @@ impl Planned<'_> {
                 usize::try_from(other.work.choices).unwrap_or(usize::MAX),
             ),
         };
-        let Asked { request_id, tenant_id, output_tokens_max, wish, started } = asked;
+        let Asked { request_id, tenant_id, output_tokens_max, wish, started } = *asked;
         Demand {
             request_id,
             tenant_id,

@@ -155,7 +155,7 @@ pub(in crate::http) async fn start(
         wish: wish(request, work).map_err(bare)?,
         started,
     };
-    let demand = planned.demand(asked, app.clock.now());
+    let demand = planned.demand(&asked, app.clock.now());
     let admission = app.admitter.admit(principal, route, &demand).await.map_err(|refusal| {
         let views = refusal.limit_views();
         (refusal.into(), views)

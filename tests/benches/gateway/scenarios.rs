@@ -70,9 +70,8 @@ pub(crate) async fn floods(subject: &Subject, seconds: f64) -> io::Result<Vec<Fl
     let body = Shape::Whole.body("instant");
     let time = Duration::from_secs_f64(seconds);
     let good = Target::new(subject.address, Some(&subject.governed_key), &body);
-    let wrong_secret =
-        format!("{}x", subject.governed_key.get(..subject.governed_key.len() - 1).unwrap_or(""));
-    let unknown = subject.governed_key.replacen("tg-", "tg-0", 1);
+    let wrong_secret = with_letter(&subject.governed_key, subject.governed_key.len() - 1);
+    let unknown = with_letter(&subject.governed_key, "tg-".len());
     let rows = [
         ("no good form", "sk-0123456789abcdef".to_owned()),
         ("unknown id", unknown),
@@ -91,12 +90,6 @@ pub(crate) async fn floods(subject: &Subject, seconds: f64) -> io::Result<Vec<Fl
         floods.push(Flood { name, load, cpu_us_per_request, beside });
     }
     Ok(floods)
-}
-
-/// The key with another letter at one place.
-fn with_letter(key: &str, place: usize) -> String {
-    let other = |letter| if letter == 'a' { 'b' } else { 'a' };
-    key.chars().enumerate().map(|(at, letter)| if at == place { other(letter) } else { letter }).collect()
 }
 
 /// Small requests alone, and beside a connection that sends one huge prompt after another.

@@ -1,6 +1,8 @@
 //! Tokens signed by keys made here, good ones and every way of being bad; and issuers that rotate, move or die.
 //! Never another machine: issuers are small servers in the test.
 //! Run by `cargo test -p gateway`.
+//!
+//! Long because each way of being bad is a row beside the good token that it differs from in one thing.
 
 use std::{
     sync::Mutex,
@@ -48,7 +50,15 @@ impl Signer {
                     EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).expect("a key");
                 EncodingKey::from_ec_der(made.as_ref())
             }
-            _ => {
+            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => panic!("no public key to check"),
+            Algorithm::ES384
+            | Algorithm::RS256
+            | Algorithm::RS384
+            | Algorithm::RS512
+            | Algorithm::PS256
+            | Algorithm::PS384
+            | Algorithm::PS512
+            | _ => {
                 let made = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key").as_der().expect("PKCS 8");
                 // The header of PKCS 8 around a key of 2,048 bits has 26 bytes.
                 EncodingKey::from_rsa_der(&made.as_ref()[26..])
@@ -228,7 +238,7 @@ fn sets_keep_what_can_check_a_signature() {
     let secret = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "s", "alg": "HS256"});
     let strange = json!({"kty": "XYZ", "kid": "x"});
     let rows = [
-        (set(&[good.clone(), secret.clone(), strange.clone(), for_encryption.clone()]), Some(1)),
+        (set(&[good, secret.clone(), strange.clone(), for_encryption.clone()]), Some(1)),
         (set(&[secret]), None),
         (set(&[for_encryption]), None),
         (set(&[strange]), None),

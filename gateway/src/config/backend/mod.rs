@@ -156,10 +156,15 @@ impl FromStr for BackendUrl {
         if host.is_empty() {
             return Err("a backend's url needs a host");
         }
+        // The library takes a port that is none for no port.
+        let port = match authority.as_str().strip_prefix(authority.host()).unwrap_or_default() {
+            "" => Some(if is_https { 443 } else { 80 }),
+            written => written.strip_prefix(':').and_then(|port| port.parse().ok()).filter(|port| *port > 0),
+        };
         Ok(Self {
             is_https,
             host,
-            port: authority.port_u16().unwrap_or(if is_https { 443 } else { 80 }),
+            port: port.ok_or("a backend's url has a port that is none")?,
             authority: authority.as_str().to_owned(),
             path: uri.path().trim_end_matches('/').to_owned(),
         })

@@ -30,6 +30,8 @@ fn addresses_are_read() {
         "http://a/v1#x",
         "http://a b/v1",
         "http://a:99999/v1",
+        "http://a:0/v1",
+        "http://a:/v1",
     ] {
         check(bad, None);
     }

@@ -42,6 +42,11 @@ struct WireEmbeddings {
     stream: Option<bool>,
 }
 
+/// Reads the body of a request for embeddings, for `http::read_body`.
+pub(in crate::http) fn read(body: Bytes) -> Result<(), ApiError> {
+    EmbeddingsRequest::from_wire(body).map(drop)
+}
+
 /// Answers a request for embeddings.
 pub(in crate::http) async fn create(
     request: HttpRequest,

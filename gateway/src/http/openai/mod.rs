@@ -20,6 +20,6 @@ use bytes::Bytes;
 use super::ApiError;
 
 /// Reads the body of a chat request, for `http::read_body`.
-pub(super) fn read_chat(body: &[u8]) -> Result<(), ApiError> {
-    request::ChatRequest::from_wire(Bytes::copy_from_slice(body)).map(drop)
+pub(super) fn read_chat(body: Bytes) -> Result<(), ApiError> {
+    request::ChatRequest::from_wire(body).map(drop)
 }

@@ -9,17 +9,23 @@ mod response;
 use std::time::Instant;
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
 
 use self::{events::CompletionEvents, request::CompletionRequest, response::Envelope};
 use super::answer;
 use crate::{
     app::App,
     http::{
-        body,
+        ApiError, body,
         run::{self, Running, Work as _},
         sse,
     },
 };
+
+/// Reads the body of a completion request, for `http::read_body`.
+pub(in crate::http) fn read(body: Bytes) -> Result<(), ApiError> {
+    CompletionRequest::from_wire(body).map(drop)
+}
 
 /// Answers a completion request, whole or as a stream.
 pub(in crate::http) async fn create(

@@ -31,6 +31,11 @@ use crate::{
     },
 };
 
+/// Reads the body of a request for a response, for `http::read_body`.
+pub(in crate::http) fn read(body: &[u8]) -> Result<(), ApiError> {
+    ResponsesRequest::from_wire(body).map(drop)
+}
+
 /// Answers a request for a response, whole or as a stream.
 pub(in crate::http) async fn create(
     request: HttpRequest,

@@ -1,0 +1,45 @@
+//! The migrations of both databases, embedded in the program.
+//! Never changed once released: a change of the tables is a further migration.
+//! Run by `pool` when a ledger is opened.
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+/// What brings a SQLite ledger up to date.
+pub(super) fn sqlite() -> Migrator {
+    migrator(SQLITE_MIGRATIONS)
+}
+
+/// What brings a PostgreSQL ledger up to date.
+pub(super) fn postgres() -> Migrator {
+    migrator(POSTGRES_MIGRATIONS)
+}
+
+/// A migration as embedded: number, name, text.
+type Embedded = (i64, &'static str, &'static str);
+
+/// In the order in which they were made; a number is never used twice.
+const SQLITE_MIGRATIONS: &[Embedded] = &[
+    (1, "ledger", include_str!("../../../migrations/sqlite/0001_ledger.sql")),
+    (2, "caps", include_str!("../../../migrations/sqlite/0002_caps.sql")),
+    (3, "idempotency", include_str!("../../../migrations/sqlite/0003_idempotency.sql")),
+    (4, "stored_responses", include_str!("../../../migrations/sqlite/0004_stored_responses.sql")),
+    (5, "identity", include_str!("../../../migrations/sqlite/0005_identity.sql")),
+    (6, "audit", include_str!("../../../migrations/sqlite/0006_audit.sql")),
+];
+/// The same steps in the other dialect.
+const POSTGRES_MIGRATIONS: &[Embedded] = &[
+    (1, "ledger", include_str!("../../../migrations/postgres/0001_ledger.sql")),
+    (2, "caps", include_str!("../../../migrations/postgres/0002_caps.sql")),
+    (3, "idempotency", include_str!("../../../migrations/postgres/0003_idempotency.sql")),
+    (4, "stored_responses", include_str!("../../../migrations/postgres/0004_stored_responses.sql")),
+    (5, "identity", include_str!("../../../migrations/postgres/0005_identity.sql")),
+    (6, "audit", include_str!("../../../migrations/postgres/0006_audit.sql")),
+];
+
+fn migrator(embedded: &'static [Embedded]) -> Migrator {
+    use sqlx::SqlSafeStr as _;
+    let migration = |&(version, name, text): &Embedded| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    Migrator::with_migrations(embedded.iter().map(migration).collect())
+}

@@ -1,0 +1,135 @@
+//! Published clients against a gateway whose models run elsewhere: tools, structured output, embeddings, retries.
+//! Never judges what the gateway keeps of an answer: the clients do, by their own types.
+//! Run by `cargo xtask test`, which installs the packages.
+
+use serde_json::json;
+use tests::harness::{
+    Behaviour, Case, HarnessError, Installation, NODE, Outcome, PYTHON, Upstream, needed, run_cases,
+    run_node_cases,
+};
+
+/// Every case the script has; one that vanished would otherwise pass unseen.
+const OPENAI_CASES: [&str; 6] = [
+    "tools",
+    "streamed_tools",
+    "the_answer_of_a_tool",
+    "structured_output",
+    "embeddings",
+    "a_failing_server_is_retried",
+];
+
+/// As above.
+const LANGCHAIN_CASES: [&str; 4] = ["tools", "streamed_tools", "structured_output", "embeddings"];
+
+/// As above.
+const OPENAI_NODE_CASES: [&str; 5] =
+    ["tools", "streamed_tools", "structured_output", "embeddings", "a_failing_server_is_retried"];
+
+/// As above.
+const VERCEL_CASES: [&str; 5] = [
+    "tools_are_called",
+    "streamed_tools_are_called",
+    "an_object",
+    "embeddings",
+    "a_failing_server_is_retried",
+];
+
+/// What the scripts ask for.
+const MODELS: [&str; 4] = ["tools", "json", "embed", "broken"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_openai_client_uses_remote_models() -> Outcome {
+    let Some(python) = needed(PYTHON) else { return Ok(()) };
+    client_works(&OPENAI_CASES, |variables| run_cases(&python, "openai_remote.py", variables)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_langchain_client_uses_remote_models() -> Outcome {
+    let Some(python) = needed(PYTHON) else { return Ok(()) };
+    client_works(&LANGCHAIN_CASES, |variables| run_cases(&python, "langchain_remote.py", variables)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_openai_node_client_uses_remote_models() -> Outcome {
+    let Some(packages) = needed(NODE) else { return Ok(()) };
+    client_works(&OPENAI_NODE_CASES, |variables| run_node_cases(&packages, "openai_remote.mjs", variables))
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_vercel_client_uses_remote_models() -> Outcome {
+    let Some(packages) = needed(NODE) else { return Ok(()) };
+    client_works(&VERCEL_CASES, |variables| run_node_cases(&packages, "vercel_remote.mjs", variables)).await
+}
+
+/// Runs a script against a fresh server in front of an upstream; every case must be there and pass.
+async fn client_works(
+    expected: &[&str],
+    run: impl FnOnce(&[(&str, &str)]) -> Outcome<Vec<Case>> + Send + 'static,
+) -> Outcome {
+    let upstream = upstream().await?;
+    let mut installation = Installation::new(&config(&upstream))?;
+    let server = installation.start().await?;
+    let plan = installation.folder().join("plan.toml");
+    std::fs::write(&plan, plan_text()).map_err(HarnessError::io("plan.toml"))?;
+    installation.run(&["plan", "publish", &plan.display().to_string()])?;
+    installation.run(&["tenant", "create", "remote", "--plan", "remote"])?;
+    let key = installation.create_key("remote", &[])?;
+    server.knows(&key).await?;
+
+    let variables = [("TALLYGATE_BASE_URL", server.banner().base_url.clone()), ("TALLYGATE_KEY", key)];
+    // The upstream answers while the script runs.
+    let running = tokio::task::spawn_blocking(move || {
+        run(&variables.each_ref().map(|(name, value)| (*name, value.as_str())))
+    });
+    let cases = running.await.map_err(|error| HarnessError::NotEvents { text: error.to_string() })??;
+
+    let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+    let failed: Vec<_> = cases.iter().filter(|case| case.failure.is_some()).collect();
+    assert!(failed.is_empty(), "{failed:#?}\n{}", server.printed());
+    assert_eq!(names, expected);
+    assert!(server.stop().await?.success());
+    Ok(())
+}
+
+async fn upstream() -> Outcome<Upstream> {
+    let upstream = Upstream::start().await?;
+    let call = json!({"tool_calls": [{
+        "index": 0, "id": "call_1", "type": "function",
+        "function": {"name": "weather", "arguments": "{\"city\": \"Paris\"}"},
+    }]});
+    let calling =
+        Behaviour { deltas: vec![call], finish_reason: "tool_calls".to_owned(), ..Behaviour::saying(&[]) };
+    upstream.behave_for(
+        "tools",
+        Behaviour {
+            usage: Some(json!({"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18})),
+            ..calling
+        },
+    );
+    upstream.behave_for("json", Behaviour::saying(&["{\"city\"", ": \"Paris\"", "}"]));
+    upstream.behave_for("broken", Behaviour::failing(500, json!({"error": {"message": "out of memory"}})));
+    Ok(upstream)
+}
+
+fn config(upstream: &Upstream) -> String {
+    let mut text =
+        format!("[[backend]]\nname = \"there\"\nkind = \"openai\"\nurl = \"{}\"\n", upstream.url());
+    for model in MODELS {
+        let capabilities = if model == "embed" { "[\"embeddings\"]" } else { "[\"chat\"]" };
+        text += &format!(
+            "[[backend.model]]\nname = \"{model}\"\ncontext_tokens_max = 8192\ncapabilities = {capabilities}\n"
+        );
+    }
+    text
+}
+
+fn plan_text() -> String {
+    let mut text =
+        "name = \"remote\"\nversion = 1\ncurrency = \"USD\"\n[slo]\nclass = \"batch\"\n".to_owned();
+    for model in MODELS {
+        text +=
+            &format!("[[price]]\nmodel = \"{model}\"\ninput_per_mtok = \"0.1\"\noutput_per_mtok = \"0.4\"\n");
+    }
+    text
+}
