@@ -11,5 +11,6 @@ pub mod dispatch;
 pub mod http;
 pub mod idempotency;
 pub mod meter;
+pub mod reload;
 pub mod settle;
 pub mod stream;

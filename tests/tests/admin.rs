@@ -1,6 +1,8 @@
 //! The admin API over the real program: who gets in, what each resource does, and that bad input is told so.
 //! Never looks inside the program: HTTP, the command line and what it prints are all it has.
 //! Run by `cargo xtask test`, one at a time.
+//!
+//! Long because every operation has a row in one of the tables here, and rows are read side by side.
 
 use std::time::{Duration, Instant};
 
@@ -376,5 +378,48 @@ async fn refuses_wrong_resources(admin: &Admin, tenant: &str) -> Outcome {
         let answer = admin.post(path, &body).await?;
         assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{path} {body}: {}", answer.body);
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_runs_through_a_reload() -> Outcome {
+    let slow = SIMULATED.replace("decode_step_us = 0", "decode_step_us = 10000");
+    let mut installation = Installation::new(&slow)?;
+    let (server, admin) = first_start(&mut installation).await?;
+    let key = server.banner().api_key.clone().unwrap_or_default();
+    let file = installation.folder().join("tallygate.toml");
+    let write =
+        |text: &str| std::fs::write(&file, text).map_err(tests::harness::HarnessError::io("tallygate.toml"));
+    let mut stream = server.chat(&key).stream(&Chat::request("a story", 150)).await?;
+    assert!(stream.next().await?.is_some());
+    assert_eq!(admin.post("/reload", &Value::Null).await?.body["sections"], json!([]));
+    // A fault is told with its place; a section that needs a restart is named; neither changes anything.
+    write(&format!("{slow}[server]\nworkers = \"many\"\n"))?;
+    let fault = admin.post("/reload", &Value::Null).await?;
+    assert_eq!((fault.status.as_u16(), fault.code()), (400, "invalid_config"), "{}", fault.body);
+    assert!(fault.body["error"]["message"].as_str().is_some_and(|text| text.contains("tallygate.toml:")));
+    write(&format!("{slow}[server]\nworkers = 3\n"))?;
+    let restart = admin.post("/reload", &Value::Null).await?;
+    assert_eq!((restart.status.as_u16(), restart.code()), (409, "needs_restart"), "{}", restart.body);
+    assert!(restart.body["error"]["message"].as_str().is_some_and(|text| text.contains("server")));
+    // A new issuer counts at once, although its keys cannot be read: its tokens are no longer unknown.
+    let token = "eyJhbGciOiJFZERTQSJ9.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUuY29tIn0.AAAA";
+    assert_eq!(server.chat(token).get("/models").await?.code(), "invalid_token");
+    let issuer = "[[issuer]]\nissuer = \"https://login.example.com\"\naudience = [\"x\"]\n\
+                  jwks_file = \"nothing.json\"\ntenant = \"demo\"\n";
+    write(&format!("{slow}{issuer}"))?;
+    let taken = admin.post("/reload", &Value::Null).await?;
+    assert_eq!(taken.body["sections"], json!(["issuer"]), "{}", taken.body);
+    assert_eq!(server.chat(token).get("/models").await?.code(), "issuer_unavailable");
+    // The same by signal, back again.
+    write(&slow)?;
+    server.signal(libc::SIGHUP);
+    let asked = Instant::now();
+    while server.chat(token).get("/models").await?.code() != "invalid_token" {
+        assert!(asked.elapsed() < TAKEN_OVER_MAX, "SIGHUP was not heard");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let received = stream.finish().await?;
+    assert!(received.is_done && received.finish_reason.is_some(), "{received:?}");
     Ok(())
 }

@@ -143,7 +143,7 @@ impl Cli {
     async fn dispatch(self) -> Result<(), CliError> {
         let config = crate::config::load(self.config.as_deref(), std::env::vars_os())?;
         match self.command {
-            Command::Serve => serve::run(config).await,
+            Command::Serve => serve::run(config, self.config).await,
             Command::Check => check::run(&config).await,
             Command::Tenant(command) => tenant::run(&config, command).await,
             Command::Key(command) => key::run(&config, command).await,

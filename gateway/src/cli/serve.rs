@@ -5,6 +5,7 @@
 use std::{
     io::IsTerminal as _,
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
@@ -36,6 +37,7 @@ use crate::{
     dispatch::{self, Backends, Remote, Route},
     http::{self, admin::Admin},
     idempotency::{self, Idempotency},
+    reload::Reloader,
     settle::SettleShipped,
     stream::Streams,
 };
@@ -67,7 +69,7 @@ struct Background {
 ///
 /// Everything that can fail comes before the first start: its secrets are shown once, so nothing may stop between
 /// making and showing them.
-pub(super) async fn run(config: Config) -> Result<(), CliError> {
+pub(super) async fn run(config: Config, path: Option<PathBuf>) -> Result<(), CliError> {
     start_logging()?;
     raise_file_limit();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -89,11 +91,14 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     let issuers = app.authenticator.issuers();
     keys.read_all(&issuers).await;
     keys.keep_fresh(&issuers);
-    let admin = Arc::new(Admin { app: Arc::clone(&app), ledger: ledger.clone() });
+    let reloader = Arc::new(Reloader::new(path, config.clone(), Arc::clone(&app), keys));
+    let admin =
+        Arc::new(Admin { app: Arc::clone(&app), ledger: ledger.clone(), reloader: Arc::clone(&reloader) });
     let shipper = shipper.observed_by(Arc::new(SettleShipped(Arc::clone(&app))));
     let background = start_background(&app, (ledger, journal), shipper, stopping);
     let recovered = app.idempotency.clone().tend(app.shipping.clone(), recovery.records);
     background.tasks.spawn(recovered);
+    background.tasks.spawn(reloader.on_hangup(background.stopping.clone()));
     let (server, address) = server(&config, &app, listener)?;
     let (admin_handle, admin_address) = start_admin(admin, admin_listener)?.unzip();
     let handle = server.handle();

@@ -10,7 +10,7 @@ use super::bounded;
 use crate::admit::AwayPolicy;
 
 /// `[limits]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Where limits and holds are counted.
@@ -56,7 +56,7 @@ pub enum LimitsStore {
 }
 
 /// `[limits.redis]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsRedis {
     /// `redis://[user:password@]host[:port][/database]`.

@@ -4,6 +4,7 @@
 
 mod admin;
 mod backend;
+mod change;
 mod engine;
 mod issuer;
 mod limits;
@@ -23,12 +24,13 @@ use crate::admit::WhenLate;
 
 pub use admin::Admin;
 pub use backend::{Backend, BackendKind, BackendModel, BackendUrl, Capability, Secret, TokenEnergy};
+pub use change::ISSUER;
 pub use issuer::{ISSUERS_MAX, Issuer, SignatureAlgorithm, SubjectLimits};
 pub use limits::{Limits, LimitsRedis, LimitsStore, RedisFailure, RedisUrl};
 pub use load::{ConfigError, load};
 
 /// Everything an operator can set.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Where and how to listen.
@@ -92,7 +94,7 @@ impl Config {
 }
 
 /// `[server]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     /// Address and port to listen on; port 0 takes a free one.
@@ -149,7 +151,7 @@ impl Default for Server {
 }
 
 /// `[data]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Data {
     /// Folder for the journal and, by default, the ledger.
@@ -163,7 +165,7 @@ impl Default for Data {
 }
 
 /// `[ledger]`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ledger {
     /// `sqlite://PATH` or `postgres://…`; absent means a SQLite file in the data folder.
@@ -172,7 +174,7 @@ pub struct Ledger {
 }
 
 /// `[journal]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Journal {
     /// A segment file is closed at this size. Unit: mebibytes.
@@ -194,7 +196,7 @@ impl Default for Journal {
 }
 
 /// `[energy]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Energy {
     /// `auto` takes RAPL where readable, else the model.
@@ -215,7 +217,7 @@ impl Default for Energy {
 }
 
 /// `[slo]`
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SloAdmission {
     /// What becomes of a request whose class the queue makes unattainable.
@@ -235,7 +237,7 @@ pub enum EnergyChoice {
 }
 
 /// `[[model]]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// The name clients ask for.
@@ -295,7 +297,7 @@ pub enum ModelSource {
 }
 
 /// `[model.sim]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sim {
     /// Same seed, same answers.

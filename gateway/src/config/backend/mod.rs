@@ -19,7 +19,7 @@ const ENERGY_DIGITS: usize = 6;
 const NANOJOULES_PER_MILLIJOULE: u64 = 1_000_000;
 
 /// `[[backend]]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Backend {
     /// The name that records carry for what it served.
@@ -70,7 +70,7 @@ pub enum BackendKind {
 }
 
 /// `[[backend.model]]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackendModel {
     /// The name clients ask for.

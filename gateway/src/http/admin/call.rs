@@ -16,6 +16,7 @@ use crate::{
     app::App,
     authenticate::OperatorPrincipal,
     http::{ApiError, body, request_id},
+    reload::Reloader,
 };
 
 /// Largest body: a plan's text of 256 KiB, twice for JSON's escapes. Unit: bytes.
@@ -62,6 +63,11 @@ impl Call {
     /// The running gateway.
     pub(super) fn app(&self) -> &App {
         &self.admin.app
+    }
+
+    /// What reads the configuration again.
+    pub(super) fn reloader(&self) -> &Reloader {
+        &self.admin.reloader
     }
 
     /// Now.

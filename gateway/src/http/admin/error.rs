@@ -16,7 +16,7 @@ use utoipa::{
     },
 };
 
-use crate::{authenticate::OperatorError, http::ApiError};
+use crate::{authenticate::OperatorError, http::ApiError, reload::ReloadError};
 
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
@@ -81,6 +81,15 @@ fn code_of(fault: Fault) -> &'static str {
         Fault::Limited => "limited",
         Fault::Overloaded => "overloaded",
         Fault::Broken => "internal_error",
+    }
+}
+
+impl From<ReloadError> for ApiError {
+    fn from(error: ReloadError) -> Self {
+        match error {
+            ReloadError::Config(error) => Self::invalid("invalid_config", "", error.to_string()),
+            ReloadError::NeedsRestart(_) => Self::new(Fault::Conflict, "needs_restart", error.to_string()),
+        }
     }
 }
 

@@ -33,7 +33,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use self::document::Document;
 use super::ApiError;
-use crate::{app::App, authenticate::OperatorPrincipal};
+use crate::{app::App, authenticate::OperatorPrincipal, reload::Reloader};
 
 pub use server::serve;
 
@@ -46,6 +46,8 @@ pub struct Admin {
     pub app: Arc<App>,
     /// What it changes.
     pub ledger: Ledger,
+    /// Reads the configuration again.
+    pub reloader: Arc<Reloader>,
 }
 
 /// Every resource. Whoever adds one here has it in the document, behind the token, and in the tests over all routes.
