@@ -93,8 +93,7 @@ def a_stop_text_ends_an_answer():
     cut = create(stop_sequences=[words[2]])
     check(words[2] not in cut.content[0].text, f"{words[2]!r} is in {cut.content[0].text!r}")
     check(whole.startswith(cut.content[0].text), f"{cut.content[0].text!r} does not begin {whole!r}")
-    # The engine does not tell a stop text from a natural end.
-    check((cut.stop_reason, cut.stop_sequence) == ("end_turn", None), f"{cut}")
+    check((cut.stop_reason, cut.stop_sequence) == ("stop_sequence", words[2]), f"{cut}")
 
 
 @case

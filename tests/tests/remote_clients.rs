@@ -98,7 +98,7 @@ async fn client_works(
 
 async fn upstream() -> Outcome<Upstream> {
     let upstream = Upstream::start().await?;
-    let call = json!({"tool_calls": [{
+    let call = json!({"role": "assistant", "tool_calls": [{
         "index": 0, "id": "call_1", "type": "function",
         "function": {"name": "weather", "arguments": "{\"city\": \"Paris\"}"},
     }]});

@@ -28,7 +28,7 @@ use actix_web::{
     Error, HttpMessage as _, HttpRequest,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::ConnectionType,
+    http::{ConnectionType, StatusCode},
     middleware::Next,
     web,
 };
@@ -72,6 +72,10 @@ pub async fn name_request(
         Ok(()) => next.call(request).await?.map_into_left_body(),
         Err(error) => refused(request, &error, &app).map_into_right_body(),
     };
+    if response.status() == StatusCode::REQUEST_TIMEOUT {
+        // The rest of the request may still be on its way; nothing on this connection can be read after it.
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     let served = response.request().extensions().get::<Served>().copied();
     if let Some(Served { slo, downgraded_from }) = served {
         headers::set(response.headers_mut(), "x-tallygate-slo-class", slo.class.as_str());
