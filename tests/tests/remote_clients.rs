@@ -98,7 +98,8 @@ async fn client_works(
 
 async fn upstream() -> Outcome<Upstream> {
     let upstream = Upstream::start().await?;
-    let call = json!({"role": "assistant", "tool_calls": [{
+    // As servers do, the first piece says whose words these are: one client insists on it.
+    let call = json!({"role": "assistant", "content": null, "tool_calls": [{
         "index": 0, "id": "call_1", "type": "function",
         "function": {"name": "weather", "arguments": "{\"city\": \"Paris\"}"},
     }]});
