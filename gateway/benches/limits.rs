@@ -73,7 +73,7 @@ async fn measure(limits: &Limits, tasks: usize) -> Outcome<(u128, u128, u128)> {
                         ttl: Duration::from_secs(600),
                     };
                     let start = Instant::now();
-                    let taken = limits.take(ask).await?;
+                    let taken = limits.take(&ask).await?;
                     spans.push(start.elapsed());
                     taken.reservation.settle(Used { tokens: 60, charge_nanos: 600 }).await;
                 }

@@ -5,9 +5,9 @@
 use std::time::Instant;
 
 use billing::journal::{CheckpointEntry, OpenEntry};
-use domain::{
-    EndReason, EnergySource, Micros, Millijoules, Nanos, Timestamp, Tokens, UsageRecord, UsageSource,
-};
+use domain::{EndReason, EnergySource, Micros, Millijoules, Nanos, Timestamp, Tokens, UsageRecord};
+
+use crate::dispatch::Tally;
 
 /// What is known of a request when it is admitted.
 #[derive(Clone, Debug)]
@@ -16,27 +16,6 @@ pub struct Subject {
     pub open: OpenEntry,
     /// When the last byte of the request had been read, on the monotonic clock.
     pub started: Instant,
-}
-
-/// What the engine counted, at the end.
-#[derive(Clone, Copy, Debug)]
-pub struct EngineCount {
-    /// Prompt tokens, frozen at first schedule.
-    pub prompt_tokens: Tokens,
-    /// Prompt tokens that were not computed again.
-    pub cached_prompt_tokens: Tokens,
-    /// Tokens produced.
-    pub output_tokens: Tokens,
-    /// Those of them that were reasoning.
-    pub reasoning_tokens: Tokens,
-    /// Who counted them.
-    pub usage_source: UsageSource,
-    /// The request's share of the device's energy.
-    pub energy: Millijoules,
-    /// Where the energy figure comes from.
-    pub energy_source: EnergySource,
-    /// Wait before the first step.
-    pub queue: Micros,
 }
 
 /// The running measurement of one request.
@@ -136,11 +115,11 @@ impl Meter {
 
     /// Closes the measurement at `now`.
     ///
-    /// The counts are the engine's; the times are those of the connection. What it is charged is not known here.
-    pub fn finish(self, count: EngineCount, reason: EndReason, now: Instant, at: Timestamp) -> UsageRecord {
+    /// The counts are the target's; the times are those of the connection. What it is charged is not known here.
+    pub fn finish(self, tally: &Tally, reason: EndReason, now: Instant, at: Timestamp) -> UsageRecord {
         let slo_met = self.is_slo_met(now, reason);
         let open = self.subject.open;
-        let gaps = count.output_tokens.get().saturating_sub(1).min(self.tokens.saturating_sub(1));
+        let gaps = tally.output_tokens.get().saturating_sub(1).min(self.tokens.saturating_sub(1));
         let span = self.last.get().saturating_sub(self.first.unwrap_or(Micros::ZERO).get());
         UsageRecord {
             request_id: open.request_id,
@@ -150,23 +129,23 @@ impl Meter {
             backend: open.backend,
             slo: open.slo,
             reason,
-            prompt_tokens: count.prompt_tokens,
-            cached_prompt_tokens: count.cached_prompt_tokens,
-            output_tokens: count.output_tokens,
-            reasoning_tokens: count.reasoning_tokens,
+            prompt_tokens: tally.prompt_tokens,
+            cached_prompt_tokens: tally.cached_prompt_tokens,
+            output_tokens: tally.output_tokens,
+            reasoning_tokens: tally.reasoning_tokens,
             ttft: self.first,
             tpot: span.checked_div(gaps).map(Micros::new),
             slo_met,
-            tokens_in_slo: Tokens::new(self.tokens_in_slo.min(count.output_tokens.get())),
-            energy: count.energy,
-            energy_source: count.energy_source,
+            tokens_in_slo: Tokens::new(self.tokens_in_slo.min(tally.output_tokens.get())),
+            energy: tally.energy,
+            energy_source: tally.energy_source,
             client_stall: self.stall,
-            queue: count.queue,
+            queue: tally.queue,
             started_at: open.started_at,
             finished_at: at,
             price_version: open.price_version,
             project_id: open.project_id,
-            usage_source: count.usage_source,
+            usage_source: tally.usage_source,
             charge: Nanos::ZERO,
         }
     }
@@ -187,9 +166,10 @@ impl Meter {
 mod tests {
     use std::time::Duration;
 
-    use domain::{KeyId, ModelName, PlanVersionId, RequestId, Slo, SloClass, TenantId};
+    use domain::{KeyId, ModelName, PlanVersionId, RequestId, Slo, SloClass, TenantId, UsageSource};
 
     use super::*;
+    use crate::dispatch::Finish;
 
     fn meter(origin: Instant) -> Meter {
         let at = Timestamp::from_unix_micros(1);
@@ -208,16 +188,13 @@ mod tests {
         Meter::new(Subject { open, started: origin })
     }
 
-    fn count(output: u64) -> EngineCount {
-        EngineCount {
+    fn tally(output: u64) -> Tally {
+        Tally {
             prompt_tokens: Tokens::new(5),
-            cached_prompt_tokens: Tokens::ZERO,
             output_tokens: Tokens::new(output),
-            reasoning_tokens: Tokens::ZERO,
             usage_source: UsageSource::Engine,
             energy: Millijoules::new(7),
-            energy_source: EnergySource::Modelled,
-            queue: Micros::ZERO,
+            ..Tally::nothing(Finish::Failed)
         }
     }
 
@@ -231,7 +208,7 @@ mod tests {
         }
         let end = origin + Duration::from_millis(at_ms.last().copied().unwrap_or(0));
         let tokens = u64::try_from(at_ms.len()).expect("few");
-        let record = meter.finish(count(tokens), EndReason::Completed, end, Timestamp::from_unix_micros(2));
+        let record = meter.finish(&tally(tokens), EndReason::Completed, end, Timestamp::from_unix_micros(2));
         let found = (
             record.ttft.map(Micros::get),
             record.tpot.map(Micros::get),
@@ -265,7 +242,8 @@ mod tests {
         meter.token(at(20), at(60_020));
         meter.token(at(50_000), at(60_020));
         meter.token(at(60_030), at(60_031));
-        let record = meter.finish(count(4), EndReason::Completed, at(60_031), Timestamp::from_unix_micros(2));
+        let record =
+            meter.finish(&tally(4), EndReason::Completed, at(60_031), Timestamp::from_unix_micros(2));
         assert_eq!((record.tokens_in_slo.get(), record.client_stall.get()), (2, 60_000_000));
         assert_eq!(record.tpot, Some(Micros::new(20_007_000)));
         assert!(!record.slo_met, "the engine's own gaps were too long");
@@ -280,12 +258,12 @@ mod tests {
             (EndReason::Deadline, false),
             (EndReason::Crashed, false),
         ] {
-            let record = meter(origin).finish(count(0), reason, origin, Timestamp::from_unix_micros(2));
+            let record = meter(origin).finish(&tally(0), reason, origin, Timestamp::from_unix_micros(2));
             assert_eq!(record.slo_met, is_met, "{reason:?}");
         }
         let late = origin + Duration::from_millis(501);
         let record =
-            meter(origin).finish(count(0), EndReason::ClientGone, late, Timestamp::from_unix_micros(2));
+            meter(origin).finish(&tally(0), EndReason::ClientGone, late, Timestamp::from_unix_micros(2));
         assert!(!record.slo_met, "the client left after the target had passed");
     }
 }

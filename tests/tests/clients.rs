@@ -2,7 +2,9 @@
 //! Never imitates a client: each test runs the published package.
 //! Run by `cargo xtask test`, which installs the packages.
 
-use tests::harness::{Case, Installation, NODE, Outcome, PYTHON, Server, needed, run_cases, run_node_cases};
+use tests::harness::{
+    Case, Installation, NODE, Outcome, PYTHON, Server, check_cases, needed, run_cases, run_node_cases,
+};
 
 /// Every case the script has; one that vanished would otherwise pass unseen.
 const OPENAI_CASES: [&str; 20] = [
@@ -142,10 +144,7 @@ async fn client_works(expected: &[&str], run: impl FnOnce(&[(&str, &str)]) -> Ou
     ];
     let cases = run(&variables)?;
 
-    let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
-    let failed: Vec<_> = cases.iter().filter(|case| case.failure.is_some()).collect();
-    assert!(failed.is_empty(), "{failed:#?}\n{}", server.printed());
-    assert_eq!(names, expected);
+    check_cases(&cases, expected, &server.printed());
     assert!(server.stop().await?.success());
     Ok(())
 }

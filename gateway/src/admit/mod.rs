@@ -306,7 +306,7 @@ impl Admitter {
         let served = served.map_err(Refusal::Unattainable)?;
         let places = principal.places(&route.model, demand.started_at);
         let plan = Arc::clone(principal.shared_plan());
-        let granted = self.take(&plan, &route.model, demand, &places, output_tokens_max).await?;
+        let granted = self.take(&plan, &route.model, demand, places, output_tokens_max).await?;
         let Taken { reservation, permit, views } = granted.taken;
         let open = OpenEntry {
             request_id: demand.request_id,

@@ -31,7 +31,8 @@ impl SloWish {
     pub fn class_of_tier(tier: &str) -> Result<Option<SloClass>, UnknownTier> {
         match tier {
             "auto" | "default" | "standard_only" => Ok(None),
-            "priority" => Ok(Some(SloClass::Interactive)),
+            // Two of OpenAI's words mean the same.
+            "priority" | "fast" => Ok(Some(SloClass::Interactive)),
             "flex" => Ok(Some(SloClass::Batch)),
             name => name.parse().map(Some).map_err(|_| UnknownTier),
         }

@@ -9,7 +9,7 @@ use billing::{
     ledger::{Ledger, LedgerError, LimitScope, SPENT_QUESTIONS_MAX, SpentQuestion},
     ship::ShipStatus,
 };
-use domain::{ModelName, TenantId};
+use domain::TenantId;
 use tokio::sync::watch;
 
 use super::{AmountKey, Node};
@@ -24,13 +24,6 @@ pub struct Place {
     pub node: Node,
     /// Whose spending it is.
     pub scope: LimitScope,
-}
-
-impl Place {
-    /// The model whose spending alone counts here.
-    fn model(&self) -> Option<&ModelName> {
-        self.node.model.as_ref()
-    }
 }
 
 /// Why it is not known what was spent.
@@ -58,20 +51,22 @@ impl Spending {
         Self { ledger, journal, shipping }
     }
 
-    /// What was spent of each amount since its window began. Unit: billionths of the tenant's currency.
+    /// What was spent of each amount since its window began, where `scopes` are those of `nodes`, one for each.
+    /// Unit: billionths of the tenant's currency.
     ///
     /// Errors: records still on their way, a ledger that is away.
     pub async fn of(
         &self,
         tenant: TenantId,
         amounts: Vec<AmountKey>,
-        places: &[Place],
+        nodes: &[Node],
+        scopes: &[LimitScope],
     ) -> Result<Vec<(AmountKey, i64)>, UnknownSpending> {
         self.wait_until_shipped().await?;
         let mut spent = Vec::with_capacity(amounts.len());
         let question = |amount: &AmountKey| {
-            let place = places.iter().find(|place| place.node.id == amount.node)?;
-            let (scope, model) = (place.scope.clone(), place.model().cloned());
+            let (node, scope) = nodes.iter().zip(scopes).find(|(node, _)| node.id == amount.node)?;
+            let (scope, model) = (scope.clone(), node.model.clone());
             Some(SpentQuestion { scope, model, since: amount.window_start })
         };
         for some in amounts.chunks(SPENT_QUESTIONS_MAX) {

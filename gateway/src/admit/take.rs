@@ -39,29 +39,28 @@ impl Admitter {
         plan: &Plan,
         model: &ModelName,
         demand: &Demand,
-        places: &[Place],
+        places: Vec<Place>,
         mut output_tokens_max: u32,
     ) -> Result<Granted, Refusal> {
+        let (nodes, scopes): (Vec<_>, Vec<_>) =
+            places.into_iter().map(|Place { node, scope }| (node, scope)).unzip();
+        let (request_id, tenant_id) = (demand.request_id, demand.tenant_id);
+        // Only what it asks for changes from try to try.
+        let mut ask = Ask { request_id, tenant_id, nodes, tokens: 0, hold_nanos: 0, ttl: self.hold_ttl };
         let mut last = None;
         for _ in 0..TRIES_MAX {
             let hold = hold(plan, model, demand, output_tokens_max)?;
-            let ask = Ask {
-                request_id: demand.request_id,
-                tenant_id: demand.tenant_id,
-                nodes: places.iter().map(|place| place.node.clone()).collect(),
-                tokens: demand.tokens(output_tokens_max),
-                hold_nanos: hold.to_i64().map_err(|_| Refusal::Unpriceable)?,
-                ttl: self.hold_ttl,
-            };
-            match self.limits.take(ask).await {
+            ask.tokens = demand.tokens(output_tokens_max);
+            ask.hold_nanos = hold.to_i64().map_err(|_| Refusal::Unpriceable)?;
+            match self.limits.take(&ask).await {
                 Ok(taken) => return Ok(Granted { taken, output_tokens_max, hold }),
                 Err(TakeError::Unseeded(amounts)) => {
-                    let spent = self.spending.of(demand.tenant_id, amounts, places).await;
+                    let spent = self.spending.of(tenant_id, amounts, &ask.nodes, &scopes).await;
                     let spent = spent.map_err(|error| {
-                        tracing::warn!(tenant.id = %demand.tenant_id, error = %error, "spending not known");
+                        tracing::warn!(tenant.id = %tenant_id, error = %error, "spending not known");
                         Refusal::LimitsAway { retry_after: UNKNOWN_RETRY }
                     })?;
-                    self.limits.seed(demand.tenant_id, &spent).await?;
+                    self.limits.seed(tenant_id, &spent).await?;
                 }
                 Err(TakeError::Exceeded(exceeded, views)) => {
                     match affordable(plan, model, demand, &exceeded) {

@@ -22,7 +22,6 @@ pub struct EngineAnswer {
     next: usize,
     is_started: bool,
     is_told: bool,
-    prompt_tokens: Tokens,
     energy_source: EnergySource,
 }
 
@@ -36,12 +35,11 @@ impl EngineAnswer {
     pub(super) fn new(
         generations: Vec<Generation>,
         choices_per_prompt: usize,
-        prompt_tokens: Tokens,
         energy_source: EnergySource,
     ) -> Self {
         let choices = generations.into_iter().map(|generation| Choice { generation, tally: None }).collect();
         let (next, is_started, is_told) = (0, false, false);
-        Self { choices, choices_per_prompt, next, is_started, is_told, prompt_tokens, energy_source }
+        Self { choices, choices_per_prompt, next, is_started, is_told, energy_source }
     }
 
     /// The next event; `None` after `Finished`.
@@ -119,8 +117,6 @@ impl EngineAnswer {
                 whole.tails.push((choice_number(index), tally.tail));
             }
         }
-        // A choice that never started has counted nothing; the prompt was read all the same when another did.
-        whole.prompt_tokens = whole.prompt_tokens.min(self.prompt_tokens);
         whole
     }
 }

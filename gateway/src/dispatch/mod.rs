@@ -20,7 +20,7 @@ mod work;
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
-use domain::{ModelName, Tokens};
+use domain::ModelName;
 use engine::{Engine, EngineError, Job, Prompt};
 
 pub use answer::{Answer, Content, Delta, Event, Finish, Part, Stop, Tally, ToolCallDelta};
@@ -56,9 +56,7 @@ pub fn run_on_engine(
     allowance: Allowance,
 ) -> Result<Answer, EngineError> {
     let mut generations = Vec::with_capacity(prompts.len() * work.choices_per_prompt);
-    let mut prompt_tokens = Tokens::ZERO;
     for prompt in prompts {
-        prompt_tokens = Tokens::new(prompt_tokens.get().saturating_add(prompt.tokens().get()));
         for _ in 0..work.choices_per_prompt {
             let job = Job {
                 prompt: prompt.clone(),
@@ -75,7 +73,7 @@ pub fn run_on_engine(
         }
     }
     let source = engine.info().energy_source;
-    Ok(Answer::Engine(EngineAnswer::new(generations, work.choices_per_prompt, prompt_tokens, source)))
+    Ok(Answer::Engine(EngineAnswer::new(generations, work.choices_per_prompt, source)))
 }
 
 /// Every model this process serves.

@@ -11,8 +11,6 @@ use crate::admit::SloWish;
 ///
 /// Errors: a word that is no tier.
 pub(in crate::http) fn class(tier: Option<&str>) -> Result<Option<SloClass>, ApiError> {
-    // Two of OpenAI's words mean the same.
-    let tier = tier.map(|tier| if tier == "fast" { "priority" } else { tier });
     let class = tier.map_or(Ok(None), SloWish::class_of_tier);
     class
         .map_err(|error| ApiError::invalid("invalid_value", "service_tier", format!("service_tier: {error}")))

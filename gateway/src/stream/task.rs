@@ -25,7 +25,7 @@ use super::{CHECKPOINT_INTERVAL, Ending, Failure, Piece, Stop, Streams};
 use crate::{
     admit::Reservation,
     dispatch::{Answer, Content, Delta, Event, Finish, Tally},
-    meter::{EngineCount, Meter},
+    meter::Meter,
     settle::settle,
 };
 
@@ -86,17 +86,7 @@ impl Task {
         let (reason, outcome) = delivery.outcome();
         let Delivery { tally, interruption, .. } = delivery;
         let request_id = self.meter.subject().open.request_id;
-        let count = EngineCount {
-            prompt_tokens: tally.prompt_tokens,
-            cached_prompt_tokens: tally.cached_prompt_tokens,
-            output_tokens: tally.output_tokens,
-            reasoning_tokens: tally.reasoning_tokens,
-            usage_source: tally.usage_source,
-            energy: tally.energy,
-            energy_source: tally.energy_source,
-            queue: tally.queue,
-        };
-        let record = self.meter.finish(count, reason, Instant::now(), self.streams.clock.now());
+        let record = self.meter.finish(&tally, reason, Instant::now(), self.streams.clock.now());
         let record = UsageRecord { charge: charge(&self.plan, &record), ..record };
         if record.charge > self.hold {
             // Every target is bounded by what was admitted, so this is a defect of ours; caps count the charge.

@@ -48,6 +48,18 @@ pub fn run_node_cases(packages: &str, script: &str, variables: &[(&str, &str)]) 
     read_cases(&mut command)
 }
 
+/// Checks that every expected case is there, in order, no other, and that all passed.
+///
+/// # Panics
+/// When one failed, is missing or unexpected; with what the server printed.
+#[track_caller]
+pub fn check_cases(cases: &[Case], expected: &[&str], printed: &str) {
+    let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+    let failed: Vec<_> = cases.iter().filter(|case| case.failure.is_some()).collect();
+    assert!(failed.is_empty(), "{failed:#?}\n{printed}");
+    assert_eq!(names, expected);
+}
+
 fn scripts() -> std::path::PathBuf {
     program::root().join("tests/clients")
 }

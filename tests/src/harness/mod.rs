@@ -19,7 +19,7 @@ mod upstream;
 mod wire;
 
 pub use admin::Admin;
-pub use cases::{Case, run_cases, run_node_cases};
+pub use cases::{Case, check_cases, run_cases, run_node_cases};
 pub use chat::{Answer, Chat, Streaming, TokenText};
 pub use error::{HarnessError, Outcome};
 pub use installation::Installation;

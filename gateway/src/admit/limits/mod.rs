@@ -122,11 +122,11 @@ impl Limits {
     /// Takes what a request asks for from every node, or nothing from any.
     ///
     /// Errors: the first limit without room; amounts that must be seeded; the store is away.
-    pub async fn take(&self, ask: Ask) -> Result<Taken, TakeError> {
+    pub async fn take(&self, ask: &Ask) -> Result<Taken, TakeError> {
         let (owner, views) = match &self.store {
-            Store::Local(local) => (Owner::Local(Arc::clone(local)), local.take(&ask)?),
+            Store::Local(local) => (Owner::Local(Arc::clone(local)), local.take(ask)?),
             Store::Shared(shared) => {
-                let (holder, views) = shared.take(&ask).await?;
+                let (holder, views) = shared.take(ask).await?;
                 (Owner::Shared(Arc::clone(shared), holder), views)
             }
         };

@@ -1,17 +1,39 @@
-//! Whole answers of this dialect: ours in our words, forwarded ones as the bytes that came.
-//! Never measures; every figure comes from the usage record.
+//! What the routes of this dialect share: the order of a request until it runs, and whole answers, ours in our words
+//! and forwarded ones as the bytes that came. Never measures; every figure comes from the usage record.
 //! Called by the routes of this dialect.
 
-use actix_web::{HttpResponse, http::header::CONTENT_TYPE};
+use std::time::Instant;
+
+use actix_web::{HttpRequest, HttpResponse, http::header::CONTENT_TYPE, web};
 use bytes::Bytes;
 
 use crate::{
     admit::LimitViews,
+    app::App,
     http::{
-        ApiError, headers, measured,
-        run::{Collected, Running},
+        ApiError, body, headers, measured,
+        run::{self, Collected, Running, Work},
     },
 };
+
+/// Authenticates, reads and parses the body, and runs the request; each step hands its proof to the next.
+///
+/// Errors: the answer to a request that does not run.
+pub(super) async fn begin<W: Work>(
+    request: &HttpRequest,
+    body: web::Payload,
+    app: &App,
+    parse: impl FnOnce(Bytes) -> Result<W, ApiError>,
+) -> Result<(W, Running), HttpResponse> {
+    let refused = |error: ApiError| error.to_response();
+    let principal = run::authenticate(request, app).map_err(refused)?;
+    let body = body::read(request, body, app.body_bytes_max).await.map_err(refused)?;
+    let started = Instant::now();
+    let work = parse(body).map_err(refused)?;
+    let running = run::start(request, app, principal, &work, started).await;
+    let running = running.map_err(|(error, limits)| error.to_response_with_limits(&limits))?;
+    Ok((work, running))
+}
 
 /// Waits for the whole answer; `write` makes the body of one that is not forwarded.
 pub(super) async fn whole(

@@ -1,8 +1,6 @@
-//! `POST /v1/chat/completions`: the order of a request, top to bottom.
-//! Never holds a measurement or a limit itself; each step is a call and hands its proof to the next.
+//! `POST /v1/chat/completions`: a chat to go on with, answered whole or as a stream.
+//! Never holds a measurement or a limit itself; `answer::begin` is the order of the request until it runs.
 //! Called through `http::routes`.
-
-use std::time::Instant;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -10,8 +8,7 @@ use super::{answer, request::ChatRequest, response::Envelope, sse::ChatEvents};
 use crate::{
     app::App,
     http::{
-        body,
-        run::{self, Running, Work as _},
+        run::{Running, Work as _},
         sse,
     },
 };
@@ -22,23 +19,10 @@ pub(in crate::http) async fn create(
     body: web::Payload,
     app: web::Data<App>,
 ) -> HttpResponse {
-    let principal = match run::authenticate(&request, &app) {
-        Ok(principal) => principal,
-        Err(error) => return error.to_response(),
-    };
-    let body = match body::read(&request, body, app.body_bytes_max).await {
-        Ok(body) => body,
-        Err(error) => return error.to_response(),
-    };
-    let started = Instant::now();
-    let chat = match ChatRequest::from_wire(body) {
-        Ok(chat) => chat,
-        Err(error) => return error.to_response(),
-    };
-    match run::start(&request, &app, principal, &chat, started).await {
-        Ok(running) if chat.is_stream() => stream(running, chat.include_usage()),
-        Ok(running) => whole(running).await,
-        Err((error, limits)) => error.to_response_with_limits(&limits),
+    match answer::begin(&request, body, &app, ChatRequest::from_wire).await {
+        Ok((chat, running)) if chat.is_stream() => stream(running, chat.include_usage()),
+        Ok((_, running)) => whole(running).await,
+        Err(response) => response,
     }
 }
 

@@ -2,8 +2,6 @@
 //! Never touches a vector: the answer is what the backend said.
 //! Called through `http::configure`.
 
-use std::time::Instant;
-
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use domain::ModelName;
@@ -17,10 +15,7 @@ use super::{
 use crate::{
     app::App,
     dispatch::{EngineWork, Relay, UpstreamCall, UpstreamWork},
-    http::{
-        ApiError, body,
-        run::{self, Work},
-    },
+    http::{ApiError, body, run::Work},
     stream::Failure,
 };
 
@@ -53,25 +48,12 @@ pub(in crate::http) async fn create(
     body: web::Payload,
     app: web::Data<App>,
 ) -> HttpResponse {
-    let principal = match run::authenticate(&request, &app) {
-        Ok(principal) => principal,
-        Err(error) => return error.to_response(),
-    };
-    let body = match body::read(&request, body, app.body_bytes_max).await {
-        Ok(body) => body,
-        Err(error) => return error.to_response(),
-    };
-    let started = Instant::now();
-    let embeddings = match EmbeddingsRequest::from_wire(body) {
-        Ok(embeddings) => embeddings,
-        Err(error) => return error.to_response(),
-    };
-    match run::start(&request, &app, principal, &embeddings, started).await {
+    match answer::begin(&request, body, &app, EmbeddingsRequest::from_wire).await {
         // Only forwarded answers have vectors.
-        Ok(mut running) => {
+        Ok((_, mut running)) => {
             answer::whole(&mut running, |_| ApiError::from_failure(Failure::Engine).to_response()).await
         }
-        Err((error, limits)) => error.to_response_with_limits(&limits),
+        Err(response) => response,
     }
 }
 

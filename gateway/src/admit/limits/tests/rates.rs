@@ -191,12 +191,12 @@ async fn huge_limits_and_costs_are_bounded(stand: Stand) {
     for limit in [PER_MINUTE_MAX, PER_MINUTE_MAX + 1, u64::MAX] {
         let nodes = [tenant(tokens(limit))];
         let ask = |tokens| super::super::Ask { tokens, ..stand.ask(nodes.to_vec()) };
-        let all = stand.limits.take(ask(PER_MINUTE_MAX)).await.expect("the whole limit");
+        let all = stand.limits.take(&ask(PER_MINUTE_MAX)).await.expect("the whole limit");
         assert_eq!(all.views.tokens.map(|view| (view.limit, view.remaining)), Some((PER_MINUTE_MAX, 0)));
-        let refused = exceeded(stand.limits.take(ask(1)).await);
+        let refused = exceeded(stand.limits.take(&ask(1)).await);
         assert_eq!((refused.remaining, refused.limit), (0, PER_MINUTE_MAX));
         for tokens in [PER_MINUTE_MAX + 1, u64::MAX] {
-            let refused = exceeded(stand.limits.take(ask(tokens)).await);
+            let refused = exceeded(stand.limits.take(&ask(tokens)).await);
             assert_eq!((refused.cost, refused.retry_after), (tokens, None));
         }
     }
@@ -204,16 +204,16 @@ async fn huge_limits_and_costs_are_bounded(stand: Stand) {
     drop(daily);
     assert_eq!(PER_DAY_MAX.checked_mul(864_000).map(|level| level < 1 << 53), Some(true));
     assert_eq!(PER_MINUTE_MAX.checked_mul(60_000).map(|level| level < 1 << 53), Some(true));
-    let free = stand.limits.take(super::super::Ask { tokens: u64::MAX, ..stand.ask(Vec::new()) }).await;
+    let free = stand.limits.take(&super::super::Ask { tokens: u64::MAX, ..stand.ask(Vec::new()) }).await;
     free.expect("no limit counts them").reservation.settle(used(u64::MAX, i64::MAX)).await;
 }
 
 async fn one_request_takes_once(stand: Stand) {
     let nodes = [tenant(places(2))];
     let ask = super::super::Ask { request_id: request_id(), ..stand.ask(nodes.to_vec()) };
-    let taken = stand.limits.take(ask.clone()).await.expect("room");
-    assert_eq!(stand.limits.take(ask.clone()).await.err(), Some(TakeError::Repeated));
+    let taken = stand.limits.take(&ask).await.expect("room");
+    assert_eq!(stand.limits.take(&ask).await.err(), Some(TakeError::Repeated));
     taken.reservation.settle(used(1, 0)).await;
-    assert_eq!(stand.limits.take(ask.clone()).await.err(), Some(TakeError::Repeated), "its place is taken");
+    assert_eq!(stand.limits.take(&ask).await.err(), Some(TakeError::Repeated), "its place is taken");
     assert_eq!(stand.limits.running(), 1);
 }

@@ -30,7 +30,7 @@ async fn limits_are_not_multiplied_by_gateways() {
         tokio::spawn(async move {
             let mut admitted = 0;
             for ask in asks {
-                if let Ok(taken) = limits.take(ask).await {
+                if let Ok(taken) = limits.take(&ask).await {
                     taken.reservation.settle(used(10, 0)).await;
                     admitted += 1;
                 }
@@ -53,7 +53,7 @@ async fn gateways_spend_one_budget() {
     let tasks = (0..200).map(|number: usize| {
         let (limits, ask) =
             (gateways[number % 3].clone(), Ask { hold_nanos: 5, ..stand.ask(nodes.to_vec()) });
-        tokio::spawn(async move { limits.take(ask).await })
+        tokio::spawn(async move { limits.take(&ask).await })
     });
     let mut taken: Vec<Taken> = Vec::new();
     for task in tasks.collect::<Vec<_>>() {
@@ -75,12 +75,12 @@ async fn gateways_spend_one_budget() {
 async fn a_place_freed_at_one_gateway_is_free_at_another() {
     let Some((stand, gateways)) = three().await else { return };
     let nodes = vec![tenant(places(1))];
-    let first = gateways[0].take(stand.ask(nodes.clone())).await.expect("a place");
-    assert_eq!(exceeded(gateways[1].take(stand.ask(nodes.clone())).await).limiter, Limiter::Concurrency);
+    let first = gateways[0].take(&stand.ask(nodes.clone())).await.expect("a place");
+    assert_eq!(exceeded(gateways[1].take(&stand.ask(nodes.clone())).await).limiter, Limiter::Concurrency);
     drop(first);
     // Told within milliseconds by itself; here without waiting.
     assert!(gateways[0].flush().await);
-    drop(gateways[1].take(stand.ask(nodes)).await.expect("the place is free"));
+    drop(gateways[1].take(&stand.ask(nodes)).await.expect("the place is free"));
 }
 
 #[tokio::test]
@@ -165,11 +165,11 @@ fn away(url: &str, policy: AwayPolicy) -> Limits {
 async fn until_open(limits: &Limits, stand: &Stand) -> Duration {
     for _ in 0..20 {
         let asked = Instant::now();
-        let refused = limits.take(stand.ask(vec![tenant(requests(5))])).await;
+        let refused = limits.take(&stand.ask(vec![tenant(requests(5))])).await;
         assert!(matches!(refused, Err(TakeError::Away { .. })), "{refused:?}");
         if limits.is_away() {
             let asked = Instant::now();
-            let refused = limits.take(stand.ask(vec![tenant(requests(5))])).await;
+            let refused = limits.take(&stand.ask(vec![tenant(requests(5))])).await;
             assert!(matches!(refused, Err(TakeError::Away { retry_after }) if retry_after > Duration::ZERO));
             return asked.elapsed();
         }
@@ -218,7 +218,7 @@ async fn a_redis_that_refuses_is_noticed_when_it_is_back() {
     });
     let asked = Instant::now();
     loop {
-        match limits.take(stand.ask(vec![tenant(requests(5))])).await {
+        match limits.take(&stand.ask(vec![tenant(requests(5))])).await {
             Ok(_taken) => break,
             Err(TakeError::Away { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
             Err(other) => panic!("{other}"),
@@ -238,17 +238,17 @@ async fn a_share_of_each_limit_holds_while_redis_is_away() {
     let stand = Stand::local();
     let whole = LimitSet { tokens_per_minute: Some(100), ..requests(10) };
     let mut taken = Vec::new();
-    while let Ok(one) = limits.take(stand.ask(vec![tenant(whole.clone())])).await {
+    while let Ok(one) = limits.take(&stand.ask(vec![tenant(whole.clone())])).await {
         taken.push(one);
     }
     assert_eq!(taken.len(), 3, "a third of ten requests, and of a hundred tokens");
-    let one = limits.take(stand.ask(vec![key(places(1))])).await.expect("at least one");
-    assert_eq!(exceeded(limits.take(stand.ask(vec![key(places(1))])).await).limiter, Limiter::Concurrency);
+    let one = limits.take(&stand.ask(vec![key(places(1))])).await.expect("at least one");
+    assert_eq!(exceeded(limits.take(&stand.ask(vec![key(places(1))])).await).limiter, Limiter::Concurrency);
     drop(one);
     let never = stand.ask(vec![key(places(0))]);
-    assert_eq!(exceeded(limits.take(never).await).limit, 0, "nothing stays nothing");
+    assert_eq!(exceeded(limits.take(&never).await).limit, 0, "nothing stays nothing");
     let unknown = Ask { hold_nanos: 1, ..stand.ask(vec![key(budget(1_000))]) };
-    assert_eq!(exceeded(limits.take(unknown).await).limiter, Limiter::Budget, "nothing is known of it");
+    assert_eq!(exceeded(limits.take(&unknown).await).limiter, Limiter::Budget, "nothing is known of it");
 }
 
 #[tokio::test]
@@ -267,27 +267,27 @@ async fn what_was_spent_while_redis_was_away_is_told_when_it_is_back() {
     let node = tenant(LimitSet { amounts: vec![amount], ..LimitSet::default() });
     let ask = |hold_nanos| Ask { hold_nanos, ..stand.ask(vec![node.clone()]) };
     limits.seed(stand.tenant_id, &[(amount.cache_key(&node.id), 0)]).await.expect("Redis is there");
-    let early = limits.take(ask(200)).await.expect("room");
+    let early = limits.take(&ask(200)).await.expect("room");
 
     gate.close();
     while !limits.is_away() {
-        drop(limits.take(ask(1)).await);
+        drop(limits.take(&ask(1)).await);
     }
     // 800 were left when Redis was last seen; half of it is this gateway's.
-    assert_eq!(exceeded(limits.take(ask(401)).await).remaining, 400);
-    let share = limits.take(ask(400)).await.expect("the whole share");
-    assert_eq!(exceeded(limits.take(ask(1)).await).remaining, 0);
+    assert_eq!(exceeded(limits.take(&ask(401)).await).remaining, 400);
+    let share = limits.take(&ask(400)).await.expect("the whole share");
+    assert_eq!(exceeded(limits.take(&ask(1)).await).remaining, 0);
     share.reservation.settle(used(1, 300)).await;
     early.reservation.settle(used(1, 150)).await;
 
     gate.open();
     let asked = Instant::now();
     while limits.is_away() || !limits.flush().await {
-        drop(limits.take(ask(1)).await);
+        drop(limits.take(&ask(1)).await);
         assert!(asked.elapsed() < Duration::from_secs(20), "it is not noticed");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(exceeded(limits.take(ask(i64::MAX)).await).remaining, 550, "300 and 150 are spent");
+    assert_eq!(exceeded(limits.take(&ask(i64::MAX)).await).remaining, 550, "300 and 150 are spent");
     assert_eq!(limits.held(stand.tenant_id).await.expect("Redis is there").count, 0);
 }
 

@@ -118,12 +118,12 @@ impl Stand {
     }
 
     pub(super) async fn take(&self, nodes: &[Node]) -> Result<Taken, TakeError> {
-        self.limits.take(self.ask(nodes.to_vec())).await
+        self.limits.take(&self.ask(nodes.to_vec())).await
     }
 
     /// Takes with a hold.
     pub(super) async fn hold(&self, nodes: &[Node], hold_nanos: i64) -> Result<Taken, TakeError> {
-        self.limits.take(Ask { hold_nanos, ..self.ask(nodes.to_vec()) }).await
+        self.limits.take(&Ask { hold_nanos, ..self.ask(nodes.to_vec()) }).await
     }
 
     pub(super) async fn refused(&self, nodes: &[Node]) -> Exceeded {

@@ -1,12 +1,10 @@
 //! `POST /v1/completions`: a plain text to continue, or several.
-//! Never holds a measurement or a limit itself; each step is a call and hands its proof to the next.
+//! Never holds a measurement or a limit itself; `answer::begin` is the order of the request until it runs.
 //! Called through `http::configure`.
 
 mod events;
 mod request;
 mod response;
-
-use std::time::Instant;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -16,8 +14,8 @@ use super::answer;
 use crate::{
     app::App,
     http::{
-        ApiError, body,
-        run::{self, Running, Work as _},
+        ApiError,
+        run::{Running, Work as _},
         sse,
     },
 };
@@ -33,23 +31,10 @@ pub(in crate::http) async fn create(
     body: web::Payload,
     app: web::Data<App>,
 ) -> HttpResponse {
-    let principal = match run::authenticate(&request, &app) {
-        Ok(principal) => principal,
-        Err(error) => return error.to_response(),
-    };
-    let body = match body::read(&request, body, app.body_bytes_max).await {
-        Ok(body) => body,
-        Err(error) => return error.to_response(),
-    };
-    let started = Instant::now();
-    let completion = match CompletionRequest::from_wire(body) {
-        Ok(completion) => completion,
-        Err(error) => return error.to_response(),
-    };
-    match run::start(&request, &app, principal, &completion, started).await {
-        Ok(running) if completion.is_stream() => stream(running, completion.include_usage()),
-        Ok(running) => whole(running).await,
-        Err((error, limits)) => error.to_response_with_limits(&limits),
+    match answer::begin(&request, body, &app, CompletionRequest::from_wire).await {
+        Ok((completion, running)) if completion.is_stream() => stream(running, completion.include_usage()),
+        Ok((_, running)) => whole(running).await,
+        Err(response) => response,
     }
 }
 
