@@ -227,12 +227,21 @@ macro_rules! record_columns {
     };
 }
 
+/// The entries of `$1` (a JSON list) for SQLite, each parsed once: read in place, each column would parse its entry anew.
+macro_rules! incoming {
+    () => {
+        "WITH incoming AS MATERIALIZED (SELECT jsonb(value) AS value FROM json_each($1))"
+    };
+}
+
 /// Inserts the records of `$1` (a JSON list) whose requests are new, and names those requests.
 pub(super) const INSERT_RECORDS: Statement = Statement::each(
     concat!(
         "INSERT INTO usage_records (",
         record_columns!(),
-        ") SELECT
+        ") ",
+        incoming!(),
+        " SELECT
             unhex(value ->> 'request_id'), unhex(value ->> 'journal_id'), value ->> 'sequence',
             unhex(value ->> 'previous_hash'), unhex(value ->> 'record_hash'), unhex(value ->> 'tenant_id'),
             value ->> 'key_id', value ->> 'model', value ->> 'backend', value ->> 'slo_class',
@@ -243,7 +252,7 @@ pub(super) const INSERT_RECORDS: Statement = Statement::each(
             value ->> 'client_stall_us', value ->> 'queue_us', value ->> 'started_unix_us',
             value ->> 'finished_unix_us', value ->> 'price_version', unhex(value ->> 'project_id'),
             value ->> 'usage_source', value ->> 'charge_nanos'
-         FROM json_each($1) WHERE true
+         FROM incoming WHERE true
          ON CONFLICT (request_id) DO NOTHING RETURNING request_id"
     ),
     concat!(
