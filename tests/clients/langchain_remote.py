@@ -1,11 +1,13 @@
 """LangChain against a Tallygate whose models run on an OpenAI-compatible server.
 
-The cases are listed and run by `cases`. Reads TALLYGATE_BASE_URL and TALLYGATE_KEY. The models `tools`, `json` and
-`embed` do what their names say.
+The cases are listed and run by `cases`. Reads TALLYGATE_BASE_URL, TALLYGATE_KEY and TALLYGATE_POOR_KEY, whose budget
+pays for nothing. The models `tools`, `json` and `embed` do what their names say; `flaky` answers at the third time, and
+nobody can pay for `dear`.
 """
 
 import os
 
+import openai
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
@@ -59,6 +61,42 @@ def embeddings():
     # The texts go as texts: the tokenizer of a hosted model is not asked for.
     vectors = OpenAIEmbeddings(model="embed", check_embedding_ctx_length=False, **SERVICE).embed_documents(["one", "two"])
     check(vectors == [[0.5, -0.25, 1.0]] * 2, f"{vectors}")
+
+
+def counting(**options):
+    """A model that tries again, and the statuses of all its tries."""
+    attempts = []
+    http = openai.DefaultHttpxClient(event_hooks={"response": [lambda response: attempts.append(response.status_code)]})
+    return ChatOpenAI(**(SERVICE | {"max_retries": 2, "http_client": http} | options)), attempts
+
+
+@case
+def errors_of_the_backend():
+    try:
+        ChatOpenAI(model="hot", **SERVICE).invoke(QUESTION)
+    except openai.BadRequestError as error:
+        check(error.code == "backend_refused" and "too hot" in str(error), f"{error.body}")
+    else:
+        raise AssertionError("no error")
+
+
+@case
+def a_busy_server_is_retried_until_it_answers():
+    model, attempts = counting(model="flaky")
+    check(model.invoke(QUESTION).content == "at last", "another answer")
+    check(attempts == [503, 503, 200], f"{attempts}")
+
+
+@case
+def what_no_retry_can_help_is_not_retried():
+    model, attempts = counting(model="dear", api_key=os.environ["TALLYGATE_POOR_KEY"])
+    try:
+        model.invoke(QUESTION)
+    except openai.RateLimitError as error:
+        check(error.code == "budget_exceeded", f"{error.body}")
+    else:
+        raise AssertionError("no error")
+    check(attempts == [429], f"{attempts}")
 
 
 run()

@@ -1,7 +1,8 @@
 """The official OpenAI client against a running Tallygate, as a customer would use it.
 
 The cases are listed and run by `cases`. Reads
-TALLYGATE_BASE_URL, TALLYGATE_KEY (no limits) and TALLYGATE_LIMITED_KEY (two requests a minute).
+TALLYGATE_BASE_URL, TALLYGATE_KEY (no limits), TALLYGATE_LIMITED_KEY (two requests a minute) and TALLYGATE_SINGLE_KEY
+(one request at a time).
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import os
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import openai
 from openai import AsyncOpenAI, OpenAI
@@ -19,6 +21,7 @@ from cases import case, check, run
 BASE_URL = os.environ["TALLYGATE_BASE_URL"]
 KEY = os.environ["TALLYGATE_KEY"]
 LIMITED_KEY = os.environ["TALLYGATE_LIMITED_KEY"]
+SINGLE_KEY = os.environ["TALLYGATE_SINGLE_KEY"]
 
 MODEL = "demo"
 QUESTION = [{"role": "user", "content": "What is goodput?"}]
@@ -297,6 +300,26 @@ def limits():
     check(0 < wait <= 60, f"retry-after {wait}")
     # Other keys are not touched.
     check_usage(create(max_tokens=2).usage)
+
+
+@case
+def a_retry_after_a_refusal_succeeds():
+    attempts = []
+    http = openai.DefaultHttpxClient(event_hooks={"response": [lambda response: attempts.append(response)]})
+    with OpenAI(base_url=BASE_URL, api_key=SINGLE_KEY, max_retries=20, timeout=120, http_client=http) as single:
+        ask = {"model": MODEL, "messages": QUESTION}
+        # The only place is taken until this stream has been read.
+        stream = single.chat.completions.create(stream=True, max_tokens=256, extra_body={"ignore_eos": True}, **ask)
+        with ThreadPoolExecutor() as pool:
+            second = pool.submit(single.chat.completions.create, max_tokens=2, **ask)
+            while len(attempts) < 2 and not second.done():
+                time.sleep(0.01)
+            parts = sum(len(chunk.choices) for chunk in stream)
+            check_usage(second.result().usage)
+    statuses = [response.status_code for response in attempts]
+    check(parts > 1, f"{parts} parts")
+    check(statuses[:2] == [200, 429] and statuses[-1] == 200, f"{statuses}")
+    check(float(attempts[1].headers["retry-after"]) > 0, dict(attempts[1].headers))
 
 
 @case

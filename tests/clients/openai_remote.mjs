@@ -1,5 +1,6 @@
 // The official OpenAI client for JavaScript against a Tallygate whose models run on an OpenAI-compatible server.
-// Reads TALLYGATE_BASE_URL and TALLYGATE_KEY. The models `tools`, `json`, `embed` and `broken` do what their names say.
+// Reads TALLYGATE_BASE_URL, TALLYGATE_KEY and TALLYGATE_POOR_KEY, whose budget pays for nothing. The models `tools`,
+// `json`, `embed` and `broken` do what their names say; `flaky` answers at the third time, and nobody can pay for `dear`.
 
 import OpenAI from "openai";
 import { zodResponseFormat } from "openai/helpers/zod";
@@ -48,6 +49,51 @@ testCase(async function embeddings() {
   const answer = await client.embeddings.create({ model: "embed", input: ["one", "two"], encoding_format: "float" });
   check(answer.data.length === 2 && answer.data[1].embedding.join() === "0.5,-0.25,1", answer);
   check(answer.usage.prompt_tokens > 0, answer.usage);
+});
+
+testCase(async function responses_with_tools() {
+  const tools = [{ type: "function", strict: false, ...weather.function }];
+  const request = { model: "tools", input: messages, tools };
+  const whole = await client.responses.create(request);
+  const stream = client.responses.stream(request);
+  const kinds = [];
+  for await (const event of stream) kinds.push(event.type);
+  for (const response of [whole, await stream.finalResponse()]) {
+    const call = response.output.find((item) => item.type === "function_call");
+    check(call.name === "weather" && JSON.parse(call.arguments).city === "Paris", response);
+    check(response.usage.total_tokens > 0, response.usage);
+  }
+  check(kinds[0] === "response.created" && kinds.at(-1) === "response.completed", kinds);
+  const result = { type: "function_call_output", call_id: whole.output.at(-1).call_id, output: "sunny" };
+  const answer = await client.responses.create({
+    model: "json", previous_response_id: whole.id, input: [result], tools,
+  });
+  check(JSON.parse(answer.output_text).city === "Paris", answer);
+});
+
+testCase(async function errors_of_the_backend() {
+  const error = await raises(OpenAI.BadRequestError, () => client.chat.completions.create({ model: "hot", messages }));
+  check(error.code === "backend_refused" && error.param === "temperature", error.error);
+  check(error.error.origin === "backend" && error.message.includes("too hot"), error.error);
+});
+
+testCase(async function a_busy_server_is_retried_until_it_answers() {
+  const { counting, seen } = countingFetch();
+  const patient = new OpenAI({ baseURL, apiKey, maxRetries: 2, timeout: 60_000, fetch: counting });
+  const answer = await patient.chat.completions.create({ model: "flaky", messages });
+  check(answer.choices[0].message.content === "at last", answer);
+  const statuses = seen.map((answer) => answer.status);
+  check(statuses.join() === "503,503,200", statuses);
+});
+
+testCase(async function what_no_retry_can_help_is_not_retried() {
+  const { counting, seen } = countingFetch();
+  const apiKey = process.env.TALLYGATE_POOR_KEY;
+  const poor = new OpenAI({ baseURL, apiKey, maxRetries: 2, timeout: 60_000, fetch: counting });
+  const error = await raises(OpenAI.RateLimitError, () => poor.chat.completions.create({ model: "dear", messages }));
+  check(error.code === "budget_exceeded" && error.headers.get("x-should-retry") === "false", error.error);
+  const statuses = seen.map((answer) => answer.status);
+  check(statuses.join() === "429", statuses);
 });
 
 testCase(async function a_failing_server_is_retried() {

@@ -456,6 +456,12 @@ async fn no_storm_passes_a_budget_of_three_gateways() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_storm_passes_a_balance_of_three_gateways() -> Outcome {
+    let Some(fleet) = Fleet::shared().await? else { return Ok(()) };
+    storm(fleet, Cap::Balance).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_storm_passes_a_balance_in_one_process() -> Outcome {
     storm(Fleet::alone().await?, Cap::Balance).await
 }

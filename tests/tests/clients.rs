@@ -7,7 +7,7 @@ use tests::harness::{
 };
 
 /// Every case the script has; one that vanished would otherwise pass unseen.
-const OPENAI_CASES: [&str; 20] = [
+const OPENAI_CASES: [&str; 21] = [
     "plain_chat",
     "headers_of_a_plain_chat",
     "the_same_seed_gives_the_same_answer",
@@ -27,6 +27,7 @@ const OPENAI_CASES: [&str; 20] = [
     "broken_bodies",
     "too_long_a_prompt",
     "limits",
+    "a_retry_after_a_refusal_succeeds",
     "eight_streams_at_once",
 ];
 

@@ -10,9 +10,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::harness::{
-    Banner, Described, HarnessError, Installation, Outcome, PYTHON, data_plane_document, needed,
+    Described, HarnessError, Installation, Outcome, PYTHON, Server, data_plane_document, needed,
     send_generated,
 };
 
@@ -21,25 +21,50 @@ const CONFIG: &str = "[[model]]\nname = \"demo\"\nsource = \"sim\"\n[model.sim]\
 
 #[tokio::test(flavor = "multi_thread")]
 async fn generated_requests_break_nothing() -> Outcome {
-    let document = data_plane_document().display().to_string();
-    port_stands(|banner| Described {
-        document: document.clone(),
-        origin: banner.base_url.trim_end_matches("/v1").to_owned(),
-        credential: banner.api_key.clone().unwrap_or_default(),
+    let Some(python) = needed(PYTHON) else { return Ok(()) };
+    let mut installation = Installation::new(CONFIG)?;
+    let server = installation.start().await?;
+    let key = server.banner().api_key.clone().unwrap_or_default();
+    let request = json!({"model": "demo", "input": "x", "max_output_tokens": 2});
+    let response = server.wire(&key).post("/responses", &request).await?;
+    let described = Described {
+        document: data_plane_document().display().to_string(),
+        origin: server.origin().to_owned(),
+        credential: key,
+        known: vec![("model", "demo".to_owned()), ("id", field(&response.body, "id"))],
         seed: seed(),
-    })
-    .await
+    };
+    port_stands(&python, &installation, server, &described).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn generated_requests_break_nothing_at_the_admin_port() -> Outcome {
-    port_stands(|banner| Described {
+    let Some(python) = needed(PYTHON) else { return Ok(()) };
+    let mut installation = Installation::new(CONFIG)?;
+    let server = installation.start().await?;
+    let banner = server.banner().clone();
+    let token = banner.operator_token.unwrap_or_default();
+    let admin = server.admin(&token);
+    let tenant = field(&admin.get("/tenants").await?.body["data"][0], "id");
+    let project = admin.post(&format!("/tenants/{tenant}/projects"), &json!({"name": "research"})).await?;
+    let key = banner.api_key.unwrap_or_default().split('-').nth(1).unwrap_or_default().to_owned();
+    let described = Described {
         document: format!("{}/openapi.json", banner.admin_url),
         origin: banner.admin_url.trim_end_matches("/admin/v1").to_owned(),
-        credential: banner.operator_token.clone().unwrap_or_default(),
+        credential: token,
+        known: vec![
+            ("tenant_id", tenant),
+            ("project_id", field(&project.body, "id")),
+            ("key_id", key),
+            ("plan_version", "demo@1".to_owned()),
+        ],
         seed: seed(),
-    })
-    .await
+    };
+    port_stands(&python, &installation, server, &described).await
+}
+
+fn field(value: &Value, name: &str) -> String {
+    value[name].as_str().unwrap_or_default().to_owned()
 }
 
 /// What a document says of a path with a parameter in it, whatever the parameter's name and form.
@@ -64,10 +89,9 @@ fn every_route_is_documented_and_no_other() -> Outcome {
                 .map(|method| (without_names(path), method.to_uppercase())),
         );
     }
-    let text = |route: &Value, name: &str| route[name].as_str().unwrap_or_default().to_owned();
     let served: BTreeSet<_> = routes
         .iter()
-        .map(|route| (without_names(&text(route, "path")), text(route, "method")))
+        .map(|route| (without_names(&field(route, "path")), field(route, "method")))
         // What answers GET answers HEAD; a description that says it everywhere says nothing.
         .filter(|(_, method)| method != "HEAD")
         .collect();
@@ -75,12 +99,14 @@ fn every_route_is_documented_and_no_other() -> Outcome {
     Ok(())
 }
 
-async fn port_stands(describe: impl FnOnce(&Banner) -> Described) -> Outcome {
-    let Some(python) = needed(PYTHON) else { return Ok(()) };
-    let mut installation = Installation::new(CONFIG)?;
-    let server = installation.start().await?;
-    let described = describe(server.banner());
-    println!("{}", send_generated(&python, &described, installation.folder())?);
+async fn port_stands(
+    python: &str,
+    installation: &Installation,
+    server: Server,
+    described: &Described,
+) -> Outcome {
+    assert!(described.known.iter().all(|(_, value)| !value.is_empty()), "{described:?}");
+    println!("{}", send_generated(python, described, installation.folder())?);
     // Every request that was admitted has ended: draining does not wait for any.
     assert!(server.stop().await?.success());
     Ok(())

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::harness::{HarnessError, Installation, Outcome, Raw, RawAnswer, Server};
 
 const SIMULATED: &str = "[server]\ndrain_seconds = 1\nbody_bytes_max = 65536\n\
@@ -87,6 +87,17 @@ async fn wait_for_status(server: &Server, key: &str, status: u16) -> Outcome {
     Ok(())
 }
 
+/// A key of a project that is disabled afterwards, and one of a project below it.
+async fn shut_projects(installation: &Installation, server: &Server) -> Outcome<[String; 2]> {
+    installation.run(&["project", "create", "demo", "shut"])?;
+    installation.run(&["project", "create", "demo", "shut/below"])?;
+    let shut = installation.create_key("demo", &["--project", "shut"])?;
+    let below = installation.create_key("demo", &["--project", "shut/below"])?;
+    server.knows(&below).await?;
+    installation.run(&["project", "disable", "demo", "shut"])?;
+    Ok([shut, below])
+}
+
 async fn world() -> Outcome<World> {
     let mut installation = Installation::new(SIMULATED)?;
     let server = installation.start().await?;
@@ -100,10 +111,16 @@ async fn world() -> Outcome<World> {
     let disabled = installation.create_key("gone", &[])?;
     server.knows(&disabled).await?;
     installation.run(&["tenant", "disable", "gone"])?;
-    wait_for_status(&server, &revoked, 401).await?;
-    wait_for_status(&server, &disabled, 403).await?;
+    let off = installation.create_key("demo", &[])?;
+    let [shut, below] = shut_projects(&installation, &server).await?;
+    installation.run(&["key", "disable", &public(&off)])?;
+    for (key, status) in [(&revoked, 401), (&off, 401), (&disabled, 403), (&shut, 403), (&below, 403)] {
+        wait_for_status(&server, key, status).await?;
+    }
 
     let bad = |what, headers: String| Credential { what, headers, refused: Some((401, "invalid_api_key")) };
+    let closed =
+        |what, headers: String| Credential { what, headers, refused: Some((403, "project_disabled")) };
     let secret = key.rsplit('-').next().unwrap_or_default();
     let credentials = vec![
         Credential { what: "no key", headers: String::new(), refused: Some((401, "missing_api_key")) },
@@ -123,6 +140,7 @@ async fn world() -> Outcome<World> {
         bad("the secret in capitals", bearer(&format!("tg-{}-{}", public(&key), secret.to_uppercase()))),
         bad("bytes that are no text", "Authorization: Bearer tg-\u{fc}-\u{fc}\r\n".to_owned()),
         bad("a revoked key", bearer(&revoked)),
+        bad("a key that is switched off", bearer(&off)),
         bad("an operator's token", bearer(&operator)),
         bad("an operator's token as a key", bearer(&operator.replacen("tgop-", "tg-", 1))),
         bad("a very long key", bearer(&format!("tg-{}-{}", "a".repeat(2_000), "b".repeat(2_000)))),
@@ -131,6 +149,8 @@ async fn world() -> Outcome<World> {
             headers: bearer(&disabled),
             refused: Some((403, "account_disabled")),
         },
+        closed("a key of a disabled project", bearer(&shut)),
+        closed("a key of a project below a disabled one", bearer(&below)),
         Credential {
             what: "two keys",
             headers: bearer(&key).repeat(2),
@@ -298,6 +318,16 @@ fn tricks(path: &str) -> Vec<Vec<u8>> {
         format!("//{path}/"),
         format!("{path}/"),
         format!("{path}//"),
+        format!("{path}."),
+        format!("{path}.."),
+        format!("{path}%2e"),
+        path.replace('/', "//"),
+        path.replace('/', "/./"),
+        path.replace('/', "%2f"),
+        path.replacen("/v1/", "/v1%2F", 1),
+        path.replacen("/v1/", "/v1\\", 1),
+        path.replacen("/v1/", "/v1/%2e%2e/v1/", 1),
+        path.replacen("/v1/", "/v1/..%2fv1/", 1),
         format!("{path}/."),
         format!("{path}/.."),
         format!("{path}/../admin/v1/tenants"),
@@ -391,6 +421,7 @@ async fn odd_hosts_change_nothing_or_are_refused() -> Outcome {
         ("Host: evil.example\r\n", true),
         ("Host: 127.0.0.1\r\n", true),
         ("Host: localhost:0\r\n", true),
+        ("Host: test.\r\n", true),
         ("X-Host:\r\n", false),
         ("Host:\r\n", false),
         ("Host: a b\r\n", false),
@@ -428,6 +459,87 @@ async fn odd_hosts_change_nothing_or_are_refused() -> Outcome {
             }
         }
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_version_without_a_host_opens_no_more() -> Outcome {
+    let world = world().await?;
+    for route in &world.routes {
+        let body = body_of(&route.method);
+        for (hosts, is_good) in [("", true), ("Host: a\r\n", true), ("Host: a\r\nHost: b\r\n", false)] {
+            for (key, has_key) in [(String::new(), false), (bearer(&world.key), true)] {
+                let about = format!("{} {} with {hosts:?} (key: {has_key})", route.method, route.path);
+                let length = body.len();
+                let bytes = format!(
+                    "{} {} HTTP/1.0\r\n{hosts}{key}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}",
+                    route.method, route.path
+                );
+                let answer = world.raw.exchange(bytes.as_bytes()).await?;
+                let status = answer.as_ref().map_or(0, |answer| answer.status);
+                match (is_good, has_key || route.is_public) {
+                    (false, _) => assert_eq!(status, 400, "{about}: {answer:?}"),
+                    (true, false) => assert_eq!(status, 401, "{about}: {answer:?}"),
+                    (true, true) => {
+                        let is_fine = (200..500).contains(&status) && !matches!(status, 401 | 403 | 405);
+                        assert!(is_fine, "{about}: {answer:?}");
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An answer without what differs each time, and with the id that was asked for taken out of it.
+fn without_ids(answer: &RawAnswer, id: &str) -> (String, String) {
+    let is_own = |line: &&str| {
+        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        !matches!(name.as_str(), "date" | "x-request-id" | "request-id" | "content-length")
+    };
+    let head: Vec<_> = answer.head.lines().filter(is_own).collect();
+    (head.join("\n"), String::from_utf8_lossy(&answer.rest).replace(id, "ID"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strangers_response_is_as_one_that_never_was() -> Outcome {
+    let world = world().await?;
+    world.installation.run(&["tenant", "create", "stranger"])?;
+    let stranger = world.installation.create_key("stranger", &[])?;
+    world.server.knows(&stranger).await?;
+    let owner = world.server.wire(&world.key);
+    let said = json!({"model": "demo", "input": "a secret", "max_output_tokens": 3});
+    let stored = owner.post("/responses", &said).await?.body;
+    let id = stored["id"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(stored["store"], true, "{stored}");
+    // One of the same form that nobody has.
+    let unknown =
+        id.chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).collect::<String>();
+    let row = |route: &&Route| route.pattern == "/v1/responses/{id}";
+    let routes: Vec<_> = world.routes.iter().filter(row).collect();
+    assert_eq!(routes.len(), 3, "{routes:?}");
+    for route in routes {
+        let mut answers = Vec::new();
+        for id in [&id, &unknown] {
+            let path = format!("/v1/responses/{id}");
+            let answer = world.ask(&route.method, path.as_bytes(), &bearer(&stranger)).await?;
+            assert_eq!(answer.status, 404, "{} {path}: {}", route.method, answer.head);
+            answers.push(without_ids(&answer, id));
+        }
+        assert_eq!(answers[0], answers[1], "{}", route.method);
+    }
+    let mut answers = Vec::new();
+    for id in [&id, &unknown] {
+        let next = json!({"model": "demo", "input": "go on", "previous_response_id": id}).to_string();
+        let bytes = request("POST", b"/v1/responses", &bearer(&stranger), &next);
+        let answer = world.raw.exchange(&bytes).await?.map(|answer| without_ids(&answer, id));
+        answers.push(answer.unwrap_or_default());
+    }
+    assert!(answers[0].1.contains("previous_response_not_found"), "{answers:?}");
+    assert_eq!(answers[0], answers[1]);
+    // It is still there for whose it is.
+    let kept = owner.bare(reqwest::Method::GET, &format!("/responses/{id}")).await?;
+    assert_eq!(kept.body, stored);
     Ok(())
 }
 

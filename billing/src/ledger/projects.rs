@@ -178,6 +178,10 @@ fn place(
     if let Some(closed) = parent.and_then(|parent| closed(parent, all)) {
         return Err(LedgerError::Disabled { what: "project", name: closed.path.clone() });
     }
+    let is_taken = |other: &Project| other.parent_id == new.parent_id && other.name == new.name;
+    if let Some(other) = all.iter().find(|other| is_taken(other)) {
+        return Err(LedgerError::Taken { what: "project", name: other.path.clone() });
+    }
     let depth = parent.map_or(1, |parent| parent.depth + 1);
     if depth > PROJECT_DEPTH_MAX {
         return Err(LedgerError::ProjectTooDeep(PROJECT_DEPTH_MAX));

@@ -1,17 +1,31 @@
-//! What SQL itself refuses: changes of usage, plan versions and issued invoices by anybody with a client.
+//! What SQL itself refuses: changes of usage, plan versions, issued invoices, grants, places of projects, revoked keys,
+//! the audit log and what came of requests, by anybody with a client.
 //! Never through our own code: statements go over a plain connection.
 //! Run on both databases.
 
-use billing::invoice;
+use billing::{
+    invoice,
+    ledger::{Claim, IdempotencyKey, Ledger, NewGrant, NewKey, Outcome, SecretHash, StoredAnswer, Tenant},
+};
+use domain::{Currency, JournalId, KeyId, Money, RequestId, Timestamp};
+use uuid::Uuid;
 
-use crate::records::{Chain, NOW, at, november, record, tenant};
+use crate::{
+    projects::create,
+    records::{Chain, HOUR_US, NOW, at, november, record, tenant},
+};
 
-/// Everything that never changes, as one number.
-const FINGERPRINT: [&str; 4] = [
+/// Everything that never changes, as numbers.
+const FINGERPRINT: [&str; 9] = [
     "SELECT CAST(COUNT(*) * 1000000 + SUM(output_tokens) + SUM(sequence) AS BIGINT) FROM usage_records",
     "SELECT CAST(COUNT(*) * 1000000 + SUM(length(body)) AS BIGINT) FROM plan_versions",
     "SELECT CAST(COUNT(*) * 1000000 + SUM(length(body)) + SUM(total_minor) AS BIGINT) FROM invoices",
     "SELECT CAST(COUNT(*) * 1000000 + SUM(quantity) + SUM(displayed_minor) AS BIGINT) FROM invoice_lines",
+    "SELECT CAST(COUNT(*) * 1000000 + SUM(amount_nanos) AS BIGINT) FROM grants",
+    "SELECT CAST(COUNT(*) * 1000000 + SUM(depth) AS BIGINT) FROM projects",
+    "SELECT CAST(COUNT(*) * 1000000 + COUNT(revoked_unix_us) AS BIGINT) FROM api_keys",
+    "SELECT CAST(COUNT(*) * 1000000 + SUM(sequence) AS BIGINT) FROM audit_log",
+    "SELECT CAST(COUNT(*) * 1000000 + SUM(length(body)) + COUNT(status) AS BIGINT) FROM idempotency",
 ];
 
 /// Statements, and a part of the reason each is refused for.
@@ -61,6 +75,45 @@ const BOTH: &[(&str, &str)] = &[
     ("UPDATE tallies_hourly SET requests = -1", "check"),
     ("UPDATE tallies_hourly SET late_tokens = late_tokens + 1", "check"),
     ("UPDATE tenants SET concurrency = 0", "check"),
+    ("UPDATE grants SET amount_nanos = amount_nanos + 1", "a grant never changes"),
+    ("UPDATE grants SET note = 'x'", "a grant never changes"),
+    ("DELETE FROM grants", "a grant"),
+    ("UPDATE projects SET name = 'x' WHERE depth = 2", "the place of a project never changes"),
+    ("UPDATE projects SET parent_id = NULL, depth = 1", "the place of a project never changes"),
+    ("UPDATE projects SET tenant_id = tenant_id", "the place of a project never changes"),
+    ("DELETE FROM projects WHERE depth = 2", "a project is never deleted"),
+    ("UPDATE api_keys SET revoked_unix_us = NULL", "a revoked key stays revoked"),
+    ("UPDATE api_keys SET revoked_unix_us = NULL, disabled_unix_us = NULL", "a revoked key stays revoked"),
+    ("UPDATE api_keys SET disabled_unix_us = NULL", "a revoked key stays revoked"),
+    ("DELETE FROM api_keys WHERE key_id = 'GONE'", "a key is never deleted"),
+    ("DELETE FROM api_keys WHERE key_id = 'OPEN'", "a key is never deleted"),
+    ("UPDATE api_keys SET key_id = 'X' WHERE key_id = 'GONE'", "the id and the secret of a key never change"),
+    // A revoked key's secret under the name of one that opens.
+    (
+        "UPDATE api_keys SET secret_hash = (SELECT secret_hash FROM api_keys WHERE key_id = 'GONE')
+         WHERE key_id = 'OPEN'",
+        "the id and the secret of a key never change",
+    ),
+    ("UPDATE api_keys SET project_id = NULL WHERE key_id = 'OPEN'", "the project of a key never change"),
+    ("UPDATE audit_log SET actor = 'nobody'", "the audit log never changes"),
+    ("DELETE FROM audit_log WHERE sequence = 1", "the audit log"),
+    ("UPDATE ledger_counters SET value = value - 1 WHERE name = 'audit'", "goes up by one"),
+    ("UPDATE idempotency SET status = 500 WHERE state = 'stored'", "the outcome of a request never changes"),
+    ("UPDATE idempotency SET asked_hash = name_hash", "the outcome of a request never changes"),
+    (
+        "UPDATE idempotency SET state = 'lost', status = NULL, headers = NULL, body = NULL",
+        "the outcome of a request never changes",
+    ),
+    // It would run and be billed again, before its time is over or for longer than it was.
+    (
+        "UPDATE idempotency SET state = 'running', status = NULL, headers = NULL, body = NULL",
+        "the outcome of a request never changes",
+    ),
+    ("UPDATE idempotency SET expires_unix_us = expires_unix_us + 1", "the outcome of a request never changes"),
+    (
+        "UPDATE idempotency SET name_hash = asked_hash WHERE state = 'running'",
+        "the key of an outcome never changes",
+    ),
 ];
 const ONLY_SQLITE: &[(&str, &str)] = &[
             (
@@ -87,13 +140,90 @@ const ONLY_SQLITE: &[(&str, &str)] = &[
                 "this place in the journal holds another usage record",
             ),
             ("UPDATE OR REPLACE usage_records SET sequence = 1 WHERE sequence = 2", "usage records never change"),
+            (
+                "INSERT OR REPLACE INTO grants SELECT randomblob(16), tenant_id, 9, idempotency_key, '', 0 FROM grants",
+                "this grant is there already",
+            ),
+            (
+                "INSERT OR REPLACE INTO projects SELECT project_id, tenant_id, parent_id, 'x', depth, 0, NULL
+                    FROM projects",
+                "the place of a project never changes",
+            ),
+            // Another project in the place of one that is there.
+            (
+                "INSERT OR REPLACE INTO projects SELECT randomblob(16), tenant_id, parent_id, name, depth, 0, NULL
+                    FROM projects WHERE depth = 2",
+                "the place of a project never changes",
+            ),
+            (
+                "INSERT OR REPLACE INTO projects SELECT randomblob(16), tenant_id, parent_id, name, depth, 0, NULL
+                    FROM projects WHERE depth = 1",
+                "the place of a project never changes",
+            ),
+            (
+                "INSERT OR REPLACE INTO api_keys (key_id, tenant_id, name, secret_hash, created_unix_us)
+                    SELECT key_id, tenant_id, name, secret_hash, 0 FROM api_keys WHERE key_id = 'GONE'",
+                "a revoked key stays revoked",
+            ),
+            (
+                "INSERT OR REPLACE INTO api_keys (key_id, tenant_id, name, secret_hash, created_unix_us)
+                    SELECT 'NEW', tenant_id, name, secret_hash, 0 FROM api_keys WHERE key_id = 'GONE'",
+                "a revoked key stays revoked",
+            ),
+            ("INSERT OR REPLACE INTO audit_log SELECT * FROM audit_log", "the audit log is only added to"),
         ];
 const ONLY_POSTGRES: &[(&str, &str)] = &[
     ("TRUNCATE usage_records", "usage records are never deleted"),
     ("TRUNCATE plan_versions CASCADE", "a plan version is never deleted"),
     ("TRUNCATE invoices CASCADE", "an issued invoice is never deleted"),
     ("TRUNCATE invoice_lines", "a line of an issued invoice is never deleted"),
+    ("TRUNCATE grants", "a grant is never deleted"),
+    ("TRUNCATE projects CASCADE", "is never deleted"),
+    ("TRUNCATE api_keys", "a key is never deleted"),
+    ("TRUNCATE audit_log", "the audit log is never shortened"),
 ];
+
+/// One of everything beside usage and invoices.
+async fn fill(ledger: &Ledger, acme: &Tenant) {
+    let top = create(ledger, acme, None, "top").await.expect("created");
+    let team = create(ledger, acme, Some(&top), "team").await.expect("created");
+    let grant = NewGrant {
+        amount: Money::parse("5", Currency::USD).expect("an amount"),
+        idempotency_key: "order 7",
+        note: "",
+    };
+    ledger.add_grant(acme.id, &grant, NOW).await.expect("granted");
+    for (text, byte) in [("OPEN", 1), ("GONE", 2)] {
+        let id = KeyId::new(text).expect("a key id");
+        let new = NewKey {
+            project_id: Some(team.id),
+            ..NewKey::unlimited(id, "laptop", SecretHash::from_bytes([byte; 32]))
+        };
+        ledger.create_key(acme.id, &new, NOW).await.expect("a key");
+    }
+    ledger.revoke_key(&KeyId::new("GONE").expect("a key id"), NOW).await.expect("revoked");
+    let later = |hours| Timestamp::from_unix_micros(NOW.unix_micros() + hours * HOUR_US);
+    for name in [1, 2] {
+        let claim = Claim {
+            key: IdempotencyKey { tenant_id: acme.id, name_hash: [name; 32] },
+            asked_hash: [9; 32],
+            request_id: RequestId::generate(NOW),
+            journal_id: JournalId::from_uuid(Uuid::from_u128(1)),
+            boot_id: Uuid::from_u128(1),
+            now: NOW,
+            running_until: later(1),
+            expires_at: later(24),
+        };
+        ledger.claim_idempotency(&claim).await.expect("claimed");
+        if name == 1 {
+            let answer = StoredAnswer { status: 200, headers: "[]".to_owned(), body: b"{}".to_vec() };
+            ledger
+                .store_outcome(claim.key, claim.request_id, &Outcome::Answer(answer))
+                .await
+                .expect("stored");
+        }
+    }
+}
 
 on_each_database! {
     async fn stored_truth_cannot_be_changed(database: &Database) {
@@ -102,6 +232,7 @@ on_each_database! {
         let mut chain = Chain::new();
         let batch = chain.add_all((0..20).map(|number| record(&acme, number, NOW)));
         ledger.ship(chain.journal_id, &batch).await.expect("shipped");
+        fill(ledger, &acme).await;
         invoice::issue(ledger, &acme, &november("UTC"), at("2026-12-01T00:00:00Z")).await.expect("issued");
         let mut before = Vec::new();
         for query in FINGERPRINT {

@@ -53,6 +53,15 @@ impl Installation {
         self
     }
 
+    /// Runs everything as the account with this name, as far as the environment says.
+    #[must_use]
+    pub fn as_user(mut self, name: &str) -> Self {
+        for variable in ["SUDO_USER", "USER", "LOGNAME"] {
+            self.environment.push((variable.to_owned(), name.to_owned()));
+        }
+        self
+    }
+
     /// Where it lives: `tallygate.toml`, `data`, and what the servers printed.
     pub fn folder(&self) -> &Path {
         self.folder.path()

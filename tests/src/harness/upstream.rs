@@ -5,7 +5,7 @@
 //! Long because it speaks HTTP by hand: no library would hang, break or lie at the byte where a test wants it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -111,6 +111,15 @@ impl Behaviour {
         }
     }
 
+    /// Says no text but calls tools. As servers do, each piece says whose words these are: one client insists on it.
+    ///
+    /// Shape: one part for each chunk, as OpenAI's `tool_calls` have them.
+    pub fn calling(parts: &[Value]) -> Self {
+        let delta = |calls: &Value| json!({"role": "assistant", "tool_calls": calls});
+        let deltas = parts.iter().map(delta).collect();
+        Self { deltas, finish_reason: "tool_calls".to_owned(), ..Self::saying(&[]) }
+    }
+
     /// Answers with an error.
     pub fn failing(status: u16, error: Value) -> Self {
         Self { status, error, ..Self::default() }
@@ -150,6 +159,8 @@ impl Seen {
 #[derive(Debug, Default)]
 struct State {
     behaviours: HashMap<String, Behaviour>,
+    /// What comes before those, one for each request.
+    turns: HashMap<String, VecDeque<Behaviour>>,
     usual: Behaviour,
     seen: Vec<Seen>,
     probes: usize,
@@ -212,6 +223,11 @@ impl Upstream {
         self.with(|state| drop(state.behaviours.insert(model.to_owned(), behaviour)));
     }
 
+    /// What it does at the next requests for this model, one after another, before it behaves as otherwise told.
+    pub fn behave_in_turn(&self, model: &str, behaviours: Vec<Behaviour>) {
+        self.with(|state| state.turns.entry(model.to_owned()).or_default().extend(behaviours));
+    }
+
     /// Whether it answers probes with 503 from now on.
     pub fn be_ill(&self, is_ill: bool) {
         self.with(|state| state.is_ill = is_ill);
@@ -262,7 +278,9 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
         let (behaviour, place) = {
             let mut state = lock();
             state.seen.push(seen.clone());
-            let behaviour = state.behaviours.get(&model).unwrap_or(&state.usual).clone();
+            let turn = state.turns.get_mut(&model).and_then(VecDeque::pop_front);
+            let behaviour =
+                turn.unwrap_or_else(|| state.behaviours.get(&model).unwrap_or(&state.usual).clone());
             (behaviour, state.seen.len() - 1)
         };
         let answering = answer(&mut writer, &behaviour, &request, &seen.line);
