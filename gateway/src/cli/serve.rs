@@ -3,7 +3,6 @@
 //! The only place where all parts meet.
 
 use std::{
-    io::IsTerminal as _,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
@@ -15,6 +14,7 @@ use actix_web::{
     dev::{Server, ServerHandle},
     middleware::from_fn,
 };
+use arc_swap::ArcSwap;
 use billing::{
     journal::{Journal, Recovery},
     ledger::Ledger,
@@ -34,10 +34,12 @@ use crate::{
     app::App,
     authenticate::{Authenticator, Issuers, KeyRefresher, Refresher, Snapshot},
     config::{Config, LimitsStore},
-    dispatch::{self, Backends, Remote, Route},
+    dispatch::{Backends, Remote, Route},
     http::{self, admin::Admin},
     idempotency::{self, Idempotency},
-    reload::Reloader,
+    log::Log,
+    reload::{Probes, Reloader, ReloaderParts},
+    serving::Serving,
     settle::SettleShipped,
     stream::Streams,
 };
@@ -70,7 +72,7 @@ struct Background {
 /// Everything that can fail comes before the first start: its secrets are shown once, so nothing may stop between
 /// making and showing them.
 pub(super) async fn run(config: Config, path: Option<PathBuf>) -> Result<(), CliError> {
-    start_logging()?;
+    let log = start_log(&config)?;
     raise_file_limit();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let listener = listen::listener(config.server.listen)?;
@@ -91,11 +93,14 @@ pub(super) async fn run(config: Config, path: Option<PathBuf>) -> Result<(), Cli
     let issuers = app.authenticator.issuers();
     keys.read_all(&issuers).await;
     keys.keep_fresh(&issuers);
-    let reloader = Arc::new(Reloader::new(path, config.clone(), Arc::clone(&app), keys));
+    let tasks = TaskTracker::new();
+    let probes = Probes::new(tasks.clone(), stopping.clone());
+    let parts = ReloaderParts { path, running: config.clone(), app: Arc::clone(&app), keys, probes, log };
+    let reloader = Arc::new(Reloader::new(parts));
     let admin =
         Arc::new(Admin { app: Arc::clone(&app), ledger: ledger.clone(), reloader: Arc::clone(&reloader) });
     let shipper = shipper.observed_by(Arc::new(SettleShipped(Arc::clone(&app))));
-    let background = start_background(&app, (ledger, journal), shipper, stopping);
+    let background = start_background(&app, (ledger, journal), shipper, (tasks, stopping));
     let recovered = app.idempotency.clone().tend(app.shipping.clone(), recovery.records);
     background.tasks.spawn(recovered);
     background.tasks.spawn(reloader.on_hangup(background.stopping.clone()));
@@ -103,12 +108,12 @@ pub(super) async fn run(config: Config, path: Option<PathBuf>) -> Result<(), Cli
     let (admin_handle, admin_address) = start_admin(admin, admin_listener)?.unzip();
     let handle = server.handle();
     let serving = actix_web::rt::spawn(server);
-    if let Some(route) = app.backends.all().next() {
+    if let Some(route) = app.serving().backends.all().next() {
         start::banner(address, admin_address, &route.model, secrets.as_ref());
     }
     drop(secrets);
     wait_for_signal().await?;
-    drain(&app, &config).await;
+    drain(&app).await;
     // Before the ledger goes: a change under way must not meet a closed one.
     if let Some(admin) = admin_handle {
         admin.stop(true).await;
@@ -132,7 +137,7 @@ async fn refuse_lost_ledger(ledger: &Ledger, recovery: &Recovery) -> Result<(), 
 /// Says which models no plan prices: every request for them will be refused.
 async fn warn_unpriced(app: &App, ledger: &Ledger) -> Result<(), CliError> {
     let plans = ledger.plans().await?;
-    for route in app.backends.all() {
+    for route in app.serving().backends.all() {
         if !plans.iter().any(|plan| plan.price_of(&route.model).is_some()) {
             tracing::warn!(model = %route.model, "no published plan prices this model: requests for it are refused");
         }
@@ -140,23 +145,9 @@ async fn warn_unpriced(app: &App, ledger: &Ledger) -> Result<(), CliError> {
     Ok(())
 }
 
-fn start_logging() -> Result<(), CliError> {
-    use tracing_subscriber::EnvFilter;
-    let fault = |error: String| CliError::Usage(format!("environment variable TALLYGATE_LOG: {error}"));
-    let filter = match std::env::var("TALLYGATE_LOG") {
-        Ok(text) => EnvFilter::try_new(text).map_err(|error| fault(error.to_string()))?,
-        Err(std::env::VarError::NotPresent) => EnvFilter::new("warn,gateway=info"),
-        Err(error @ std::env::VarError::NotUnicode(_)) => return Err(fault(error.to_string())),
-    };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    let outcome = match std::env::var("TALLYGATE_LOG_FORMAT").as_deref() {
-        Ok("json") => builder.json().try_init(),
-        _ => builder.try_init(),
-    };
-    outcome.map_err(|error| CliError::Usage(format!("logging: {error}")))
+fn start_log(config: &Config) -> Result<Log, CliError> {
+    let is_json = std::env::var("TALLYGATE_LOG_FORMAT").is_ok_and(|format| format == "json");
+    Log::begin(&config.log.filter, is_json).map_err(|error| CliError::Usage(error.to_string()))
 }
 
 /// Each connection is an open file; the usual soft limit of 1,024 is fewer than one gateway serves.
@@ -205,14 +196,11 @@ async fn build(
     backends: Backends,
     (journal, shipping): (Journal, watch::Receiver<ShipStatus>),
 ) -> Result<App, CliError> {
-    let request_time_max = Duration::from_secs(u64::from(config.server.request_seconds_max));
     let (tracker, stopping) = (TaskTracker::new(), CancellationToken::new());
     let idempotency = Idempotency::new(idempotency::Parts {
         ledger: ledger.clone(),
         clock: Arc::clone(clock),
         journal_id: journal.id(),
-        kept_for: Duration::from_secs(u64::from(config.server.idempotency_seconds)),
-        request_time_max,
         tracker: tracker.clone(),
         stopping: stopping.clone(),
     });
@@ -225,17 +213,11 @@ async fn build(
             limits: limits(config)?,
             spending: Spending::new(ledger.clone(), journal.clone(), shipping.clone()),
             journal: journal.clone(),
-            when_late: config.slo.when_late,
-            request_time_max,
         }),
-        backends,
-        streams: Streams { journal, clock: Arc::clone(clock), tracker, stopping, request_time_max },
+        serving: ArcSwap::from_pointee(Serving::new(config, backends)),
+        streams: Streams { journal, clock: Arc::clone(clock), tracker, stopping },
         idempotency,
         ledger: ledger.clone(),
-        response_retention: Duration::from_secs(u64::from(config.server.response_days) * 24 * 3_600),
-        body_bytes_max: config.server.body_bytes_max,
-        request_time_max,
-        stream_silence_max: Duration::from_millis(u64::from(config.server.stream_silence_ms_max)),
         is_ledger_near: Arc::new(AtomicBool::new(true)),
         shipping,
     })
@@ -256,16 +238,12 @@ fn start_background(
     app: &Arc<App>,
     (ledger, journal): (Ledger, Journal),
     shipper: Shipper<Journal>,
-    stopping: CancellationToken,
+    (tasks, stopping): (TaskTracker, CancellationToken),
 ) -> Background {
-    let tasks = TaskTracker::new();
     let refresher = Refresher { ledger: ledger.clone(), app: Arc::clone(app), stopping: stopping.clone() };
     tasks.spawn(refresher.run());
     tasks.spawn(sweep(Arc::clone(app), stopping.clone()));
     tasks.spawn(shipper.run(stopping.clone()));
-    for remote in app.backends.remotes() {
-        tasks.spawn(dispatch::probe(remote, stopping.clone()));
-    }
     tasks.spawn(expired::run(Arc::clone(app), stopping.clone()));
     Background { ledger, journal, stopping, tasks }
 }
@@ -336,11 +314,11 @@ async fn wait_for_signal() -> Result<(), CliError> {
 }
 
 /// Refuses what is new, lets streams end, and cancels what is left after the drain time or a second signal.
-async fn drain(app: &App, config: &Config) {
+async fn drain(app: &App) {
     app.admitter.drain();
     let running = app.admitter.running();
     out::complain(&format!("draining: {running} requests running; Ctrl-C again cancels them"));
-    let time_is_up = tokio::time::sleep(Duration::from_secs(u64::from(config.server.drain_seconds)));
+    let time_is_up = tokio::time::sleep(app.serving().drain_time_max);
     tokio::select! {
         () = all_ended(app) => {}
         () = time_is_up => tracing::warn!("drain time is over: cancelling what still runs"),
@@ -363,7 +341,7 @@ async fn all_ended(app: &App) {
 
 async fn stop(app: &App, handle: ServerHandle, background: Background) {
     handle.stop(true).await;
-    for route in app.backends.all() {
+    for route in app.serving().backends.all() {
         route.shutdown();
     }
     let Background { ledger, journal, stopping, tasks } = background;

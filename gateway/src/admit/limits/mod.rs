@@ -198,6 +198,13 @@ impl Limits {
         }
     }
 
+    /// From now on does this while the store is away. Limits of this process have no such time.
+    pub fn set_away_policy(&self, policy: AwayPolicy) {
+        if let Store::Shared(shared) = &self.store {
+            shared.set_policy(policy);
+        }
+    }
+
     /// Requests of this process that run now.
     pub fn running(&self) -> u64 {
         self.running.load(Ordering::Relaxed)

@@ -17,6 +17,7 @@ use std::{
 };
 
 use ::redis::Value;
+use arc_swap::ArcSwapOption;
 use domain::{RequestId, TenantId};
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -68,7 +69,8 @@ pub(super) struct Shared {
     redis: Redis,
     pending: Pending,
     unshipped: Unshipped,
-    fallback: Option<Fallback>,
+    /// `None`: nothing runs while Redis is away.
+    fallback: ArcSwapOption<Fallback>,
     now: Now,
     /// Tenants that this process has noted in Redis.
     noted: Mutex<HashSet<TenantId>>,
@@ -106,15 +108,24 @@ impl Shared {
             redis: Redis::new(client, runtime.clone(), scripts, Now::machine()),
             pending: Pending::default(),
             unshipped: Unshipped::default(),
-            fallback: match policy {
-                AwayPolicy::Closed => None,
-                AwayPolicy::Local { gateways } => Some(Fallback::new(gateways, now.clone())),
-            },
+            fallback: ArcSwapOption::empty(),
             now,
             noted: Mutex::default(),
         });
+        shared.set_policy(policy);
         runtime.spawn(flush_for_ever(Arc::downgrade(&shared)));
         Ok(shared)
+    }
+
+    /// From now on does this while Redis is away. What is known of amounts is kept for as long as shares are given.
+    pub(super) fn set_policy(&self, policy: AwayPolicy) {
+        match (policy, self.fallback.load_full()) {
+            (AwayPolicy::Closed, _) => self.fallback.store(None),
+            (AwayPolicy::Local { gateways }, Some(fallback)) => fallback.share_among(gateways),
+            (AwayPolicy::Local { gateways }, None) => {
+                self.fallback.store(Some(Arc::new(Fallback::new(gateways, self.now.clone()))));
+            }
+        }
     }
 
     /// Whether Redis is not asked at the moment.
@@ -126,12 +137,12 @@ impl Shared {
         match self.take_from_redis(ask).await {
             Ok(outcome) => {
                 let Granted { generation, views, lefts } = outcome?;
-                if let Some(fallback) = &self.fallback {
+                if let Some(fallback) = &*self.fallback.load() {
                     fallback.seen(ask, &lefts);
                 }
                 Ok((Holder::Redis(Origin { generation, amounts: amounts_of(ask) }), views))
             }
-            Err(Away { retry_after, .. }) => match &self.fallback {
+            Err(Away { retry_after, .. }) => match &*self.fallback.load() {
                 None => Err(TakeError::Away { retry_after }),
                 Some(fallback) => {
                     let (local, views) = fallback.take(ask)?;

@@ -91,7 +91,7 @@ async fn answer(
 ) -> Result<HttpResponse, (ApiError, LimitViews)> {
     let bare = |error: ApiError| (error, LimitViews::default());
     let principal = run::authenticate(request, app).map_err(bare)?;
-    let body = body::read(request, body, app.body_bytes_max).await.map_err(bare)?;
+    let body = body::read(request, body, app.serving().body_bytes_max).await.map_err(bare)?;
     let started = Instant::now();
     let mut response = ResponsesRequest::from_wire(&body).map_err(bare)?;
     go_on(&mut response, app, &principal).await.map_err(bare)?;
@@ -99,7 +99,7 @@ async fn answer(
         ledger: app.ledger.clone(),
         tenant: principal.tenant().id,
         created_at: app.clock.now(),
-        retention: app.response_retention,
+        retention: app.serving().response_retention,
         conversation: response.is_stored.then(|| std::mem::take(&mut response.conversation)),
     };
     keeper.check().map_err(bare)?;
