@@ -30,7 +30,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{CliError, expired, listen, open, out, start};
 use crate::{
-    admit::{Admitter, AdmitterParts, Limits, Spending},
+    admit::{Admitter, AdmitterParts, Limits, RedisAddress, Spending},
     app::App,
     authenticate::{Authenticator, Issuers, KeyRefresher, Refresher, Snapshot},
     config::{Config, LimitsStore},
@@ -226,8 +226,11 @@ async fn build(
 /// Where limits are counted; a Redis that is away is no reason not to start.
 fn limits(config: &Config) -> Result<Limits, CliError> {
     match (config.limits.store, &config.limits.redis.url) {
-        (LimitsStore::Redis, Some(url)) => Limits::shared(url.expose(), config.limits.away_policy())
-            .map_err(|error| CliError::Usage(error.to_string())),
+        (LimitsStore::Redis, Some(url)) => {
+            let address = RedisAddress::new(url.expose(), config.limits.redis.ca_file.as_deref())
+                .map_err(|error| CliError::Usage(error.to_string()))?;
+            Ok(Limits::shared(address, config.limits.away_policy()))
+        }
         // The configuration's rules keep an address and the store that needs it together.
         (LimitsStore::Redis | LimitsStore::Local, _) => Ok(Limits::local()),
     }

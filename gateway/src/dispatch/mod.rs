@@ -16,7 +16,7 @@ mod route;
 
 pub mod splice;
 pub mod sse;
-mod tls;
+pub(crate) mod tls;
 mod upstream;
 mod work;
 

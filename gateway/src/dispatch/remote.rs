@@ -162,7 +162,7 @@ impl Remote {
             name: config.name.as_str().into(),
             probe: (config.health_interval_ms > 0).then(|| (probe_path, millis(config.health_interval_ms))),
             client,
-            origin: Origin::of(config, secret.as_deref()),
+            origin: Origin::of(config),
             retired: CancellationToken::new(),
             secret: secret.map(SecretText),
             waits: Waits {

@@ -34,11 +34,11 @@ impl std::fmt::Debug for Origin {
 }
 
 impl Origin {
-    pub(super) fn of(config: &config::Backend, secret: Option<&str>) -> Self {
+    pub(super) fn of(config: &config::Backend) -> Self {
         Self {
             configured: config::Backend { models: Vec::new(), ..config.clone() },
-            secret: secret.map(ToOwned::to_owned),
-            // A file that cannot be read is refused where it is used.
+            // What cannot be read is refused where it is used.
+            secret: config.api_key.as_ref().and_then(|secret| secret.read().ok()),
             certificates: config.ca_file.as_ref().and_then(|file| std::fs::read(file).ok()),
         }
     }

@@ -10,7 +10,7 @@ use std::{
 use tokio::net::TcpListener;
 
 use super::{
-    super::{AmountLimit, Ask, AwayPolicy, LimitSet, Limiter, Limits, TakeError, Taken},
+    super::{AmountLimit, Ask, AwayPolicy, LimitSet, Limiter, Limits, RedisAddress, TakeError, Taken},
     stand::{Stand, balance, budget, exceeded, key, places, redis_url, requests, tenant, tokens, used},
 };
 
@@ -158,7 +158,7 @@ async fn a_take_whose_client_left_is_undone() {
 
 /// Limits over an address that nobody answers at.
 fn away(url: &str, policy: AwayPolicy) -> Limits {
-    Limits::shared(url, policy).expect("an address")
+    Limits::shared(RedisAddress::new(url, None).expect("an address"), policy)
 }
 
 /// Asks until nobody waits for Redis any more; says how long the last answer took.
