@@ -4,6 +4,7 @@
 
 mod chat;
 mod events;
+pub(in crate::http) mod input_items;
 mod items;
 mod keep;
 mod object;
@@ -14,6 +15,7 @@ mod wire;
 use std::time::Instant;
 
 use actix_web::{HttpRequest, HttpResponse, http::header::CONTENT_TYPE, web};
+use billing::ledger::StoredResponse;
 use serde_json::json;
 
 use self::{
@@ -54,15 +56,8 @@ pub(in crate::http) async fn show(
     id: web::Path<String>,
     app: web::Data<App>,
 ) -> HttpResponse {
-    let principal = match run::authenticate(&request, &app) {
-        Ok(principal) => principal,
-        Err(error) => return error.to_response(),
-    };
-    match keep::find(&app.ledger, principal.tenant().id, &id, app.clock.now()).await {
-        Ok(Some(stored)) => {
-            HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(stored.body)
-        }
-        Ok(None) => ApiError::no_response(&id).to_response(),
+    match stored(&request, &id, &app).await {
+        Ok(stored) => HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(stored.body),
         Err(error) => error.to_response(),
     }
 }
@@ -73,15 +68,22 @@ pub(in crate::http) async fn delete(
     id: web::Path<String>,
     app: web::Data<App>,
 ) -> HttpResponse {
-    let principal = match run::authenticate(&request, &app) {
-        Ok(principal) => principal,
-        Err(error) => return error.to_response(),
+    let deleted = async {
+        let tenant = run::authenticate(&request, &app)?.tenant().id;
+        keep::delete(&app.ledger, tenant, &id, app.clock.now()).await
     };
-    match keep::delete(&app.ledger, principal.tenant().id, &id, app.clock.now()).await {
+    match deleted.await {
         Ok(true) => HttpResponse::Ok().json(json!({"id": *id, "object": "response", "deleted": true})),
         Ok(false) => ApiError::no_response(&id).to_response(),
         Err(error) => error.to_response(),
     }
+}
+
+/// The response that a request names, when it is the asker's.
+async fn stored(request: &HttpRequest, id: &str, app: &App) -> Result<StoredResponse, ApiError> {
+    let tenant = run::authenticate(request, app)?.tenant().id;
+    let found = keep::find(&app.ledger, tenant, id, app.clock.now()).await?;
+    found.ok_or_else(|| ApiError::no_response(id))
 }
 
 async fn answer(
