@@ -9,11 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::{
-    App as Routes, HttpServer,
-    dev::{Server, ServerHandle},
-    middleware::from_fn,
-};
+use actix_web::dev::{Server, ServerHandle};
 use arc_swap::ArcSwap;
 use billing::{
     journal::{Journal, Recovery},
@@ -48,8 +44,6 @@ use crate::{
 const LAST_SHIPMENT_MAX: Duration = Duration::from_secs(10);
 /// After the drain time, cancelled requests may take this long to write their records.
 const CANCEL_MAX: Duration = Duration::from_secs(5);
-/// How long connections may stay open after draining. Unit: seconds.
-const CLOSE_SECONDS_MAX: u64 = 1;
 /// How often draining looks at what still runs.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
@@ -265,29 +259,14 @@ fn server(config: &Config, app: &Arc<App>, listener: TcpListener) -> Result<(Ser
     let listen = config.server.listen;
     let fault = |source| CliError::Io { what: format!("listen on {listen}"), source };
     let address = listener.local_addr().map_err(fault)?;
-    let routes = Arc::clone(app);
     let workers = match config.server.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => usize::try_from(workers).unwrap_or(1),
     };
     let connections_max = usize::try_from(config.server.connections_max).unwrap_or(usize::MAX);
     let peers = http::Peers::new(config.server.connections_per_peer_max);
-    let server = HttpServer::new(move || {
-        let app = Arc::clone(&routes);
-        Routes::new().wrap(from_fn(http::name_request)).configure(move |routes| http::configure(&app, routes))
-    })
-    .tcp_nodelay(true)
-    // A client that closes its half has left: its generation must end.
-    .h1_allow_half_closed(false)
-    .disable_signals()
-    // Draining is over by then; what is still open belongs to clients that do not read.
-    .shutdown_timeout(CLOSE_SECONDS_MAX)
-    .client_request_timeout(http::HEAD_WAIT_MAX)
-    .keep_alive(http::KEEP_ALIVE)
-    .on_connect(move |connection, data| peers.greet(connection, data))
-    .workers(workers)
-    .max_connections(connections_max.div_ceil(workers));
-    Ok((server.listen(listener).map_err(fault)?.run(), address))
+    let bounds = http::Bounds { workers, connections_max, peers };
+    Ok((http::serve(app, &bounds, listener).map_err(fault)?, address))
 }
 
 /// The admin API on its own port, when there is one.
