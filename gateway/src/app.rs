@@ -8,7 +8,10 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
-use billing::{ledger::Ledger, ship::ShipStatus};
+use billing::{
+    ledger::{Ledger, LedgerError},
+    ship::ShipStatus,
+};
 use domain::{Clock, Timestamp};
 use tokio::sync::watch;
 
@@ -75,6 +78,19 @@ impl App {
             parts.push((format!("model {}", route.model), state));
         }
         Readiness { is_ready: journal.is_ok() && !is_draining && are_engines_ready, parts }
+    }
+
+    /// Says which models no plan prices: every request for them will be refused.
+    ///
+    /// Errors: the ledger's.
+    pub async fn warn_unpriced(&self) -> Result<(), LedgerError> {
+        let plans = self.ledger.plans().await?;
+        for route in self.serving().backends.all() {
+            if !plans.iter().any(|plan| plan.price_of(&route.model).is_some()) {
+                tracing::warn!(model = %route.model, "no published plan prices this model: requests for it are refused");
+            }
+        }
+        Ok(())
     }
 
     fn ledger_state(&self) -> String {

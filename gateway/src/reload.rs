@@ -73,6 +73,16 @@ impl Probes {
     pub fn start(&self, remote: Arc<Remote>) {
         self.tasks.spawn_on(dispatch::probe(remote, self.stopping.clone()), &self.runtime);
     }
+
+    /// Looks once whether plans price what is served now; nobody waits for it.
+    fn look_for_prices(&self, app: Arc<App>) {
+        let look = async move {
+            if let Err(error) = app.warn_unpriced().await {
+                tracing::warn!(error = %error, "plans not read: models without a price are not told");
+            }
+        };
+        self.tasks.spawn_on(look, &self.runtime);
+    }
 }
 
 /// What a reload reaches.
@@ -155,6 +165,9 @@ impl Reloader {
             self.log.refilter(&wanted.log.filter);
         }
         *running = wanted;
+        if changed.contains(&BACKEND) {
+            self.probes.look_for_prices(Arc::clone(&self.app));
+        }
         Ok(changed)
     }
 

@@ -221,9 +221,15 @@ async fn what_is_logged_changes_at_once() -> Outcome {
     let token = "eyJhbGciOiJFZERTQSJ9.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUuY29tIn0.AAAA";
     assert_eq!(stand.server.chat(token).get("/models").await?.code(), "invalid_token");
     assert!(!stand.server.printed().contains(NOTED), "{}", stand.server.printed());
-    let taken = stand.take_over(&format!("{simulated}[log]\nfilter = \"warn,gateway=debug\"\n")).await?;
+    let filter = "[log]\nfilter = \"warn,gateway=debug\"\n";
+    let taken = stand.take_over(&format!("{simulated}{filter}")).await?;
     assert_eq!(taken, json!(["log.filter"]));
     assert_eq!(stand.server.chat(token).get("/models").await?.code(), "invalid_token");
     stand.complains(NOTED).await;
+    // A new model that no plan prices is told as at a start.
+    let unpriced = upstream("a").await?.config("up", "").replace("\"demo\"", "\"unpriced\"");
+    let taken = stand.take_over(&format!("{simulated}{filter}{unpriced}")).await?;
+    assert_eq!(taken, json!(["backend"]));
+    stand.complains("no published plan prices this model").await;
     Ok(())
 }

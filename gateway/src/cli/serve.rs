@@ -83,7 +83,7 @@ pub(super) async fn run(config: Config, path: Option<PathBuf>) -> Result<(), Cli
     let secrets = start::first_start(&ledger, clock.now()).await?;
     let shipper = Shipper::new(ledger.clone(), journal.clone());
     let app = Arc::new(build(&config, &clock, &ledger, backends, (journal.clone(), shipper.status())).await?);
-    warn_unpriced(&app, &ledger).await?;
+    app.warn_unpriced().await?;
     let issuers = app.authenticator.issuers();
     keys.read_all(&issuers).await;
     keys.keep_fresh(&issuers);
@@ -124,17 +124,6 @@ async fn refuse_lost_ledger(ledger: &Ledger, recovery: &Recovery) -> Result<(), 
         let message = "the journal has records, but the ledger is new: restore the ledger, or move the journal's \
                        folder away to begin afresh";
         return Err(CliError::Usage(message.to_owned()));
-    }
-    Ok(())
-}
-
-/// Says which models no plan prices: every request for them will be refused.
-async fn warn_unpriced(app: &App, ledger: &Ledger) -> Result<(), CliError> {
-    let plans = ledger.plans().await?;
-    for route in app.serving().backends.all() {
-        if !plans.iter().any(|plan| plan.price_of(&route.model).is_some()) {
-            tracing::warn!(model = %route.model, "no published plan prices this model: requests for it are refused");
-        }
     }
     Ok(())
 }
