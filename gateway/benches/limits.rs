@@ -13,7 +13,9 @@ use std::{
 };
 
 use domain::{Clock as _, KeyId, RequestId, SystemClock, TenantId, Timestamp};
-use gateway::admit::{AmountKind, AmountLimit, Ask, AwayPolicy, LimitSet, Limits, Node, NodeId, Scope, Used};
+use gateway::admit::{
+    AmountKind, AmountLimit, Ask, AwayPolicy, LimitSet, Limits, Node, NodeId, RedisAddress, Scope, Used,
+};
 
 /// How long each row of the table is measured.
 const MEASURE: Duration = Duration::from_secs(3);
@@ -34,7 +36,8 @@ fn main() -> Outcome<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let server = Server::start()?;
-    let redis = runtime.block_on(async { Limits::shared(&server.url, AwayPolicy::Closed) })?;
+    let address = RedisAddress::new(&server.url, None)?;
+    let redis = runtime.block_on(async { Limits::shared(address, AwayPolicy::Closed) });
     println!("one admission: take at tenant and key (two rates, two amounts, places), settle, free");
     println!("{:<24}{:>14}{:>12}{:>12}", "store", "admissions/s", "take p50 µs", "take p99 µs");
     for tasks in TASKS {

@@ -1,22 +1,22 @@
 //! Everything a running gateway is made of, built once and handed to every route.
-//! Never changes its parts; what changes (snapshot, limits, journal) changes inside them.
+//! Never changes its parts; what changes (snapshot, serving, limits, journal) changes inside them.
 //! Built by `cli::serve`.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
-use billing::{ledger::Ledger, ship::ShipStatus};
+use arc_swap::ArcSwap;
+use billing::{
+    ledger::{Ledger, LedgerError},
+    ship::ShipStatus,
+};
 use domain::{Clock, Timestamp};
 use tokio::sync::watch;
 
 use crate::{
-    admit::Admitter, authenticate::Authenticator, dispatch::Backends, idempotency::Idempotency,
-    stream::Streams,
+    admit::Admitter, authenticate::Authenticator, idempotency::Idempotency, serving::Serving, stream::Streams,
 };
 
 /// The running gateway.
@@ -29,22 +29,14 @@ pub struct App {
     pub authenticator: Authenticator,
     /// May it run.
     pub admitter: Admitter,
-    /// What serves it.
-    pub backends: Backends,
+    /// What serves it, within which bounds; swapped as a whole by a reload.
+    pub(crate) serving: ArcSwap<Serving>,
     /// Runs it to its record.
     pub streams: Streams,
     /// What came of requests that must not run twice.
     pub idempotency: Idempotency,
     /// Where responses are stored, and where nothing else is looked up for a request.
     pub ledger: Ledger,
-    /// How long responses are stored.
-    pub response_retention: Duration,
-    /// Largest request body. Unit: bytes.
-    pub body_bytes_max: u32,
-    /// Longest life of one request.
-    pub request_time_max: Duration,
-    /// Longest silence of a stream before its headers or a keep-alive are sent.
-    pub stream_silence_max: Duration,
     /// Whether the ledger answered when it was last asked.
     pub is_ledger_near: Arc<AtomicBool>,
     /// How records reach the ledger.
@@ -61,6 +53,11 @@ pub struct Readiness {
 }
 
 impl App {
+    /// What serves requests as it is now configured. Whoever takes it keeps it, whatever is configured meanwhile.
+    pub fn serving(&self) -> Arc<Serving> {
+        self.serving.load_full()
+    }
+
     /// Looks at every part. A ledger that is away degrades and does not stop serving: the journal bridges it.
     pub fn readiness(&self) -> Readiness {
         let journal = self.streams.journal.is_writable();
@@ -75,12 +72,25 @@ impl App {
             ("requests".to_owned(), if is_draining { "draining" } else { "ok" }.to_owned()),
         ];
         let mut are_engines_ready = true;
-        for route in self.backends.all() {
+        for route in self.serving().backends.all() {
             let (is_route_ready, state) = route.state();
             are_engines_ready &= is_route_ready;
             parts.push((format!("model {}", route.model), state));
         }
         Readiness { is_ready: journal.is_ok() && !is_draining && are_engines_ready, parts }
+    }
+
+    /// Says which models no plan prices: every request for them will be refused.
+    ///
+    /// Errors: the ledger's.
+    pub async fn warn_unpriced(&self) -> Result<(), LedgerError> {
+        let plans = self.ledger.plans().await?;
+        for route in self.serving().backends.all() {
+            if !plans.iter().any(|plan| plan.price_of(&route.model).is_some()) {
+                tracing::warn!(model = %route.model, "no published plan prices this model: requests for it are refused");
+            }
+        }
+        Ok(())
     }
 
     fn ledger_state(&self) -> String {

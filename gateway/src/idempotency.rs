@@ -47,8 +47,6 @@ struct Shared {
     clock: Arc<dyn Clock>,
     journal_id: JournalId,
     boot_id: Uuid,
-    kept_for: Duration,
-    running_max: Duration,
     claims: Semaphore,
     /// Outcomes being kept, so that a stopping process can wait for them.
     tracker: TaskTracker,
@@ -64,14 +62,19 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The journal of this process.
     pub journal_id: JournalId,
-    /// How long a key is remembered.
-    pub kept_for: Duration,
-    /// Longest life of a request.
-    pub request_time_max: Duration,
     /// Waited for when stopping.
     pub tracker: TaskTracker,
     /// Cancelled when the process stops.
     pub stopping: CancellationToken,
+}
+
+/// How long a claim holds, as it is configured when the claim is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Spans {
+    /// How long a key is remembered.
+    pub kept_for: Duration,
+    /// Longest life of a request.
+    pub request_time_max: Duration,
 }
 
 /// What stands under a key.
@@ -135,8 +138,6 @@ impl Idempotency {
             clock: parts.clock,
             journal_id: parts.journal_id,
             boot_id: Uuid::new_v4(),
-            kept_for: parts.kept_for,
-            running_max: parts.request_time_max.saturating_add(RUNNING_MARGIN),
             claims: Semaphore::new(CLAIMS_MAX),
             tracker: parts.tracker,
             stopping: parts.stopping,
@@ -151,11 +152,13 @@ impl Idempotency {
         key: IdempotencyKey,
         asked_hash: [u8; 32],
         request_id: RequestId,
+        spans: Spans,
     ) -> Result<Found, Unavailable> {
         let Ok(_place) = self.0.claims.try_acquire() else { return Err(Unavailable) };
         let door = self.clone();
         // A task of its own: when the client leaves while it waits, what was claimed is given back all the same.
-        let claimed = self.0.runtime.spawn(async move { door.claim_here(key, asked_hash, request_id).await });
+        let claim = async move { door.claim_here(key, asked_hash, request_id, spans).await };
+        let claimed = self.0.runtime.spawn(claim);
         claimed.await.unwrap_or(Err(Unavailable))
     }
 
@@ -164,6 +167,7 @@ impl Idempotency {
         key: IdempotencyKey,
         asked_hash: [u8; 32],
         request_id: RequestId,
+        spans: Spans,
     ) -> Result<Found, Unavailable> {
         let now = self.0.clock.now();
         let claim = Claim {
@@ -173,8 +177,8 @@ impl Idempotency {
             journal_id: self.0.journal_id,
             boot_id: self.0.boot_id,
             now,
-            running_until: after(now, self.0.running_max),
-            expires_at: after(now, self.0.kept_for),
+            running_until: after(now, spans.request_time_max.saturating_add(RUNNING_MARGIN)),
+            expires_at: after(now, spans.kept_for),
         };
         let attempt =
             Attempt { door: self.clone(), key, request_id, has_started: Started::default(), is_ended: false };

@@ -48,6 +48,24 @@ async fn a_response_is_kept_and_gone_on_with() -> Outcome {
     assert!(tokens(&second.body) > tokens(&first.body), "the prompt has what was said: {}", second.body);
     assert_eq!(second.body["previous_response_id"], first.body["id"]);
 
+    // What the second one answered: all that was said before it.
+    let items = format!("/responses/{}/input_items", id(&second.body));
+    let page = wire.bare(Method::GET, &format!("{items}?order=asc&limit=2")).await?;
+    assert_eq!((page.status.as_u16(), &page.body["has_more"]), (200, &json!(true)), "{}", page.body);
+    assert_eq!(page.body["data"][0]["content"][0]["text"], "one two three");
+    assert_eq!(page.body["data"][1], first.body["output"][0]);
+    let after = page.body["last_id"].as_str().unwrap_or_default();
+    let rest = wire.bare(Method::GET, &format!("{items}?order=asc&after={after}")).await?;
+    assert_eq!(
+        (rest.body["data"].as_array().map(Vec::len), &rest.body["has_more"]),
+        (Some(1), &json!(false))
+    );
+    assert_eq!(rest.body["data"][0]["content"][0]["text"], "four");
+    let latest = wire.bare(Method::GET, &items).await?;
+    assert_eq!(latest.body["data"][0], rest.body["data"][0], "the latest comes first");
+    let refused = wire.bare(Method::GET, &format!("{items}?limit=1000")).await?;
+    assert_eq!((refused.status.as_u16(), refused.body["error"]["param"].as_str()), (400, Some("limit")));
+
     installation.run(&["tenant", "create", "other", "--plan", "demo"])?;
     let key = installation.create_key("other", &[])?;
     server.knows(&key).await?;
@@ -56,6 +74,8 @@ async fn a_response_is_kept_and_gone_on_with() -> Outcome {
         let answer = stranger.bare(method, &path).await?;
         assert_eq!((answer.status.as_u16(), answer.code()), (404, "response_not_found"), "{}", answer.body);
     }
+    let answer = stranger.bare(Method::GET, &items).await?;
+    assert_eq!((answer.status.as_u16(), answer.code()), (404, "response_not_found"), "{}", answer.body);
     let refused = stranger.post("/responses", &next).await?;
     assert_eq!((refused.status.as_u16(), refused.code()), (400, "previous_response_not_found"));
 

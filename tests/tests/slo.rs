@@ -1,11 +1,11 @@
 //! Latency classes at admission: what a request may wish for, what a queue refuses, what is billed then.
-//! Never asserts how long anything took: the simulated engine is slow enough that its queue cannot vanish meanwhile.
+//! Never asserts how long anything took: engines and upstreams are slow enough that no queue can vanish meanwhile.
 //! Run by `cargo xtask test`, one at a time.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tests::harness::{Answer, Chat, Installation, Outcome, Server};
+use tests::harness::{Answer, Behaviour, Chat, Installation, Outcome, Server, Upstream};
 
 /// One place, 20 ms a token: a request for 100 tokens keeps it for two seconds.
 const SLOW: &str = "[[model]]\nname = \"demo\"\nsource = \"sim\"\nsequences_max = 1\n\
@@ -125,6 +125,52 @@ async fn a_queue_refuses_early_and_says_when_to_come_back() -> Outcome {
     assert_eq!(served.status, 200, "{}", served.body);
     assert!(server.stop().await?.success());
     assert_eq!(installation.records("demo")?.len(), AHEAD + 2, "what was refused left no usage");
+    Ok(())
+}
+
+/// Streams that an upstream has under way when it has become slow, each longer than the rest of the test.
+const SLOW_STREAMS: usize = 3;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_gets_slow_refuses_early() -> Outcome {
+    let upstream = Upstream::start().await?;
+    let mut installation = Installation::new(&upstream.config("up", ""))?;
+    let (server, key) = started(&mut installation).await?;
+    // Nothing is measured yet, so nothing is refused; then it is quick, again and again.
+    for _ in 0..10 {
+        let received = server.chat(&key).stream(&Chat::request("hello", 3)).await?.finish().await?;
+        assert!(received.is_done, "{received:?}");
+    }
+    // Now its first tokens take three times the target, and its answers do not end.
+    let (first_wait, gap) = (Duration::from_millis(1_500), Duration::from_millis(500));
+    upstream.behave(Behaviour { first_wait, gap, ..Behaviour::saying(&["a"; 200]) });
+    let url = server.chat(&key).url("/chat/completions");
+    let mut streams = Vec::new();
+    for _ in 0..SLOW_STREAMS {
+        let mut request = Chat::request("a long story", 200);
+        request["stream"] = json!(true);
+        // A patient class, so that they are served one beside the other.
+        let call = reqwest::Client::new().post(&url).bearer_auth(&key).header("x-slo-ttft-ms", "60000");
+        let mut answer = call.json(&request).send().await?;
+        assert_eq!(answer.status().as_u16(), 200);
+        assert!(answer.chunk().await?.is_some(), "its first token is here");
+        streams.push(answer);
+    }
+    let refused = send(&server, &key, &Chat::request("hello", 3), &[]).await?;
+    assert_eq!((refused.status.as_u16(), refused.code()), (503, "slo_unattainable"), "{}", refused.body);
+    let millis: u64 = refused.header("retry-after-ms").parse().unwrap_or(0);
+    assert!((100..=120_000).contains(&millis), "{:?}", refused.headers);
+    assert_eq!(upstream.seen().len(), 10 + SLOW_STREAMS, "what was refused was not sent");
+    // Who waits is served, and so is everybody once the load is gone.
+    let patient = send(&server, &key, &Chat::request("hello", 3), &[("x-slo-ttft-ms", "60000")]).await?;
+    assert_eq!(patient.status, 200, "{}", patient.body);
+    drop(streams);
+    upstream.behave(Behaviour::default());
+    let asked = Instant::now();
+    while send(&server, &key, &Chat::request("hello", 3), &[]).await?.status != 200 {
+        assert!(asked.elapsed() < Duration::from_secs(30), "{}", server.printed());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     Ok(())
 }
 

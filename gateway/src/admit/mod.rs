@@ -24,8 +24,8 @@ use crate::{authenticate::Principal, dispatch::Route, meter::Subject};
 pub use bucket::LimitView;
 pub use limits::{
     AmountKey, AmountKind, AmountLimit, Ask, AwayPolicy, BadAddress, Exceeded, Holds, LimitSet, LimitViews,
-    Limiter, Limits, Node, NodeId, PER_DAY_MAX, PER_MINUTE_MAX, Permit, Reservation, Scope, Settlement,
-    TakeError, Taken, Used,
+    Limiter, Limits, Node, NodeId, PER_DAY_MAX, PER_MINUTE_MAX, Permit, RedisAddress, Reservation, Scope,
+    Settlement, TakeError, Taken, Used,
 };
 pub use slo::{Promise, Served, SloWish, TooStrict, Unattainable, UnknownTier, WhenLate};
 pub use spending::{Place, Spending};
@@ -57,6 +57,10 @@ pub struct Demand {
     pub started: Instant,
     /// The same moment by the time of day.
     pub started_at: Timestamp,
+    /// Longest life that it is given.
+    pub time_max: Duration,
+    /// What becomes of it when its class cannot be met.
+    pub when_late: WhenLate,
 }
 
 impl Demand {
@@ -199,6 +203,8 @@ pub struct Admission {
     pub(crate) hold: Nanos,
     served: Served,
     views: LimitViews,
+    /// Longest life that it is given.
+    time_max: Duration,
 }
 
 impl Admission {
@@ -215,6 +221,11 @@ impl Admission {
     /// The limits as they stand now, for response headers.
     pub fn limit_views(&self) -> LimitViews {
         self.views
+    }
+
+    /// Longest life that it is given.
+    pub fn time_max(&self) -> Duration {
+        self.time_max
     }
 
     /// Whose request.
@@ -239,9 +250,6 @@ pub struct Admitter {
     limits: Limits,
     spending: Spending,
     journal: Journal,
-    when_late: WhenLate,
-    /// How long a hold lasts without its request.
-    hold_ttl: Duration,
     draining: Arc<std::sync::atomic::AtomicBool>,
 }
 
@@ -254,18 +262,13 @@ pub struct AdmitterParts {
     pub spending: Spending,
     /// Must be able to take every admitted request's record.
     pub journal: Journal,
-    /// What becomes of a request whose class cannot be met now.
-    pub when_late: WhenLate,
-    /// Longest life of one request.
-    pub request_time_max: Duration,
 }
 
 impl Admitter {
     /// A gate over limits.
     pub fn new(parts: AdmitterParts) -> Self {
-        let AdmitterParts { limits, spending, journal, when_late, request_time_max } = parts;
-        let hold_ttl = request_time_max + HOLD_MARGIN;
-        Self { limits, spending, journal, when_late, hold_ttl, draining: Arc::default() }
+        let AdmitterParts { limits, spending, journal } = parts;
+        Self { limits, spending, journal, draining: Arc::default() }
     }
 
     /// From now on everything new is refused.
@@ -302,7 +305,7 @@ impl Admitter {
         let promise = principal.promise();
         let slo = promise.grant(&demand.wish)?;
         let forecast = route.forecast(demand.prompt_tokens);
-        let served = promise.serve(slo, demand.prompt_tokens, forecast, self.when_late);
+        let served = promise.serve(slo, demand.prompt_tokens, forecast, demand.when_late);
         let served = served.map_err(Refusal::Unattainable)?;
         let places = principal.places(&route.model, demand.started_at);
         let plan = Arc::clone(principal.shared_plan());
@@ -322,7 +325,18 @@ impl Admitter {
         };
         let subject = Subject { open, started: demand.started };
         let (output_tokens_max, hold) = (granted.output_tokens_max, granted.hold);
-        Ok(Admission { principal, subject, reservation, permit, output_tokens_max, hold, served, views })
+        let time_max = demand.time_max;
+        Ok(Admission {
+            principal,
+            subject,
+            reservation,
+            permit,
+            output_tokens_max,
+            hold,
+            served,
+            views,
+            time_max,
+        })
     }
 
     fn check(&self, principal: &Principal, route: &Route) -> Result<(), Refusal> {

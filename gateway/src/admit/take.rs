@@ -11,7 +11,9 @@ use billing::{
 };
 use domain::{ModelName, Nanos, Tokens};
 
-use super::{Admitter, Ask, Demand, Exceeded, LimitViews, Place, Refusal, TakeError, Taken, Used};
+use super::{
+    Admitter, Ask, Demand, Exceeded, HOLD_MARGIN, LimitViews, Place, Refusal, TakeError, Taken, Used,
+};
 
 /// Tries of one request. Each answer of a store names one amount that is short or all that are not seeded, and there
 /// are at most twenty places with two amounts; others take money at the same time.
@@ -46,7 +48,8 @@ impl Admitter {
             places.into_iter().map(|Place { node, scope }| (node, scope)).unzip();
         let (request_id, tenant_id) = (demand.request_id, demand.tenant_id);
         // Only what it asks for changes from try to try.
-        let mut ask = Ask { request_id, tenant_id, nodes, tokens: 0, hold_nanos: 0, ttl: self.hold_ttl };
+        let ttl = demand.time_max + HOLD_MARGIN;
+        let mut ask = Ask { request_id, tenant_id, nodes, tokens: 0, hold_nanos: 0, ttl };
         let mut last = None;
         for _ in 0..TRIES_MAX {
             let hold = hold(plan, model, demand, output_tokens_max)?;

@@ -3,18 +3,14 @@
 //! The only place where all parts meet.
 
 use std::{
-    io::IsTerminal as _,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
-use actix_web::{
-    App as Routes, HttpServer,
-    dev::{Server, ServerHandle},
-    middleware::from_fn,
-};
+use actix_web::dev::{Server, ServerHandle};
+use arc_swap::ArcSwap;
 use billing::{
     journal::{Journal, Recovery},
     ledger::Ledger,
@@ -30,14 +26,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{CliError, expired, listen, open, out, start};
 use crate::{
-    admit::{Admitter, AdmitterParts, Limits, Spending},
+    admit::{Admitter, AdmitterParts, Limits, RedisAddress, Spending},
     app::App,
     authenticate::{Authenticator, Issuers, KeyRefresher, Refresher, Snapshot},
     config::{Config, LimitsStore},
-    dispatch::{self, Backends, Remote, Route},
+    dispatch::{Backends, Remote, Route},
     http::{self, admin::Admin},
     idempotency::{self, Idempotency},
-    reload::Reloader,
+    log::Log,
+    reload::{Probes, Reloader, ReloaderParts},
+    serving::Serving,
     settle::SettleShipped,
     stream::Streams,
 };
@@ -46,8 +44,6 @@ use crate::{
 const LAST_SHIPMENT_MAX: Duration = Duration::from_secs(10);
 /// After the drain time, cancelled requests may take this long to write their records.
 const CANCEL_MAX: Duration = Duration::from_secs(5);
-/// How long connections may stay open after draining. Unit: seconds.
-const CLOSE_SECONDS_MAX: u64 = 1;
 /// How often draining looks at what still runs.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
@@ -70,7 +66,7 @@ struct Background {
 /// Everything that can fail comes before the first start: its secrets are shown once, so nothing may stop between
 /// making and showing them.
 pub(super) async fn run(config: Config, path: Option<PathBuf>) -> Result<(), CliError> {
-    start_logging()?;
+    let log = start_log(&config)?;
     raise_file_limit();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let listener = listen::listener(config.server.listen)?;
@@ -87,15 +83,18 @@ pub(super) async fn run(config: Config, path: Option<PathBuf>) -> Result<(), Cli
     let secrets = start::first_start(&ledger, clock.now()).await?;
     let shipper = Shipper::new(ledger.clone(), journal.clone());
     let app = Arc::new(build(&config, &clock, &ledger, backends, (journal.clone(), shipper.status())).await?);
-    warn_unpriced(&app, &ledger).await?;
+    app.warn_unpriced().await?;
     let issuers = app.authenticator.issuers();
     keys.read_all(&issuers).await;
     keys.keep_fresh(&issuers);
-    let reloader = Arc::new(Reloader::new(path, config.clone(), Arc::clone(&app), keys));
+    let tasks = TaskTracker::new();
+    let probes = Probes::new(tasks.clone(), stopping.clone());
+    let parts = ReloaderParts { path, running: config.clone(), app: Arc::clone(&app), keys, probes, log };
+    let reloader = Arc::new(Reloader::new(parts));
     let admin =
         Arc::new(Admin { app: Arc::clone(&app), ledger: ledger.clone(), reloader: Arc::clone(&reloader) });
     let shipper = shipper.observed_by(Arc::new(SettleShipped(Arc::clone(&app))));
-    let background = start_background(&app, (ledger, journal), shipper, stopping);
+    let background = start_background(&app, (ledger, journal), shipper, (tasks, stopping));
     let recovered = app.idempotency.clone().tend(app.shipping.clone(), recovery.records);
     background.tasks.spawn(recovered);
     background.tasks.spawn(reloader.on_hangup(background.stopping.clone()));
@@ -103,12 +102,12 @@ pub(super) async fn run(config: Config, path: Option<PathBuf>) -> Result<(), Cli
     let (admin_handle, admin_address) = start_admin(admin, admin_listener)?.unzip();
     let handle = server.handle();
     let serving = actix_web::rt::spawn(server);
-    if let Some(route) = app.backends.all().next() {
+    if let Some(route) = app.serving().backends.all().next() {
         start::banner(address, admin_address, &route.model, secrets.as_ref());
     }
     drop(secrets);
     wait_for_signal().await?;
-    drain(&app, &config).await;
+    drain(&app).await;
     // Before the ledger goes: a change under way must not meet a closed one.
     if let Some(admin) = admin_handle {
         admin.stop(true).await;
@@ -129,34 +128,9 @@ async fn refuse_lost_ledger(ledger: &Ledger, recovery: &Recovery) -> Result<(), 
     Ok(())
 }
 
-/// Says which models no plan prices: every request for them will be refused.
-async fn warn_unpriced(app: &App, ledger: &Ledger) -> Result<(), CliError> {
-    let plans = ledger.plans().await?;
-    for route in app.backends.all() {
-        if !plans.iter().any(|plan| plan.price_of(&route.model).is_some()) {
-            tracing::warn!(model = %route.model, "no published plan prices this model: requests for it are refused");
-        }
-    }
-    Ok(())
-}
-
-fn start_logging() -> Result<(), CliError> {
-    use tracing_subscriber::EnvFilter;
-    let fault = |error: String| CliError::Usage(format!("environment variable TALLYGATE_LOG: {error}"));
-    let filter = match std::env::var("TALLYGATE_LOG") {
-        Ok(text) => EnvFilter::try_new(text).map_err(|error| fault(error.to_string()))?,
-        Err(std::env::VarError::NotPresent) => EnvFilter::new("warn,gateway=info"),
-        Err(error @ std::env::VarError::NotUnicode(_)) => return Err(fault(error.to_string())),
-    };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    let outcome = match std::env::var("TALLYGATE_LOG_FORMAT").as_deref() {
-        Ok("json") => builder.json().try_init(),
-        _ => builder.try_init(),
-    };
-    outcome.map_err(|error| CliError::Usage(format!("logging: {error}")))
+fn start_log(config: &Config) -> Result<Log, CliError> {
+    let is_json = std::env::var("TALLYGATE_LOG_FORMAT").is_ok_and(|format| format == "json");
+    Log::begin(&config.log.filter, is_json).map_err(|error| CliError::Usage(error.to_string()))
 }
 
 /// Each connection is an open file; the usual soft limit of 1,024 is fewer than one gateway serves.
@@ -205,14 +179,11 @@ async fn build(
     backends: Backends,
     (journal, shipping): (Journal, watch::Receiver<ShipStatus>),
 ) -> Result<App, CliError> {
-    let request_time_max = Duration::from_secs(u64::from(config.server.request_seconds_max));
     let (tracker, stopping) = (TaskTracker::new(), CancellationToken::new());
     let idempotency = Idempotency::new(idempotency::Parts {
         ledger: ledger.clone(),
         clock: Arc::clone(clock),
         journal_id: journal.id(),
-        kept_for: Duration::from_secs(u64::from(config.server.idempotency_seconds)),
-        request_time_max,
         tracker: tracker.clone(),
         stopping: stopping.clone(),
     });
@@ -225,17 +196,11 @@ async fn build(
             limits: limits(config)?,
             spending: Spending::new(ledger.clone(), journal.clone(), shipping.clone()),
             journal: journal.clone(),
-            when_late: config.slo.when_late,
-            request_time_max,
         }),
-        backends,
-        streams: Streams { journal, clock: Arc::clone(clock), tracker, stopping, request_time_max },
+        serving: ArcSwap::from_pointee(Serving::new(config, backends)),
+        streams: Streams { journal, clock: Arc::clone(clock), tracker, stopping },
         idempotency,
         ledger: ledger.clone(),
-        response_retention: Duration::from_secs(u64::from(config.server.response_days) * 24 * 3_600),
-        body_bytes_max: config.server.body_bytes_max,
-        request_time_max,
-        stream_silence_max: Duration::from_millis(u64::from(config.server.stream_silence_ms_max)),
         is_ledger_near: Arc::new(AtomicBool::new(true)),
         shipping,
     })
@@ -244,8 +209,11 @@ async fn build(
 /// Where limits are counted; a Redis that is away is no reason not to start.
 fn limits(config: &Config) -> Result<Limits, CliError> {
     match (config.limits.store, &config.limits.redis.url) {
-        (LimitsStore::Redis, Some(url)) => Limits::shared(url.expose(), config.limits.away_policy())
-            .map_err(|error| CliError::Usage(error.to_string())),
+        (LimitsStore::Redis, Some(url)) => {
+            let address = RedisAddress::new(url.expose(), config.limits.redis.ca_file.as_deref())
+                .map_err(|error| CliError::Usage(error.to_string()))?;
+            Ok(Limits::shared(address, config.limits.away_policy()))
+        }
         // The configuration's rules keep an address and the store that needs it together.
         (LimitsStore::Redis | LimitsStore::Local, _) => Ok(Limits::local()),
     }
@@ -256,16 +224,12 @@ fn start_background(
     app: &Arc<App>,
     (ledger, journal): (Ledger, Journal),
     shipper: Shipper<Journal>,
-    stopping: CancellationToken,
+    (tasks, stopping): (TaskTracker, CancellationToken),
 ) -> Background {
-    let tasks = TaskTracker::new();
     let refresher = Refresher { ledger: ledger.clone(), app: Arc::clone(app), stopping: stopping.clone() };
     tasks.spawn(refresher.run());
     tasks.spawn(sweep(Arc::clone(app), stopping.clone()));
     tasks.spawn(shipper.run(stopping.clone()));
-    for remote in app.backends.remotes() {
-        tasks.spawn(dispatch::probe(remote, stopping.clone()));
-    }
     tasks.spawn(expired::run(Arc::clone(app), stopping.clone()));
     Background { ledger, journal, stopping, tasks }
 }
@@ -284,29 +248,14 @@ fn server(config: &Config, app: &Arc<App>, listener: TcpListener) -> Result<(Ser
     let listen = config.server.listen;
     let fault = |source| CliError::Io { what: format!("listen on {listen}"), source };
     let address = listener.local_addr().map_err(fault)?;
-    let routes = Arc::clone(app);
     let workers = match config.server.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => usize::try_from(workers).unwrap_or(1),
     };
     let connections_max = usize::try_from(config.server.connections_max).unwrap_or(usize::MAX);
     let peers = http::Peers::new(config.server.connections_per_peer_max);
-    let server = HttpServer::new(move || {
-        let app = Arc::clone(&routes);
-        Routes::new().wrap(from_fn(http::name_request)).configure(move |routes| http::configure(&app, routes))
-    })
-    .tcp_nodelay(true)
-    // A client that closes its half has left: its generation must end.
-    .h1_allow_half_closed(false)
-    .disable_signals()
-    // Draining is over by then; what is still open belongs to clients that do not read.
-    .shutdown_timeout(CLOSE_SECONDS_MAX)
-    .client_request_timeout(http::HEAD_WAIT_MAX)
-    .keep_alive(http::KEEP_ALIVE)
-    .on_connect(move |connection, data| peers.greet(connection, data))
-    .workers(workers)
-    .max_connections(connections_max.div_ceil(workers));
-    Ok((server.listen(listener).map_err(fault)?.run(), address))
+    let bounds = http::Bounds { workers, connections_max, peers };
+    Ok((http::serve(app, &bounds, listener).map_err(fault)?, address))
 }
 
 /// The admin API on its own port, when there is one.
@@ -336,11 +285,11 @@ async fn wait_for_signal() -> Result<(), CliError> {
 }
 
 /// Refuses what is new, lets streams end, and cancels what is left after the drain time or a second signal.
-async fn drain(app: &App, config: &Config) {
+async fn drain(app: &App) {
     app.admitter.drain();
     let running = app.admitter.running();
     out::complain(&format!("draining: {running} requests running; Ctrl-C again cancels them"));
-    let time_is_up = tokio::time::sleep(Duration::from_secs(u64::from(config.server.drain_seconds)));
+    let time_is_up = tokio::time::sleep(app.serving().drain_time_max);
     tokio::select! {
         () = all_ended(app) => {}
         () = time_is_up => tracing::warn!("drain time is over: cancelling what still runs"),
@@ -363,7 +312,7 @@ async fn all_ended(app: &App) {
 
 async fn stop(app: &App, handle: ServerHandle, background: Background) {
     handle.stop(true).await;
-    for route in app.backends.all() {
+    for route in app.serving().backends.all() {
         route.shutdown();
     }
     let Background { ledger, journal, stopping, tasks } = background;

@@ -1,33 +1,110 @@
-//! Which sections two configurations differ in, for a reload to decide what it can take over.
-//! Never what they differ by: a section may hold a password.
+//! Which settings two configurations differ in, and which of them a running gateway can take over.
+//! Never what they differ by: a setting may hold a password.
 //! Called by `reload`.
 
-use super::Config;
+use super::{Config, Limits, Server};
 
-/// The section that a running gateway takes over.
+/// The sections of issuers.
 pub const ISSUER: &str = "issuer";
 
+/// A setting that is not as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The setting, or its section.
+    pub name: &'static str,
+    /// Whether a running gateway takes it over; else it needs a restart.
+    pub is_live: bool,
+}
+
 impl Config {
-    /// The names of the sections in which another configuration says something else.
-    pub fn changed_sections(&self, other: &Self) -> Vec<&'static str> {
+    /// The settings for which another configuration says something else, in the order of the configuration.
+    pub fn changes(&self, other: &Self) -> Vec<Change> {
         // Named one by one, so that a new section cannot be forgotten here.
-        let Self { server, admin, data, ledger, journal, limits, energy, slo, issuers, models, backends } =
-            self;
-        let sections = [
-            ("server", *server != other.server),
-            ("admin", *admin != other.admin),
-            ("data", *data != other.data),
-            ("ledger", *ledger != other.ledger),
-            ("journal", *journal != other.journal),
-            ("limits", *limits != other.limits),
-            ("energy", *energy != other.energy),
-            ("slo", *slo != other.slo),
-            (ISSUER, *issuers != other.issuers),
-            ("model", *models != other.models),
-            ("backend", *backends != other.backends),
-        ];
-        sections.into_iter().filter_map(|(name, is_changed)| is_changed.then_some(name)).collect()
+        let Self {
+            server,
+            admin,
+            data,
+            ledger,
+            journal,
+            limits,
+            energy,
+            slo,
+            log,
+            issuers,
+            models,
+            backends,
+        } = self;
+        let mut changes = server.changes(&other.server);
+        changes.extend([
+            fixed("admin", *admin != other.admin),
+            fixed("data", *data != other.data),
+            fixed("ledger", *ledger != other.ledger),
+            fixed("journal", *journal != other.journal),
+        ]);
+        changes.extend(limits.changes(&other.limits));
+        changes.extend([
+            // Engines of this process are started with it.
+            fixed("energy", *energy != other.energy),
+            live("slo.when_late", *slo != other.slo),
+            live("log.filter", *log != other.log),
+            live(ISSUER, *issuers != other.issuers),
+            fixed("model", *models != other.models),
+            live("backend", *backends != other.backends),
+        ]);
+        changes.into_iter().flatten().collect()
     }
+}
+
+impl Server {
+    fn changes(&self, other: &Self) -> Vec<Option<Change>> {
+        let Self {
+            listen,
+            workers,
+            body_bytes_max,
+            drain_seconds,
+            request_seconds_max,
+            connections_max,
+            connections_per_peer_max,
+            idempotency_seconds,
+            stream_silence_ms_max,
+            response_days,
+        } = self;
+        vec![
+            fixed("server.listen", *listen != other.listen),
+            fixed("server.workers", *workers != other.workers),
+            live("server.body_bytes_max", *body_bytes_max != other.body_bytes_max),
+            live("server.drain_seconds", *drain_seconds != other.drain_seconds),
+            live("server.request_seconds_max", *request_seconds_max != other.request_seconds_max),
+            fixed("server.connections_max", *connections_max != other.connections_max),
+            fixed(
+                "server.connections_per_peer_max",
+                *connections_per_peer_max != other.connections_per_peer_max,
+            ),
+            live("server.idempotency_seconds", *idempotency_seconds != other.idempotency_seconds),
+            live("server.stream_silence_ms_max", *stream_silence_ms_max != other.stream_silence_ms_max),
+            live("server.response_days", *response_days != other.response_days),
+        ]
+    }
+}
+
+impl Limits {
+    fn changes(&self, other: &Self) -> Vec<Option<Change>> {
+        let Self { store, redis, on_redis_failure, gateways_expected } = self;
+        vec![
+            fixed("limits.store", *store != other.store),
+            fixed("limits.redis", *redis != other.redis),
+            live("limits.on_redis_failure", *on_redis_failure != other.on_redis_failure),
+            live("limits.gateways_expected", *gateways_expected != other.gateways_expected),
+        ]
+    }
+}
+
+fn live(name: &'static str, is_changed: bool) -> Option<Change> {
+    is_changed.then_some(Change { name, is_live: true })
+}
+
+fn fixed(name: &'static str, is_changed: bool) -> Option<Change> {
+    is_changed.then_some(Change { name, is_live: false })
 }
 
 #[cfg(test)]
@@ -35,13 +112,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes_are_named_by_their_section() {
+    fn changes_are_named_and_say_whether_they_need_a_restart() {
         let usual = Config::default();
-        assert!(usual.changed_sections(&usual.clone()).is_empty());
+        assert!(usual.changes(&usual.clone()).is_empty());
         let mut other = usual.clone();
         other.server.workers = 7;
+        other.server.body_bytes_max += 1;
         other.ledger.url = Some("postgres://somebody:secret@db.example.com/x".to_owned());
+        other.log.filter = "debug".to_owned();
         other.models.clear();
-        assert_eq!(usual.changed_sections(&other), ["server", "ledger", "model"]);
+        let found: Vec<_> =
+            usual.changes(&other).into_iter().map(|change| (change.name, change.is_live)).collect();
+        let expected = [
+            ("server.workers", false),
+            ("server.body_bytes_max", true),
+            ("ledger", false),
+            ("log.filter", true),
+            ("model", false),
+        ];
+        assert_eq!(found, expected);
     }
 }

@@ -2,12 +2,12 @@
 //! Never shows the address of Redis, which may hold a password.
 //! Part of `Config`; read by `cli::serve`.
 
-use std::{fmt, num::NonZeroU32};
+use std::{fmt, num::NonZeroU32, path::PathBuf};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::bounded;
-use crate::admit::AwayPolicy;
+use crate::admit::{AwayPolicy, RedisAddress};
 
 /// `[limits]`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -59,8 +59,10 @@ pub enum LimitsStore {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsRedis {
-    /// `redis://[user:password@]host[:port][/database]`.
+    /// `redis://[user:password@]host[:port][/database]`, or `rediss://…` over TLS.
     pub url: Option<RedisUrl>,
+    /// Certificates that vouch for it over TLS, as a PEM file; without it the roots that browsers trust.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// What happens while Redis is away.
@@ -78,6 +80,11 @@ pub enum RedisFailure {
 pub struct RedisUrl(String);
 
 impl RedisUrl {
+    /// Whether TLS is spoken there.
+    pub fn is_tls(&self) -> bool {
+        self.0.starts_with("rediss://")
+    }
+
     /// The address, to connect with and for nothing else.
     pub fn expose(&self) -> &str {
         &self.0
@@ -94,14 +101,10 @@ impl<'de> Deserialize<'de> for RedisUrl {
     /// Errors name no part of the text: it may be a password in the wrong place.
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let url = String::deserialize(input)?;
-        if url.starts_with("rediss://") {
-            let reason =
-                "rediss:// is not supported: reach Redis over a private network or a local TLS proxy";
-            return Err(D::Error::custom(reason));
-        }
-        let is_known = ["redis://", "unix://"].iter().any(|scheme| url.starts_with(scheme));
-        if !is_known || redis::Client::open(url.as_str()).is_err() {
-            let reason = "a Redis url must be redis://[user:password@]host[:port][/database] or unix://PATH";
+        let is_known = ["redis://", "rediss://", "unix://"].iter().any(|scheme| url.starts_with(scheme));
+        if !is_known || RedisAddress::new(&url, None).is_err() {
+            let reason = "a Redis url must be redis://[user:password@]host[:port][/database], the same with \
+                          rediss:// for TLS, or unix://PATH";
             return Err(D::Error::custom(reason));
         }
         Ok(Self(url))

@@ -9,6 +9,7 @@ mod engine;
 mod issuer;
 mod limits;
 mod load;
+mod log;
 mod rules;
 mod sources;
 #[cfg(test)]
@@ -24,10 +25,11 @@ use crate::admit::WhenLate;
 
 pub use admin::Admin;
 pub use backend::{Backend, BackendKind, BackendModel, BackendUrl, Capability, Secret, TokenEnergy};
-pub use change::ISSUER;
+pub use change::{Change, ISSUER};
 pub use issuer::{ISSUERS_MAX, Issuer, SignatureAlgorithm, SubjectLimits};
 pub use limits::{Limits, LimitsRedis, LimitsStore, RedisFailure, RedisUrl};
 pub use load::{ConfigError, load};
+pub use log::Log;
 
 /// Everything an operator can set.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -49,6 +51,8 @@ pub struct Config {
     pub energy: Energy,
     /// Latency classes at admission.
     pub slo: SloAdmission,
+    /// What is written for people.
+    pub log: Log,
     /// Whose signed tokens open the data plane.
     #[serde(rename = "issuer")]
     pub issuers: Vec<Issuer>,
@@ -71,6 +75,7 @@ impl Default for Config {
             limits: Limits::default(),
             energy: Energy::default(),
             slo: SloAdmission::default(),
+            log: Log::default(),
             issuers: Vec::new(),
             models: vec![Model::demo()],
             backends: Vec::new(),

@@ -8,6 +8,7 @@ use domain::KeyScope;
 
 use super::{
     Backend, BackendModel, Config, ConfigError, ISSUERS_MAX, Issuer, LimitsStore, Model, ModelSource,
+    RedisUrl,
     sources::{Sources, field},
 };
 
@@ -121,9 +122,20 @@ fn check_limits(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
             vec![field(["limits", "redis", "url"]), field(["limits", "store"])],
             "limits.redis.url belongs to limits.store = \"redis\"",
         ),
-        (LimitsStore::Redis, Some(_)) | (LimitsStore::Local, None) => return Ok(()),
+        (LimitsStore::Redis, Some(_)) | (LimitsStore::Local, None) => return check_redis(config, sources),
     };
     Err(sources.fault(&fields, reason.to_owned()))
+}
+
+fn check_redis(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
+    let redis = &config.limits.redis;
+    let Some(file) = &redis.ca_file else { return Ok(()) };
+    let reason = match (redis.url.as_ref().is_some_and(RedisUrl::is_tls), file.is_file()) {
+        (true, true) => return Ok(()),
+        (true, false) => format!("{} is not a file", file.display()),
+        (false, _) => "limits.redis.ca_file belongs to a url that begins with rediss://".to_owned(),
+    };
+    Err(sources.fault(&[field(["limits", "redis", "ca_file"])], reason))
 }
 
 /// Each issuer is read from one place, gives one tenant, and is named once.

@@ -216,11 +216,20 @@ fn broken_rules_of_limits_name_their_place() {
             "FILE:2:7: a Redis url must be redis://[user:password@]host[:port][/database]",
         ),
         (
-            "[limits.redis]\nurl = \"redis://127.0.0.1:port/\"\n",
+            "[limits.redis]\nurl = \"rediss://127.0.0.1/#insecure\"\n",
             &[],
             "FILE:2:7: a Redis url must be redis://[user:password@]host[:port][/database]",
         ),
-        ("[limits.redis]\nurl = \"rediss://127.0.0.1/\"\n", &[], "FILE:2:7: rediss:// is not supported"),
+        (
+            "[limits]\nstore = \"redis\"\n[limits.redis]\nurl = \"redis://127.0.0.1/\"\nca_file = \"x.pem\"\n",
+            &[],
+            "FILE:5:11: limits.redis.ca_file belongs to a url that begins with rediss://",
+        ),
+        (
+            "[limits]\nstore = \"redis\"\n[limits.redis]\nurl = \"rediss://127.0.0.1/\"\nca_file = \"/no/such.pem\"\n",
+            &[],
+            "FILE:5:11: /no/such.pem is not a file",
+        ),
         (
             "[limits]\non_redis_failure = \"open\"\n",
             &[],

@@ -1,4 +1,4 @@
-//! Variables `TALLYGATE__SECTION__FIELD`: reading them, and laying them over the file's table.
+//! Variables `TALLYGATE__SECTION__FIELD`, and `TALLYGATE_LOG`: reading them, and laying them over the file's table.
 //! Never decides whether a value fits its field: `load` tries the whole.
 //! Called by `load`.
 
@@ -6,10 +6,16 @@ use std::{cmp::Ordering, ffi::OsString};
 
 use toml::{Table, Value};
 
-use super::{ConfigError, sources::Field};
+use super::{
+    ConfigError,
+    sources::{Field, field},
+};
 
 /// Variables with this prefix override the file; `__` separates section, field and list index.
 const ENVIRONMENT_PREFIX: &str = "TALLYGATE__";
+
+/// A short name for `TALLYGATE__LOG__FILTER`, which is stronger where both are set.
+const LOG: &str = "TALLYGATE_LOG";
 
 /// One setting made by a variable.
 #[derive(Debug)]
@@ -25,6 +31,10 @@ pub(super) struct Variable {
 
 impl Variable {
     fn new(name: String, text: String) -> Self {
+        if name == LOG {
+            // Never a TOML value: a filter that looks like one is a filter all the same.
+            return Self { field: field(["log", "filter"]), typed: None, misfit: None, name, text };
+        }
         let parts = name.get(ENVIRONMENT_PREFIX.len()..).unwrap_or("").split("__");
         // An index has one spelling: 01 is 1.
         let field = parts.map(|part| match part.parse::<usize>() {
@@ -64,7 +74,7 @@ pub(super) fn read(
 ) -> Result<Vec<Variable>, ConfigError> {
     let mut variables = Vec::new();
     for (name, text) in environment {
-        if !name.as_encoded_bytes().starts_with(ENVIRONMENT_PREFIX.as_bytes()) {
+        if name != LOG && !name.as_encoded_bytes().starts_with(ENVIRONMENT_PREFIX.as_bytes()) {
             continue;
         }
         let shown = name.to_string_lossy().into_owned();

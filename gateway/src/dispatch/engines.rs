@@ -105,11 +105,12 @@ impl EngineAnswer {
         let tallies: Vec<_> = self.choices.iter_mut().filter_map(|choice| choice.tally.take()).collect();
         whole.finish = finish(&tallies);
         let sum = |left: Tokens, right: Tokens| Tokens::new(left.get().saturating_add(right.get()));
+        for choices in tallies.chunks(self.choices_per_prompt) {
+            let (prompt_tokens, cached_prompt_tokens) = prompt_once(choices);
+            whole.prompt_tokens = sum(whole.prompt_tokens, prompt_tokens);
+            whole.cached_prompt_tokens = sum(whole.cached_prompt_tokens, cached_prompt_tokens);
+        }
         for (index, tally) in tallies.into_iter().enumerate() {
-            if index % self.choices_per_prompt == 0 {
-                whole.prompt_tokens = sum(whole.prompt_tokens, tally.prompt_tokens);
-                whole.cached_prompt_tokens = sum(whole.cached_prompt_tokens, tally.cached_prompt_tokens);
-            }
             whole.output_tokens = sum(whole.output_tokens, tally.output_tokens);
             whole.energy = Millijoules::new(whole.energy.get().saturating_add(tally.energy.get()));
             whole.queue = whole.queue.max(tally.queue);
@@ -119,6 +120,15 @@ impl EngineAnswer {
         }
         whole
     }
+}
+
+/// The tokens of a prompt that all these choices read, and those of them that none had to compute. Any choice may be
+/// the one that computed it: the first can end while it still waits.
+fn prompt_once(choices: &[engine::Tally]) -> (Tokens, Tokens) {
+    let started = || choices.iter().filter(|tally| tally.prompt_tokens > Tokens::ZERO);
+    let prompt = started().map(|tally| tally.prompt_tokens).max();
+    let cached = started().map(|tally| tally.cached_prompt_tokens).min();
+    (prompt.unwrap_or(Tokens::ZERO), cached.unwrap_or(Tokens::ZERO))
 }
 
 fn choice_number(index: usize) -> u32 {
@@ -163,5 +173,71 @@ fn lost(energy_source: EnergySource) -> engine::Tally {
         energy: Millijoules::ZERO,
         energy_source,
         queue: Micros::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use domain::ModelName;
+    use engine::{Engine, EngineConfig, Job, ModelSource, SimConfig};
+
+    use super::*;
+
+    const OUTPUT_TOKENS: u32 = 4;
+
+    /// An engine with one place, taken for long enough that nothing submitted at once starts.
+    fn busy_engine() -> (Engine, Generation) {
+        let sim = SimConfig { decode_step: Duration::from_millis(20), ..SimConfig::default() };
+        let name = ModelName::new("sim").expect("a name");
+        let mut config = EngineConfig::new(name, ModelSource::Sim(sim));
+        config.sequences_max = 1;
+        let engine = Engine::start(config).expect("started");
+        let first = job(&engine, "a prompt of somebody else", 30);
+        let running = engine.submit(first).expect("submitted");
+        (engine, running)
+    }
+
+    fn job(engine: &Engine, text: &str, output_tokens: u32) -> Job {
+        let prompt = engine.prompt_text(text).expect("a prompt");
+        Job { ignore_eos: true, ..Job::new(prompt, output_tokens) }
+    }
+
+    /// Choices of each prompt, and which of all choices are cancelled before they start; expected: how often each
+    /// prompt's tokens count, and how many choices have output.
+    async fn check(prompts: &[&str], per_prompt: usize, cancelled: &[usize], expected: (&[u64], u64)) {
+        let (engine, mut other) = busy_engine();
+        let tokens: Vec<_> =
+            prompts.iter().map(|text| engine.prompt_text(text).expect("a prompt").tokens().get()).collect();
+        let jobs = prompts.iter().flat_map(|text| std::iter::repeat_n(text, per_prompt));
+        let submit = |text: &&str| engine.submit(job(&engine, text, OUTPUT_TOKENS)).expect("submitted");
+        let generations: Vec<_> = jobs.map(submit).collect();
+        for choice in cancelled {
+            generations[*choice].cancel();
+        }
+        while other.next().await.is_some() {}
+        let mut answer = EngineAnswer::new(generations, per_prompt, EnergySource::Modelled);
+        let mut tally = None;
+        while let Some(event) = answer.next().await {
+            if let Event::Finished(finished) = event {
+                tally = Some(finished);
+            }
+        }
+        let tally = tally.expect("a tally");
+        let counted: u64 = tokens.iter().zip(expected.0).map(|(tokens, times)| tokens * times).sum();
+        let found = (tally.prompt_tokens.get(), tally.output_tokens.get());
+        assert_eq!(found, (counted, expected.1 * u64::from(OUTPUT_TOKENS)), "{per_prompt} {cancelled:?}");
+    }
+
+    #[tokio::test]
+    async fn a_prompt_counts_once_whichever_choice_computed_it() {
+        let (one, two) = ("one prompt", "another prompt, and a longer one");
+        check(&[one, two], 2, &[], (&[1, 1], 4)).await;
+        check(&[one, two], 2, &[0], (&[1, 1], 3)).await;
+        check(&[one, two], 2, &[1, 2], (&[1, 1], 2)).await;
+        check(&[one, two], 2, &[0, 1], (&[0, 1], 2)).await;
+        check(&[one], 3, &[0, 1], (&[1], 1)).await;
+        check(&[one], 2, &[0, 1], (&[0], 0)).await;
     }
 }

@@ -1,6 +1,6 @@
 //! Which targets serve a model, and what runs a request on one of them.
 //! Never authenticates and never decides about limits or money; it finds the route by the model's name.
-//! Built once at start; asked by the HTTP routes.
+//! Built at the start, and renewed by a reload; asked by the HTTP routes.
 
 mod answer;
 mod breaker;
@@ -8,13 +8,15 @@ mod budget;
 mod choose;
 mod client;
 mod engines;
+mod pace;
 mod probe;
 mod remote;
+mod renew;
 mod route;
 
 pub mod splice;
 pub mod sse;
-mod tls;
+pub(crate) mod tls;
 mod upstream;
 mod work;
 
@@ -29,6 +31,7 @@ use choose::Affinity;
 pub use engines::EngineAnswer;
 pub use probe::probe;
 pub use remote::{BackendError, Health, Remote, RemoteTarget};
+pub use renew::Renewed;
 pub use route::{LOCAL_BACKEND, RemoteRoute, Route};
 pub use upstream::{Refusal, RefusalKind, RemoteAnswer, RemoteRequest};
 pub use work::{EngineInput, EngineWork, Relay, UpstreamCall, UpstreamWork};
@@ -77,7 +80,7 @@ pub fn run_on_engine(
 }
 
 /// Every model this process serves.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Backends {
     by_model: HashMap<ModelName, Route>,
     /// As configured, for listings.

@@ -1,6 +1,6 @@
 //! Asks each server elsewhere now and then whether it lives.
 //! Never asks a model anything: a probe costs nobody tokens.
-//! Spawned by `cli::serve`, once for each server; ends when the process stops.
+//! Spawned by `reload`, once for each server; ends when the process stops or a reload leaves the server out.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Longest answer that is read. Unit: bytes. A longer one is good as well: its connection is closed.
 const BYTES_MAX: usize = 1_024 * 1_024;
 
-/// Probes a server until the process stops. Returns at once where none is configured.
+/// Probes a server until the process stops or the server is left out of the configuration. Returns at once where none is configured.
 pub async fn probe(remote: Arc<Remote>, stopping: CancellationToken) {
     let Some((path, every)) = remote.probe.clone() else { return };
     let mut ticks = interval(every);
@@ -28,10 +28,12 @@ pub async fn probe(remote: Arc<Remote>, stopping: CancellationToken) {
     loop {
         tokio::select! {
             () = stopping.cancelled() => return,
+            () = remote.retired.cancelled() => return,
             _ = ticks.tick() => {}
         }
         let is_up = tokio::select! {
             () = stopping.cancelled() => return,
+            () = remote.retired.cancelled() => return,
             is_up = is_alive(&remote, &path) => is_up,
         };
         match (remote.note_health(is_up), is_up) {

@@ -1,22 +1,25 @@
 //! Servers that run models elsewhere, and each model there as a target of requests.
 //! Never sends anything itself: exchanges do; it knows what may be sent, how much is under way and who works.
-//! Built once from the configuration; shared by routes, exchanges and the health probe.
+//! Built from the configuration; shared by routes, exchanges and the health probe.
 
 use std::{
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        Arc, PoisonError,
+        atomic::{AtomicU8, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use domain::ModelName;
-use engine::TokenCounter;
+use domain::{ModelName, Tokens};
+use engine::{Forecast, TokenCounter};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     breaker::Breaker,
     client::Client,
+    pace::{FirstToken, Pace},
+    renew::{Load, Origin},
     tls::{self, TlsError},
     upstream::Counter,
 };
@@ -71,6 +74,10 @@ pub struct Remote {
     pub(super) client: Client,
     pub(super) secret: Option<SecretText>,
     pub(super) waits: Waits,
+    /// What it was built from, for a reload to see whether it still is.
+    pub(super) origin: Origin,
+    /// Cancelled when a reload leaves it out. What runs there runs on.
+    pub(super) retired: CancellationToken,
     health: AtomicU8,
 }
 
@@ -119,8 +126,9 @@ pub struct RemoteTarget {
     pub(super) capabilities: Vec<Capability>,
     pub(super) counter: Counter,
     pub(super) energy: (TokenEnergy, TokenEnergy),
-    outstanding_tokens: AtomicU64,
-    breaker: Mutex<Breaker>,
+    pub(super) configured: config::BackendModel,
+    /// Shared with the target that a reload puts in its place.
+    pub(super) load: Arc<Load>,
 }
 
 /// A request under way to a target: its load, and what it proves of the target. Dropping it ends both.
@@ -128,6 +136,9 @@ pub struct RemoteTarget {
 pub(super) struct Attempt {
     pub(super) target: Arc<RemoteTarget>,
     tokens: u64,
+    /// What the target had to deliver before it.
+    tokens_before: u64,
+    began: Instant,
     is_judged: bool,
 }
 
@@ -151,6 +162,8 @@ impl Remote {
             name: config.name.as_str().into(),
             probe: (config.health_interval_ms > 0).then(|| (probe_path, millis(config.health_interval_ms))),
             client,
+            origin: Origin::of(config),
+            retired: CancellationToken::new(),
             secret: secret.map(SecretText),
             waits: Waits {
                 first_token: millis(config.first_token_ms_max),
@@ -160,6 +173,11 @@ impl Remote {
             health: AtomicU8::new(0),
         });
         config.models.iter().map(|model| RemoteTarget::build(&remote, model).map(Arc::new)).collect()
+    }
+
+    /// A reload has left it out: nobody probes it any more.
+    pub fn retire(&self) {
+        self.retired.cancel();
     }
 
     /// What the last probe found.
@@ -197,8 +215,8 @@ impl RemoteTarget {
             capabilities: model.capabilities.clone(),
             counter: Counter::new(tokenizer),
             energy: (model.mj_per_prompt_token, model.mj_per_output_token),
-            outstanding_tokens: AtomicU64::new(0),
-            breaker: Mutex::default(),
+            configured: model.clone(),
+            load: Arc::default(),
         })
     }
 
@@ -214,7 +232,7 @@ impl RemoteTarget {
 
     /// Tokens that it has promised and not yet delivered.
     pub fn outstanding_tokens(&self) -> u64 {
-        self.outstanding_tokens.load(Ordering::Relaxed)
+        self.load.outstanding_tokens.load(Ordering::Relaxed)
     }
 
     /// Its state in words, without address or secret.
@@ -234,17 +252,38 @@ impl RemoteTarget {
 
     /// A request of this many tokens goes there.
     pub(super) fn begin(self: &Arc<Self>, tokens: u64, now: Instant) -> Attempt {
-        self.outstanding_tokens.fetch_add(tokens, Ordering::Relaxed);
+        let tokens_before = self.load.outstanding_tokens.fetch_add(tokens, Ordering::Relaxed);
         self.breaker(|breaker| breaker.begin(now));
-        Attempt { target: Arc::clone(self), tokens, is_judged: false }
+        Attempt { target: Arc::clone(self), tokens, tokens_before, began: now, is_judged: false }
+    }
+
+    /// What a request with this prompt would meet there now. `None`: nothing was measured yet.
+    pub(super) fn forecast(&self, prompt: Tokens) -> Option<Forecast> {
+        self.pace(|pace| pace.forecast(prompt, self.outstanding_tokens()))
+    }
+
+    fn pace<T>(&self, with: impl FnOnce(&mut Pace) -> T) -> T {
+        with(&mut self.load.pace.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn breaker<T>(&self, with: impl FnOnce(&mut Breaker) -> T) -> T {
-        with(&mut self.breaker.lock().unwrap_or_else(PoisonError::into_inner))
+        with(&mut self.load.breaker.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Attempt {
+    /// The first text of an answer to a prompt of about so many tokens came.
+    pub(super) fn note_first(&self, prompt_tokens: u64, now: Instant) {
+        let span = now.saturating_duration_since(self.began);
+        let first = FirstToken { span, prompt_tokens, tokens_before: self.tokens_before };
+        self.target.pace(|pace| pace.began(first));
+    }
+
+    /// So many tokens came after the first one, within this span.
+    pub(super) fn note_end(&self, tokens: u64, span: Duration) {
+        self.target.pace(|pace| pace.ended(tokens, span));
+    }
+
     /// The target answered.
     pub(super) fn succeed(&mut self) {
         self.is_judged = true;
@@ -260,7 +299,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.target.outstanding_tokens.fetch_sub(self.tokens, Ordering::Relaxed);
+        self.target.load.outstanding_tokens.fetch_sub(self.tokens, Ordering::Relaxed);
         if !self.is_judged {
             self.target.breaker(|breaker| breaker.forget(Instant::now()));
         }

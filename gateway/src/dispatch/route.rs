@@ -36,7 +36,7 @@ pub struct Route {
 #[derive(Debug)]
 pub struct RemoteRoute {
     targets: Vec<Arc<RemoteTarget>>,
-    pub(super) budget: RetryBudget,
+    pub(super) budget: Arc<RetryBudget>,
 }
 
 impl UpstreamCall {
@@ -60,7 +60,7 @@ impl Route {
     pub fn remote(targets: Vec<Arc<RemoteTarget>>) -> Option<Self> {
         let first = targets.first()?;
         let (model, output_tokens_default) = (first.model.clone(), first.output_tokens_default);
-        let remotes = Some(Arc::new(RemoteRoute { targets, budget: RetryBudget::default() }));
+        let remotes = Some(Arc::new(RemoteRoute { targets, budget: Arc::default() }));
         Some(Self { model, engine: None, remotes, output_tokens_default })
     }
 
@@ -131,13 +131,17 @@ impl Route {
         (is_ready, words.join("; "))
     }
 
-    /// What a request with this prompt would meet now. `None`: nothing was measured yet, or it is not ours to know.
+    /// What a request with this prompt would meet now. `None`: nothing was measured yet.
+    ///
+    /// Of several sides that can take it the one that would begin first counts; while nothing was measured of one of
+    /// them, it may be that one.
     pub fn forecast(&self, prompt: Tokens) -> Option<Forecast> {
-        match &self.remotes {
-            // Where others can take it as well, our own queue says little.
-            Some(_) => None,
-            None => self.engine.as_ref().and_then(|engine| engine.forecast(prompt)),
-        }
+        let now = Instant::now();
+        let engine = self.engine.iter().map(|engine| engine.forecast(prompt));
+        let usable = self.targets().filter(|target| target.is_usable(now));
+        let forecasts = engine.chain(usable.map(|target| target.forecast(prompt)));
+        let forecasts: Option<Vec<_>> = forecasts.collect();
+        forecasts?.into_iter().min_by_key(|forecast| forecast.ttft)
     }
 
     /// Lets go of what runs in this process.
@@ -149,6 +153,11 @@ impl Route {
 }
 
 impl RemoteRoute {
+    /// The same targets with the retries that another route for them has left.
+    pub(super) fn going_on_from(&self, before: &Self) -> Self {
+        Self { targets: self.targets.clone(), budget: Arc::clone(&before.budget) }
+    }
+
     /// Runs a request on one of the servers; nothing is sent before the answer is first asked for an event.
     /// `prompt` are the tokens that [`Self::prompt_tokens`] found.
     pub fn run(

@@ -1,6 +1,6 @@
-//! Who vouches for a backend that is reached by https.
+//! Who vouches for a server that is reached over TLS: a backend, or the Redis of the limits.
 //! Never trusts a certificate without a root, and never presents one of its own.
-//! Called when backends are built.
+//! Called when backends are built, and by the limits for an address that begins with rediss.
 
 use std::{path::Path, sync::Arc};
 
@@ -32,6 +32,19 @@ pub enum TlsError {
 ///
 /// Errors: the file has none that can be used.
 pub(super) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, TlsError> {
+    let mut config = client_config(ca_file)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// The same for servers that speak no HTTP: no protocol is named.
+///
+/// Errors: as [`connector`].
+pub(crate) fn bare_connector(ca_file: Option<&Path>) -> Result<TlsConnector, TlsError> {
+    Ok(TlsConnector::from(Arc::new(client_config(ca_file)?)))
+}
+
+fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
     let mut roots = RootCertStore::empty();
     match ca_file {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
@@ -47,10 +60,7 @@ pub(super) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, TlsError
         }
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let mut config =
-        builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]

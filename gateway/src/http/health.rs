@@ -30,7 +30,7 @@ pub(super) async fn home(app: web::Data<App>) -> HttpResponse {
     let page = ::web::HealthPage {
         is_ready: readiness.is_ready,
         parts: readiness.parts.into_iter().collect(),
-        models: app.backends.all().map(|route| route.model.to_string()).collect(),
+        models: app.serving().backends.all().map(|route| route.model.to_string()).collect(),
         version: env!("CARGO_PKG_VERSION"),
     };
     match page.to_html() {

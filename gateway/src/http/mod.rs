@@ -6,11 +6,13 @@ pub mod admin;
 mod anthropic;
 mod bodies;
 mod body;
+mod connection;
 mod encoding;
 mod error;
 mod gate;
 mod headers;
 mod health;
+mod held;
 mod idempotency;
 mod json;
 mod measured;
@@ -19,6 +21,7 @@ mod peers;
 mod planned;
 pub mod routes;
 mod run;
+mod server;
 mod sse;
 mod wish;
 
@@ -39,6 +42,7 @@ use crate::{admit::Served, app::App};
 pub use bodies::{ALL_BODIES, BodyKind, read_body};
 pub use error::{ApiError, status_of};
 pub use peers::Peers;
+pub use server::{Bounds, serve};
 
 /// The head of a request that has not arrived by then is given up; clients send it at once.
 pub const HEAD_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -57,13 +61,14 @@ pub fn configure(app: &Arc<App>, config: &mut web::ServiceConfig) {
 /// # Errors
 /// Whatever the inner service fails with.
 pub async fn name_request(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let Some(app) = request.app_data::<web::Data<App>>().cloned() else {
         return Err(actix_web::error::ErrorInternalServerError("no application state"));
     };
     let request_id = RequestId::generate(app.clock.now());
+    let held = held::Held::of(&mut request);
     request.extensions_mut().insert(request_id);
     let is_beyond =
         request.request().conn_data::<peers::Connection>().is_some_and(peers::Connection::is_beyond);
@@ -88,7 +93,7 @@ pub async fn name_request(
     for name in ["x-request-id", "request-id"] {
         headers::set(response.headers_mut(), name, &text);
     }
-    Ok(response)
+    Ok(response.map_into_boxed_body().map_body(|_, body| held.until_end_of(body)))
 }
 
 /// The end of a connection whose bytes may mean something else to another server on the way.

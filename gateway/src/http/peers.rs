@@ -3,7 +3,6 @@
 //! Called by the server for each connection; `gate` asks before every request.
 
 use std::{
-    any::Any,
     collections::HashMap,
     net::{IpAddr, Ipv6Addr, Shutdown},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -38,10 +37,10 @@ impl Peers {
     }
 
     /// Takes note of a new connection.
-    pub fn greet(self: &Arc<Self>, connection: &dyn Any, data: &mut Extensions) {
-        let Some(stream) = connection.downcast_ref::<TcpStream>().filter(|_| self.connections_max > 0) else {
+    pub(super) fn greet(self: &Arc<Self>, stream: &TcpStream, data: &mut Extensions) {
+        if self.connections_max == 0 {
             return;
-        };
+        }
         // A peer that has gone already has no address any more, and asks nothing.
         let Ok(address) = stream.peer_addr() else { return };
         let connection = self.count(address.ip());

@@ -2,7 +2,10 @@
 //! less to do. Never admits and never waits for an answer; it counts the prompt for whoever will run it.
 //! Called by `run`, before admission and after it.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use domain::{RequestId, TenantId, Timestamp, Tokens};
 use engine::{Engine, EngineError, Prompt};
@@ -12,7 +15,7 @@ use super::{
     run::{self, Work},
 };
 use crate::{
-    admit::{Demand, SloWish},
+    admit::{Demand, SloWish, WhenLate},
     dispatch::{Allowance, Answer, EngineWork, RemoteRoute, Route, UpstreamWork, run_on_engine},
 };
 
@@ -31,6 +34,10 @@ pub(in crate::http) struct Asked {
     pub(in crate::http) output_tokens_max: Option<u32>,
     pub(in crate::http) wish: SloWish,
     pub(in crate::http) started: Instant,
+    /// Longest life that it is given.
+    pub(in crate::http) time_max: Duration,
+    /// What becomes of it when its class cannot be met.
+    pub(in crate::http) when_late: WhenLate,
 }
 
 /// A request for servers elsewhere.
@@ -102,7 +109,7 @@ impl Planned<'_> {
                 usize::try_from(other.work.choices).unwrap_or(usize::MAX),
             ),
         };
-        let Asked { request_id, tenant_id, output_tokens_max, wish, started } = *asked;
+        let Asked { request_id, tenant_id, output_tokens_max, wish, started, time_max, when_late } = *asked;
         Demand {
             request_id,
             tenant_id,
@@ -114,6 +121,8 @@ impl Planned<'_> {
             wish,
             started,
             started_at,
+            time_max,
+            when_late,
         }
     }
 

@@ -72,6 +72,9 @@ static ROUTES: &[Route] = &[
     run("/v1/responses", Openai, || web::route().to(openai::responses::create)),
     get("/v1/responses/{id}", Openai, INFERENCE, || web::route().to(openai::responses::show)),
     delete("/v1/responses/{id}", Openai, INFERENCE, || web::route().to(openai::responses::delete)),
+    get("/v1/responses/{id}/input_items", Openai, INFERENCE, || {
+        web::route().to(openai::responses::input_items::list)
+    }),
     run("/v1/messages", Anthropic, || web::route().to(anthropic::messages::create)),
     post("/v1/messages/count_tokens", Anthropic, INFERENCE, || web::route().to(anthropic::count::create)),
     get("/v1/models", Openai, MODELS, || web::route().to(openai::models::list)),

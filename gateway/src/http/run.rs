@@ -146,7 +146,8 @@ pub(in crate::http) async fn start(
 ) -> Result<Running, (ApiError, LimitViews)> {
     let bare = |error: ApiError| (error, LimitViews::default());
     let name = work.model().as_str().to_owned();
-    let route = app.backends.find(work.model()).ok_or_else(|| bare(ApiError::no_model(&name)))?;
+    let serving = app.serving();
+    let route = serving.backends.find(work.model()).ok_or_else(|| bare(ApiError::no_model(&name)))?;
     let planned = planned::plan(route, work).await.map_err(bare)?;
     let asked = Asked {
         request_id: request_id(request, app),
@@ -154,6 +155,8 @@ pub(in crate::http) async fn start(
         output_tokens_max: work.output_tokens_max(),
         wish: wish(request, work).map_err(bare)?,
         started,
+        time_max: serving.request_time_max,
+        when_late: serving.when_late,
     };
     let demand = planned.demand(&asked, app.clock.now());
     let admission = app.admitter.admit(principal, route, &demand).await.map_err(|refusal| {
@@ -164,12 +167,12 @@ pub(in crate::http) async fn start(
     // The class served is told in the headers of whatever answer follows.
     request.extensions_mut().insert(admission.served());
     // What was taken is given back when this fails, so the limits are not told as if it were.
-    let answer = planned.run(demand.request_id, allowance(app, &admission)).map_err(bare)?;
+    let answer = planned.run(demand.request_id, allowance(&admission)).map_err(bare)?;
     let pieces = app.streams.start(admission, answer, route.energy_source());
     let mut pieces = pieces.map_err(|error| bare(ApiError::from_journal(&error)))?;
     idempotency::note_started(request);
     let first = match work.is_stream() {
-        true => tokio::time::timeout(app.stream_silence_max, pieces.next())
+        true => tokio::time::timeout(serving.stream_silence_max, pieces.next())
             .await
             .map_or(Waited::Enough, Waited::of),
         false => Waited::of(pieces.next().await),
@@ -179,7 +182,7 @@ pub(in crate::http) async fn start(
         first @ (Waited::Piece(_) | Waited::Enough) => Ok(Running {
             pieces,
             first: first.into_piece(),
-            silence_max: app.stream_silence_max,
+            silence_max: serving.stream_silence_max,
             request_id: demand.request_id,
             started_at: demand.started_at,
             model: name,
@@ -264,11 +267,11 @@ pub(in crate::http) async fn prompts(
     }
 }
 
-fn allowance(app: &App, admission: &Admission) -> Allowance {
+fn allowance(admission: &Admission) -> Allowance {
     let (_, scope) = admission.tenant_id().as_uuid().as_u64_pair();
     Allowance {
         output_tokens_max: admission.output_tokens_max(),
-        deadline: Instant::now() + app.request_time_max,
+        deadline: Instant::now() + admission.time_max(),
         fairness_key: scope,
         cache_scope: scope,
     }

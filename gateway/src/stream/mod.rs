@@ -86,8 +86,6 @@ pub struct Streams {
     pub tracker: TaskTracker,
     /// Cancelled when the drain time is over.
     pub stopping: CancellationToken,
-    /// Longest life of one request.
-    pub request_time_max: Duration,
 }
 
 /// The client's end of a running request. Dropping it is leaving.
@@ -121,10 +119,11 @@ impl Streams {
         energy_source: EnergySource,
     ) -> Result<Pieces, JournalError> {
         let plan = Arc::clone(admission.plan());
+        let time_max = admission.time_max();
         let Admission { subject, reservation, permit, hold, .. } = admission;
         self.journal.open_request(subject.open.clone())?;
         let (sender, receiver) = mpsc::channel(PIECES_MAX);
-        let ends_at = subject.started + self.request_time_max + task::LAST_PIECES_MAX;
+        let ends_at = subject.started + time_max + task::LAST_PIECES_MAX;
         let task = task::Task {
             streams: self.clone(),
             answer,

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{Fault, RequestId, TenantId};
+use domain::{RequestId, TenantId};
 
 pub use self::{
     ask::{
@@ -27,7 +27,7 @@ pub use self::{
         Scope, Settlement, Used,
     },
     exceeded::{Exceeded, LimitViews, Limiter},
-    shared::AwayPolicy,
+    shared::{AwayPolicy, BadAddress, RedisAddress},
 };
 use self::{
     local::Local,
@@ -53,18 +53,6 @@ enum Store {
     Local(Arc<Local>),
     /// In a Redis that all gateways share.
     Shared(Arc<Shared>),
-}
-
-/// The address of a Redis is none.
-#[derive(Debug, thiserror::Error)]
-#[error("limits.redis.url: {0}")]
-pub struct BadAddress(#[source] redis::RedisError);
-
-impl BadAddress {
-    /// The operator's input is at fault.
-    pub fn fault(&self) -> Fault {
-        Fault::Invalid
-    }
 }
 
 /// What a request took.
@@ -107,12 +95,10 @@ impl Limits {
 
     /// Limits counted in a Redis that all gateways share. Nothing is connected yet: a Redis that is away is no error.
     ///
-    /// Errors: the address is none.
-    ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn shared(url: &str, policy: AwayPolicy) -> Result<Self, BadAddress> {
-        Shared::start(url, policy).map(|shared| Self::over(Store::Shared(shared))).map_err(BadAddress)
+    pub fn shared(address: RedisAddress, policy: AwayPolicy) -> Self {
+        Self::over(Store::Shared(Shared::start(address, policy)))
     }
 
     fn over(store: Store) -> Self {
@@ -195,6 +181,13 @@ impl Limits {
         match &self.store {
             Store::Local(_) => false,
             Store::Shared(shared) => shared.is_away(),
+        }
+    }
+
+    /// From now on does this while the store is away. Limits of this process have no such time.
+    pub fn set_away_policy(&self, policy: AwayPolicy) {
+        if let Store::Shared(shared) = &self.store {
+            shared.set_policy(policy);
         }
     }
 

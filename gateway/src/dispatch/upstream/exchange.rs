@@ -106,6 +106,8 @@ struct Streaming {
     relay: StreamRelay,
     /// By when the first text, or any further byte, has to come.
     due: Instant,
+    /// When the first text came.
+    first_at: Option<Instant>,
 }
 
 impl RemoteAnswer {
@@ -182,8 +184,8 @@ impl RemoteAnswer {
                     Head::Stream(exchange) => {
                         let due = Instant::now() + attempt.target.remote.waits.first_token;
                         let relay = StreamRelay::new(self.request.work.relay, reading);
-                        let parser = SseParser::default();
-                        let streaming = Streaming { attempt, exchange, parser, relay, due };
+                        let (parser, first_at) = (SseParser::default(), None);
+                        let streaming = Streaming { attempt, exchange, parser, relay, due, first_at };
                         self.phase = Phase::Streaming(Box::new(streaming));
                     }
                     Head::Whole(body) => match whole(self.request.work.relay, reading, &body) {
@@ -245,6 +247,10 @@ impl RemoteAnswer {
             Ok(Err(_)) => Step::Failed(Refusal::new(RefusalKind::Unavailable)),
             Err(_) => Step::Failed(Refusal::new(RefusalKind::Timeout)),
         };
+        if streaming.first_at.is_none() && streaming.relay.has_text() {
+            streaming.first_at = Some(now);
+            streaming.attempt.note_first(self.request.prompt_tokens, now);
+        }
         self.ready.extend(parts.into_iter().map(Event::Part));
         match step {
             Step::More => self.phase = Phase::Streaming(streaming),
@@ -260,8 +266,9 @@ impl RemoteAnswer {
 
     /// The answer is here, or is cut at its bound.
     fn end_stream(&mut self, streaming: Streaming, is_cut: bool) {
-        let Streaming { mut attempt, exchange, mut relay, .. } = streaming;
+        let Streaming { mut attempt, exchange, mut relay, first_at, .. } = streaming;
         attempt.succeed();
+        let span = first_at.map(|first_at| first_at.elapsed());
         if is_cut {
             tracing::warn!(
                 request.id = %self.request.request_id, backend = %attempt.target.remote.name,
@@ -274,6 +281,9 @@ impl RemoteAnswer {
         }
         let mut parts = Vec::new();
         let tally = relay.finish(None, &mut parts);
+        if let Some(span) = span {
+            attempt.note_end(tally.output_tokens.get().saturating_sub(1), span);
+        }
         self.ready.extend(parts.into_iter().map(Event::Part));
         self.end(tally);
     }

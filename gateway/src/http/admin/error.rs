@@ -88,7 +88,9 @@ impl From<ReloadError> for ApiError {
     fn from(error: ReloadError) -> Self {
         match error {
             ReloadError::Config(error) => Self::invalid("invalid_config", "", error.to_string()),
-            ReloadError::NeedsRestart(_) => Self::new(Fault::Conflict, "needs_restart", error.to_string()),
+            ReloadError::Backend(_) => Self::invalid("invalid_config", "backend", error.to_string()),
+            ReloadError::NeedsRestart(_) => Self::new(error.fault(), "needs_restart", error.to_string()),
+            ReloadError::Stopping => Self::new(error.fault(), "shutting_down", error.to_string()),
         }
     }
 }

@@ -52,11 +52,11 @@ async fn backends(call: Call) -> Answer {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Reloaded)]
 struct ReloadedWire {
-    /// The sections of the configuration that had changed and count now.
+    /// The settings that had changed and count now: `server.body_bytes_max`, or a whole section such as `backend`.
     sections: Vec<String>,
 }
 
-/// Read the configuration again, as SIGHUP does. No stream ends. A fault, or a section that needs a restart, is named
+/// Read the configuration again, as SIGHUP does. No stream ends. A fault, or a setting that needs a restart, is named
 /// and changes nothing.
 #[utoipa::path(tag = "backends", operation_id = "reload",
     responses((status = 200, description = "What was taken over", body = ReloadedWire), ChangeFailures))]

@@ -30,10 +30,11 @@ pub(in crate::http) async fn create(
 
 async fn count(request: &HttpRequest, body: web::Payload, app: &App) -> Result<Tokens, ApiError> {
     let principal = run::authenticate_either(request, app)?;
-    let body = body::read(request, body, app.body_bytes_max).await?;
+    let serving = app.serving();
+    let body = body::read(request, body, serving.body_bytes_max).await?;
     let count = CountRequest::from_wire(&body)?;
     let model = count.model();
-    let route = app.backends.find(model).ok_or_else(|| ApiError::no_model(model.as_str()))?;
+    let route = serving.backends.find(model).ok_or_else(|| ApiError::no_model(model.as_str()))?;
     check_model(&principal, route)?;
     run::count(route, &count).await
 }

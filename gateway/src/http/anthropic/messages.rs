@@ -40,7 +40,7 @@ async fn answer(
 ) -> Result<HttpResponse, (ApiError, LimitViews)> {
     let bare = |error: ApiError| (error, LimitViews::default());
     let principal = run::authenticate_either(request, app).map_err(bare)?;
-    let body = body::read(request, body, app.body_bytes_max).await.map_err(bare)?;
+    let body = body::read(request, body, app.serving().body_bytes_max).await.map_err(bare)?;
     let started = Instant::now();
     let message = MessagesRequest::from_wire(&body).map_err(bare)?;
     let running = run::start(request, app, principal, &message, started).await?;

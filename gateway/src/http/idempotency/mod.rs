@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 use super::{ApiError, body, request_id, routes::Dialect, run};
 use crate::{
     app::App,
-    idempotency::{Attempt, Found, Started},
+    idempotency::{Attempt, Found, Spans, Started},
 };
 
 /// The header.
@@ -78,7 +78,7 @@ async fn claim(request: &mut ServiceRequest, app: &App, dialect: Dialect) -> Res
     };
     let name_hash = name_hash(request.request())?;
     let payload = request.extract::<web::Payload>().await.map_err(|_| ApiError::unread())?;
-    let bytes = body::receive(request.request(), payload, app.body_bytes_max).await?;
+    let bytes = body::receive(request.request(), payload, app.serving().body_bytes_max).await?;
     let mut asked = Sha256::new();
     let coding = request.headers().get(CONTENT_ENCODING).map_or(&b""[..], |value| value.as_bytes());
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
@@ -96,7 +96,9 @@ async fn claim(request: &mut ServiceRequest, app: &App, dialect: Dialect) -> Res
     request.set_payload(Payload::Stream { payload: Box::pin(stream::iter([Ok(bytes)])) });
     let key = IdempotencyKey { tenant_id: principal.tenant().id, name_hash };
     let request_id = request_id(request.request(), app);
-    let found = app.idempotency.claim(key, asked.finalize().into(), request_id).await;
+    let serving = app.serving();
+    let spans = Spans { kept_for: serving.idempotency_retention, request_time_max: serving.request_time_max };
+    let found = app.idempotency.claim(key, asked.finalize().into(), request_id, spans).await;
     found.map_err(|_| ApiError::idempotency_unavailable())
 }
 

@@ -27,7 +27,7 @@ pub(super) async fn begin<W: Work>(
 ) -> Result<(W, Running), HttpResponse> {
     let refused = |error: ApiError| error.to_response();
     let principal = run::authenticate(request, app).map_err(refused)?;
-    let body = body::read(request, body, app.body_bytes_max).await.map_err(refused)?;
+    let body = body::read(request, body, app.serving().body_bytes_max).await.map_err(refused)?;
     let started = Instant::now();
     let work = parse(body).map_err(refused)?;
     let running = run::start(request, app, principal, &work, started).await;

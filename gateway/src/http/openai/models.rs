@@ -20,6 +20,7 @@ pub(in crate::http) async fn list(request: HttpRequest, app: web::Data<App>) -> 
         Err(error) => return error.to_response(),
     };
     let data: Vec<Value> = app
+        .serving()
         .backends
         .all()
         .filter(|route| principal.may_use(&route.model))
@@ -43,7 +44,8 @@ pub(in crate::http) async fn show(
 fn find(request: &HttpRequest, app: &App, name: &str) -> Result<Value, ApiError> {
     let principal: Principal = run::authenticate(request, app)?;
     let model = ModelName::new(name).map_err(|_| ApiError::no_model(name))?;
-    let route = app.backends.find(&model).filter(|route| principal.may_use(&route.model));
+    let serving = app.serving();
+    let route = serving.backends.find(&model).filter(|route| principal.may_use(&route.model));
     route.map(|route| to_wire(app, route)).ok_or_else(|| ApiError::no_model(name))
 }
 

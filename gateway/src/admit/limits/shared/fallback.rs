@@ -7,7 +7,7 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -27,7 +27,7 @@ const AMOUNTS_MAX: usize = 100_000;
 #[derive(Debug)]
 pub(super) struct Fallback {
     /// How many gateways share the limits.
-    gateways: NonZeroU32,
+    gateways: AtomicU32,
     now: Now,
     lefts: Mutex<HashMap<(TenantId, AmountKey), i64>>,
     /// The store of this absence of Redis, or of the last one.
@@ -49,7 +49,13 @@ const ABSENCE_GAP_US: u64 = 60_000_000;
 
 impl Fallback {
     pub(super) fn new(gateways: NonZeroU32, now: Now) -> Self {
-        Self { gateways, now, lefts: Mutex::default(), store: Mutex::default(), seen_us: AtomicU64::new(0) }
+        let (lefts, store) = (Mutex::default(), Mutex::default());
+        Self { gateways: gateways.get().into(), now, lefts, store, seen_us: AtomicU64::new(0) }
+    }
+
+    /// From now on so many share the limits.
+    pub(super) fn share_among(&self, gateways: NonZeroU32) {
+        self.gateways.store(gateways.get(), Ordering::Relaxed);
     }
 
     /// Remembers what was left, in the order of the ask.
@@ -94,7 +100,7 @@ impl Fallback {
     }
 
     fn share(&self, tenant_id: TenantId, node: &super::super::NodeId, limits: &LimitSet) -> LimitSet {
-        let gateways = self.gateways.get();
+        let gateways = self.gateways.load(Ordering::Relaxed).max(1);
         // A limit that allows anything allows something here, or a small limit would refuse everybody.
         let count = |limit: Option<u64>| limit.map(|limit| (limit / u64::from(gateways)).max(limit.min(1)));
         let lefts = locked(&self.lefts);

@@ -2,6 +2,7 @@
 //! Never decides by this machine's clock, and never keeps what an invoice needs.
 //! Called by `Limits` and by the guards it hands out.
 
+mod address;
 mod breaker;
 mod fallback;
 mod pending;
@@ -17,14 +18,16 @@ use std::{
 };
 
 use ::redis::Value;
+use arc_swap::ArcSwapOption;
 use domain::{RequestId, TenantId};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
+pub use self::address::{BadAddress, RedisAddress};
 pub(super) use self::redis::Scripts;
 use self::{
     fallback::Fallback,
-    pending::{Attempt, Pending, Unheard, remember},
+    pending::{Attempt, Pending, Told, Unheard, remember},
     redis::{Away, Redis},
     unshipped::Unshipped,
     wire::{Ending, Garbled, Granted, Origin, Settle},
@@ -68,7 +71,8 @@ pub(super) struct Shared {
     redis: Redis,
     pending: Pending,
     unshipped: Unshipped,
-    fallback: Option<Fallback>,
+    /// `None`: nothing runs while Redis is away.
+    fallback: ArcSwapOption<Fallback>,
     now: Now,
     /// Tenants that this process has noted in Redis.
     noted: Mutex<HashSet<TenantId>>,
@@ -88,33 +92,39 @@ const SHARE_GENERATION: &str = "share";
 
 impl Shared {
     /// A store at an address, and the task that tells it what guards leave behind.
-    ///
-    /// Errors: the address is none.
-    pub(super) fn start(url: &str, policy: AwayPolicy) -> Result<Arc<Self>, ::redis::RedisError> {
-        Self::start_with(url, policy, Now::machine(), Scripts::new())
+    pub(super) fn start(address: RedisAddress, policy: AwayPolicy) -> Arc<Self> {
+        Self::start_with(address, policy, Now::machine(), Scripts::new())
     }
 
     pub(super) fn start_with(
-        url: &str,
+        address: RedisAddress,
         policy: AwayPolicy,
         now: Now,
         scripts: Scripts,
-    ) -> Result<Arc<Self>, ::redis::RedisError> {
-        let client = ::redis::Client::open(url)?;
+    ) -> Arc<Self> {
         let runtime = Handle::current();
         let shared = Arc::new(Self {
-            redis: Redis::new(client, runtime.clone(), scripts, Now::machine()),
+            redis: Redis::new(address, runtime.clone(), scripts, Now::machine()),
             pending: Pending::default(),
             unshipped: Unshipped::default(),
-            fallback: match policy {
-                AwayPolicy::Closed => None,
-                AwayPolicy::Local { gateways } => Some(Fallback::new(gateways, now.clone())),
-            },
+            fallback: ArcSwapOption::empty(),
             now,
             noted: Mutex::default(),
         });
+        shared.set_policy(policy);
         runtime.spawn(flush_for_ever(Arc::downgrade(&shared)));
-        Ok(shared)
+        shared
+    }
+
+    /// From now on does this while Redis is away. What is known of amounts is kept for as long as shares are given.
+    pub(super) fn set_policy(&self, policy: AwayPolicy) {
+        match (policy, self.fallback.load_full()) {
+            (AwayPolicy::Closed, _) => self.fallback.store(None),
+            (AwayPolicy::Local { gateways }, Some(fallback)) => fallback.share_among(gateways),
+            (AwayPolicy::Local { gateways }, None) => {
+                self.fallback.store(Some(Arc::new(Fallback::new(gateways, self.now.clone()))));
+            }
+        }
     }
 
     /// Whether Redis is not asked at the moment.
@@ -126,12 +136,12 @@ impl Shared {
         match self.take_from_redis(ask).await {
             Ok(outcome) => {
                 let Granted { generation, views, lefts } = outcome?;
-                if let Some(fallback) = &self.fallback {
+                if let Some(fallback) = &*self.fallback.load() {
                     fallback.seen(ask, &lefts);
                 }
                 Ok((Holder::Redis(Origin { generation, amounts: amounts_of(ask) }), views))
             }
-            Err(Away { retry_after, .. }) => match &self.fallback {
+            Err(Away { retry_after, .. }) => match &*self.fallback.load() {
                 None => Err(TakeError::Away { retry_after }),
                 Some(fallback) => {
                     let (local, views) = fallback.take(ask)?;
@@ -147,12 +157,12 @@ impl Shared {
             pending: &self.pending,
             tenant_id: ask.tenant_id,
             request_id: ask.request_id,
-            // A Redis that is away hears nothing of them; they stay in their order.
-            carried: if self.redis.is_away() { Vec::new() } else { self.pending.carry(ask.tenant_id) },
             is_sent: true,
         };
+        // A Redis that is away hears nothing of them.
+        let carried = if self.redis.is_away() { Told::default() } else { self.pending.carry(ask.tenant_id) };
         let outcome = self.redis.run(&self.redis.scripts.take, ask.tenant_id, |command| {
-            wire::write_endings(command, &attempt.carried);
+            wire::write_endings(command, &carried.endings);
             wire::write_ask(command, ask);
         });
         let answer = match outcome.await {
@@ -162,7 +172,7 @@ impl Shared {
                 return Err(away);
             }
         };
-        attempt.answered();
+        attempt.answered(&carried);
         wire::read_take(&answer, ask, self.now.time_of_day()).map_err(|Garbled| {
             self.abandon(ask.tenant_id, ask.request_id);
             garbled()
@@ -250,7 +260,7 @@ impl Shared {
         loop {
             let carried = self.pending.carry(tenant_id);
             // What was not heard stays where it is; the call after it says that Redis is away.
-            if carried.is_empty() || !self.try_tell(tenant_id, carried).await {
+            if carried.endings.is_empty() || !self.tell_pending(tenant_id, carried).await {
                 break;
             }
         }
@@ -290,29 +300,34 @@ impl Shared {
 
     /// Tells Redis what it has not been told; stops at the first call without an answer.
     pub(super) async fn flush(&self) -> bool {
-        while let Some((tenant_id, endings)) = self.pending.batch() {
-            if !self.try_tell(tenant_id, endings).await {
+        while let Some((tenant_id, told)) = self.pending.batch() {
+            if !self.tell_pending(tenant_id, told).await {
                 return false;
             }
         }
         true
     }
 
-    /// Tells it now, or later.
+    /// Tells it now; what is not heard, or dropped on the way, is remembered for later.
     async fn tell(&self, tenant_id: TenantId, endings: Vec<Ending>) {
-        self.try_tell(tenant_id, endings).await;
-    }
-
-    /// What is not heard, or dropped on the way, is remembered.
-    async fn try_tell(&self, tenant_id: TenantId, endings: Vec<Ending>) -> bool {
         let mut unheard = Unheard { pending: &self.pending, tenant_id, endings };
-        let script = &self.redis.scripts.finish;
-        let outcome =
-            self.redis.run(script, tenant_id, |command| wire::write_endings(command, &unheard.endings)).await;
-        if outcome.is_ok() {
+        if self.finish(tenant_id, &unheard.endings).await {
             unheard.endings.clear();
         }
-        outcome.is_ok()
+    }
+
+    /// Tells what is remembered, and forgets it once it was heard.
+    async fn tell_pending(&self, tenant_id: TenantId, told: Told) -> bool {
+        let is_heard = self.finish(tenant_id, &told.endings).await;
+        if is_heard {
+            self.pending.forget(tenant_id, &told);
+        }
+        is_heard
+    }
+
+    async fn finish(&self, tenant_id: TenantId, endings: &[Ending]) -> bool {
+        let script = &self.redis.scripts.finish;
+        self.redis.run(script, tenant_id, |command| wire::write_endings(command, endings)).await.is_ok()
     }
 
     fn remember(&self, tenant_id: TenantId, endings: impl IntoIterator<Item = Ending>) {

@@ -10,16 +10,15 @@ use std::{
 
 use domain::TenantId;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value,
-    aio::MultiplexedConnection,
+    AsyncConnectionConfig, Cmd, ErrorKind, RedisError, ServerErrorKind, Value, aio::MultiplexedConnection,
 };
 use tokio::{runtime::Handle, time::timeout};
 
-use super::{super::now::Now, breaker::Breaker};
+use super::{super::now::Now, address::RedisAddress, breaker::Breaker};
 
 /// How long an answer may take. A thousand times the usual; a limit that takes longer to check is no protection.
 const ANSWER_MAX: Duration = Duration::from_millis(100);
-/// How long a connection may take to come about, name lookup and password included.
+/// How long a connection may take to come about, name lookup, TLS and password included.
 const CONNECT_MAX: Duration = Duration::from_millis(250);
 /// Commands that wait for the connection's writer; callers beyond wait their turn.
 const PIPELINE_COMMANDS_MAX: usize = 1_024;
@@ -29,7 +28,7 @@ const CLOCK: &str = include_str!("scripts/clock.lua");
 
 /// A Redis, near or away.
 pub(super) struct Redis {
-    client: Client,
+    address: RedisAddress,
     /// Connections live on this runtime, not on that of whoever calls first.
     runtime: Handle,
     live: Mutex<Option<MultiplexedConnection>>,
@@ -95,9 +94,9 @@ impl fmt::Debug for Redis {
 
 impl Redis {
     /// A Redis at an address; nothing is connected yet.
-    pub(super) fn new(client: Client, runtime: Handle, scripts: Scripts, now: Now) -> Self {
+    pub(super) fn new(address: RedisAddress, runtime: Handle, scripts: Scripts, now: Now) -> Self {
         Self {
-            client,
+            address,
             runtime,
             live: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
@@ -182,15 +181,17 @@ impl Redis {
         if let Some(live) = self.live().clone() {
             return Ok(live);
         }
-        let client = self.client.clone();
+        let address = self.address.clone();
         let connecting = self.runtime.spawn(async move {
             let config = AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(CONNECT_MAX))
                 .set_response_timeout(None)
                 .set_pipeline_buffer_size(PIPELINE_COMMANDS_MAX);
-            client.get_multiplexed_async_connection_with_config(&config).await
+            // Nobody waits for it any longer than this.
+            timeout(CONNECT_MAX, address.connect(config)).await
         });
-        let connection = connecting.await.map_err(|_| Failure::Late)?.map_err(Failure::Redis)?;
+        let connection = connecting.await.map_err(|_| Failure::Late)?.map_err(|_| Failure::Late)?;
+        let connection = connection.map_err(Failure::Redis)?;
         *self.live() = Some(connection.clone());
         Ok(connection)
     }

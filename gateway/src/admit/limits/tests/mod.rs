@@ -6,6 +6,7 @@ mod amounts;
 mod rates;
 mod redis;
 mod stand;
+mod tls;
 mod together;
 
 /// Makes a test of each case on each store.

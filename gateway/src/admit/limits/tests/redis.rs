@@ -10,7 +10,7 @@ use std::{
 use tokio::net::TcpListener;
 
 use super::{
-    super::{AmountLimit, Ask, AwayPolicy, LimitSet, Limiter, Limits, TakeError, Taken},
+    super::{AmountLimit, Ask, AwayPolicy, LimitSet, Limiter, Limits, RedisAddress, TakeError, Taken},
     stand::{Stand, balance, budget, exceeded, key, places, redis_url, requests, tenant, tokens, used},
 };
 
@@ -158,7 +158,7 @@ async fn a_take_whose_client_left_is_undone() {
 
 /// Limits over an address that nobody answers at.
 fn away(url: &str, policy: AwayPolicy) -> Limits {
-    Limits::shared(url, policy).expect("an address")
+    Limits::shared(RedisAddress::new(url, None).expect("an address"), policy)
 }
 
 /// Asks until nobody waits for Redis any more; says how long the last answer took.
@@ -226,6 +226,28 @@ async fn a_redis_that_refuses_is_noticed_when_it_is_back() {
         assert!(asked.elapsed() < Duration::from_secs(20), "it is not noticed");
     }
     assert!(!limits.is_away());
+}
+
+#[tokio::test]
+async fn the_policy_for_an_absence_changes_while_it_lasts() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    let limits = away(&format!("redis://{address}"), AwayPolicy::Closed);
+    let stand = Stand::local();
+    let ask = || stand.ask(vec![tenant(places(6))]);
+    assert!(matches!(limits.take(&ask()).await, Err(TakeError::Away { .. })));
+    let among = |count| AwayPolicy::Local { gateways: NonZeroU32::new(count).expect("some") };
+    limits.set_away_policy(among(3));
+    let one = limits.take(&ask()).await.expect("a share");
+    let two = limits.take(&ask()).await.expect("a share");
+    assert_eq!(exceeded(limits.take(&ask()).await).limit, 2, "a third of six places");
+    limits.set_away_policy(among(2));
+    let three = limits.take(&ask()).await.expect("the places taken before count among half of six");
+    assert_eq!(exceeded(limits.take(&ask()).await).limit, 3);
+    limits.set_away_policy(AwayPolicy::Closed);
+    assert!(matches!(limits.take(&ask()).await, Err(TakeError::Away { .. })));
+    drop((one, two, three));
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use redis::aio::MultiplexedConnection;
 use super::super::shared::Scripts;
 use super::super::{
     AmountKey, AmountKind, AmountLimit, Ask, AwayPolicy, Exceeded, Holds, LimitSet, Limits, Local, Node,
-    NodeId, Now, Scope, Settlement, Shared, Store, TakeError, Taken, Used,
+    NodeId, Now, RedisAddress, Scope, Settlement, Shared, Store, TakeError, Taken, Used,
 };
 
 /// How long a hold of the suite lasts.
@@ -75,8 +75,8 @@ impl Stand {
     /// One more gateway's view of the same Redis.
     pub(super) fn another(&self, url: &str) -> Limits {
         let (now, scripts) = (Now::Hand(Arc::clone(&self.hand)), Scripts::with_clock(HAND_CLOCK));
-        let shared = Shared::start_with(url, AwayPolicy::Closed, now, scripts).expect("an address");
-        Limits::over(Store::Shared(shared))
+        let address = RedisAddress::new(url, None).expect("an address");
+        Limits::over(Store::Shared(Shared::start_with(address, AwayPolicy::Closed, now, scripts)))
     }
 
     /// Takes everything the tenant has in Redis away, but for the clock.

@@ -4,6 +4,7 @@
 
 mod chat;
 mod events;
+pub(in crate::http) mod input_items;
 mod items;
 mod keep;
 mod object;
@@ -14,6 +15,7 @@ mod wire;
 use std::time::Instant;
 
 use actix_web::{HttpRequest, HttpResponse, http::header::CONTENT_TYPE, web};
+use billing::ledger::StoredResponse;
 use serde_json::json;
 
 use self::{
@@ -54,15 +56,8 @@ pub(in crate::http) async fn show(
     id: web::Path<String>,
     app: web::Data<App>,
 ) -> HttpResponse {
-    let principal = match run::authenticate(&request, &app) {
-        Ok(principal) => principal,
-        Err(error) => return error.to_response(),
-    };
-    match keep::find(&app.ledger, principal.tenant().id, &id, app.clock.now()).await {
-        Ok(Some(stored)) => {
-            HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(stored.body)
-        }
-        Ok(None) => ApiError::no_response(&id).to_response(),
+    match stored(&request, &id, &app).await {
+        Ok(stored) => HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/json")).body(stored.body),
         Err(error) => error.to_response(),
     }
 }
@@ -73,15 +68,22 @@ pub(in crate::http) async fn delete(
     id: web::Path<String>,
     app: web::Data<App>,
 ) -> HttpResponse {
-    let principal = match run::authenticate(&request, &app) {
-        Ok(principal) => principal,
-        Err(error) => return error.to_response(),
+    let deleted = async {
+        let tenant = run::authenticate(&request, &app)?.tenant().id;
+        keep::delete(&app.ledger, tenant, &id, app.clock.now()).await
     };
-    match keep::delete(&app.ledger, principal.tenant().id, &id, app.clock.now()).await {
+    match deleted.await {
         Ok(true) => HttpResponse::Ok().json(json!({"id": *id, "object": "response", "deleted": true})),
         Ok(false) => ApiError::no_response(&id).to_response(),
         Err(error) => error.to_response(),
     }
+}
+
+/// The response that a request names, when it is the asker's.
+async fn stored(request: &HttpRequest, id: &str, app: &App) -> Result<StoredResponse, ApiError> {
+    let tenant = run::authenticate(request, app)?.tenant().id;
+    let found = keep::find(&app.ledger, tenant, id, app.clock.now()).await?;
+    found.ok_or_else(|| ApiError::no_response(id))
 }
 
 async fn answer(
@@ -91,7 +93,7 @@ async fn answer(
 ) -> Result<HttpResponse, (ApiError, LimitViews)> {
     let bare = |error: ApiError| (error, LimitViews::default());
     let principal = run::authenticate(request, app).map_err(bare)?;
-    let body = body::read(request, body, app.body_bytes_max).await.map_err(bare)?;
+    let body = body::read(request, body, app.serving().body_bytes_max).await.map_err(bare)?;
     let started = Instant::now();
     let mut response = ResponsesRequest::from_wire(&body).map_err(bare)?;
     go_on(&mut response, app, &principal).await.map_err(bare)?;
@@ -99,7 +101,7 @@ async fn answer(
         ledger: app.ledger.clone(),
         tenant: principal.tenant().id,
         created_at: app.clock.now(),
-        retention: app.response_retention,
+        retention: app.serving().response_retention,
         conversation: response.is_stored.then(|| std::mem::take(&mut response.conversation)),
     };
     keeper.check().map_err(bare)?;
