@@ -4,15 +4,16 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Period, Timestamp};
+use domain::{Period, ProjectId, Timestamp};
 
 use super::{
-    Invoice, InvoiceParts, Status,
+    Invoice, InvoiceParts, ProjectUse, Status,
     build::{Built, build},
 };
 use crate::ledger::{
     IssuedInvoice, Ledger, LedgerError, LineColumns, Tenant, Transaction, check_tallies, find_issued,
-    find_plan, invoice_number, lock_invoice_numbers, store_invoice, usage_sums,
+    UsageSum, find_plan, invoice_number, lock_invoice_numbers, project_name, projects_of, store_invoice,
+    usage_sums, usage_sums_by_project,
 };
 
 /// What the invoice of a period would be now. A running period gives what has been used so far.
@@ -118,5 +119,26 @@ async fn rate(
             plans.insert(sum.price_version.clone(), plan);
         }
     }
-    Ok(build(&InvoiceParts { tenant, period, now, sums: &sums, plans: &plans })?)
+    let projects = projects(transaction, tenant, period).await?;
+    Ok(build(&InvoiceParts { tenant, period, now, sums: &sums, plans: &plans, projects: &projects })?)
+}
+
+/// Usage by project, by path; nothing for a tenant without projects.
+async fn projects(
+    transaction: &mut Transaction,
+    tenant: &Tenant,
+    period: &Period,
+) -> Result<Vec<ProjectUse>, LedgerError> {
+    let all = projects_of(transaction, Some(tenant.id)).await?;
+    let mut uses: BTreeMap<Option<ProjectId>, Vec<UsageSum>> = BTreeMap::new();
+    for (id, sum) in usage_sums_by_project(transaction, tenant.id, period.start(), period.end()).await? {
+        uses.entry(id).or_default().push(sum);
+    }
+    if uses.keys().all(Option::is_none) {
+        return Ok(Vec::new());
+    }
+    let named = uses.into_iter().map(|(id, sums)| ProjectUse { id, path: project_name(id, &all), sums });
+    let mut named: Vec<_> = named.collect();
+    named.sort_by(|left, right| left.path.cmp(&right.path));
+    Ok(named)
 }

@@ -49,7 +49,8 @@ pub(crate) use invoices::{
 };
 pub(crate) use plans::find as find_plan;
 pub(crate) use pool::Transaction;
-pub(crate) use tallies::{check as check_tallies, sums as usage_sums};
+pub(crate) use projects::{name_of as project_name, of as projects_of};
+pub(crate) use tallies::{check as check_tallies, sums as usage_sums, sums_by_project as usage_sums_by_project};
 
 use pool::{Pool, Value};
 

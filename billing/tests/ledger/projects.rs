@@ -2,10 +2,13 @@
 //! Never a key's rights.
 //! Run on both databases.
 
-use billing::ledger::{Ledger, LedgerError, LimitScope, Limits, NewProject, Project, SpentQuestion, Tenant};
-use domain::{Fault, Nanos, ProjectId, Timestamp, UsageRecord};
+use billing::{
+    invoice::{self, Invoice, ProjectShare},
+    ledger::{Ledger, LedgerError, LimitScope, Limits, NO_PROJECT, NewProject, Project, SpentQuestion, Tenant},
+};
+use domain::{Currency, Fault, Money, Nanos, ProjectId, Timestamp, UsageRecord};
 
-use crate::records::{Chain, NOW, record, tenant};
+use crate::records::{Chain, NOW, at, november, project, record, some_records, tenant};
 
 /// A project of a tenant, below another or at the top.
 pub(crate) async fn create(
@@ -147,5 +150,37 @@ on_each_database! {
         let zeta = tenant(ledger, "zeta", "UTC").await;
         let answers = ledger.spent_since(zeta.id, &questions).await.expect("answers");
         assert_eq!(answers, [Nanos::ZERO; 5]);
+    }
+
+    async fn an_invoice_divides_exactly_over_projects(database: &Database) {
+        let ledger = &database.ledger;
+        let acme = tenant(ledger, "acme", "UTC").await;
+        let zeta = tenant(ledger, "zeta", "UTC").await;
+        let top = create(ledger, &acme, None, "top").await.expect("created");
+        let deep = create(ledger, &acme, Some(&top), "deep").await.expect("created");
+        let mut chain = Chain::new();
+        let batch = chain.add_all(some_records(&acme, 150).into_iter().zip(0..).map(|(record, number)| {
+            let project_id = [None, Some(top.id), Some(deep.id), Some(project(9))][number % 4];
+            UsageRecord { project_id, ..record }
+        }));
+        ledger.ship(chain.journal_id, &batch).await.expect("shipped");
+        let invoice = invoice::issue(ledger, &acme, &november("UTC"), at("2026-12-01T00:00:00Z")).await.expect("issued");
+        // A project that the ledger does not have is named by its id.
+        let paths: Vec<_> = invoice.projects.iter().map(|share| share.path.as_str()).collect();
+        assert_eq!(paths, [NO_PROJECT, &project(9).to_string(), "top", "top/deep"]);
+        let sum = |text: fn(&ProjectShare) -> &str| {
+            invoice.projects.iter().map(|share| Money::parse(text(share), Currency::USD).expect("an amount").nanos()).sum::<i128>()
+        };
+        let whole = |text: &str| Money::parse(text, Currency::USD).expect("an amount").nanos();
+        assert_eq!(sum(|share| &share.exact), whole(&invoice.subtotal_exact));
+        assert_eq!(sum(|share| &share.displayed), whole(&invoice.subtotal));
+        assert_eq!(invoice.projects.iter().map(|share| share.records).sum::<u64>(), invoice.records);
+        let text = invoice.to_text();
+        assert!(text.contains("By project") && text.contains("top/deep"), "{text}");
+        assert!(invoice.to_html().expect("a page").contains("<td>top/deep</td>"));
+        assert_eq!(Invoice::from_issued(&invoice.to_json().expect("json")).expect("it reads"), invoice);
+        // A tenant without projects has an invoice without them.
+        let plain = invoice::preview(ledger, &zeta, &november("UTC"), NOW).await.expect("a draft");
+        assert!(!plain.to_json().expect("json").contains("projects"));
     }
 }

@@ -178,7 +178,7 @@ async fn records(ledger: &Ledger, tenant: &Tenant, period: &Period, format: Form
     }
 }
 
-const RECORD_COLUMNS: [&str; 21] = [
+const RECORD_COLUMNS: [&str; 24] = [
     "request_id",
     "key_id",
     "model",
@@ -200,12 +200,15 @@ const RECORD_COLUMNS: [&str; 21] = [
     "started_at",
     "finished_at",
     "price_version",
+    "project_id",
+    "usage_source",
+    "charge_nanos",
 ];
 
 fn record_csv(journaled: &JournaledRecord) -> String {
     let record = &journaled.record;
     let span = |span: Option<domain::Micros>| span.map_or_else(String::new, |span| span.to_string());
-    let cells: [String; 21] = [
+    let cells: [String; 24] = [
         record.request_id.to_string(),
         record.key_id.to_string(),
         record.model.to_string(),
@@ -227,6 +230,9 @@ fn record_csv(journaled: &JournaledRecord) -> String {
         record.started_at.to_string(),
         record.finished_at.to_string(),
         record.price_version.to_string(),
+        record.project_id.map_or_else(String::new, |project| project.to_string()),
+        record.usage_source.as_str().to_owned(),
+        record.charge.to_string(),
     ];
     cells.join(",")
 }
