@@ -11,9 +11,9 @@ use super::{
     build::{Built, build},
 };
 use crate::ledger::{
-    IssuedInvoice, Ledger, LedgerError, LineColumns, Tenant, Transaction, check_tallies, find_issued,
-    UsageSum, find_plan, invoice_number, lock_invoice_numbers, project_name, projects_of, store_invoice,
-    usage_sums, usage_sums_by_project,
+    IssuedInvoice, Ledger, LedgerError, LineColumns, Tenant, Transaction, UsageSum, check_tallies,
+    find_issued, find_plan, invoice_number, lock_invoice_numbers, project_name, projects_of, store_invoice,
+    usage_sums_by_project,
 };
 
 /// What the invoice of a period would be now. A running period gives what has been used so far.
@@ -110,7 +110,10 @@ async fn rate(
     period: &Period,
     now: Timestamp,
 ) -> Result<Built, LedgerError> {
-    let sums = usage_sums(transaction, tenant.id, period.start(), period.end()).await?;
+    // Lines and projects are made of the same rows: read twice, they might not be of one moment.
+    let by_project = usage_sums_by_project(transaction, tenant.id, period.start(), period.end()).await?;
+    let projects = projects(transaction, tenant, &by_project).await?;
+    let sums: Vec<UsageSum> = by_project.into_iter().map(|(_, sum)| sum).collect();
     let mut plans = BTreeMap::new();
     for sum in &sums {
         if !plans.contains_key(&sum.price_version)
@@ -119,23 +122,22 @@ async fn rate(
             plans.insert(sum.price_version.clone(), plan);
         }
     }
-    let projects = projects(transaction, tenant, period).await?;
     Ok(build(&InvoiceParts { tenant, period, now, sums: &sums, plans: &plans, projects: &projects })?)
 }
 
-/// Usage by project, by path; nothing for a tenant without projects.
+/// Usage by project, by path; nothing where no request belonged to a project.
 async fn projects(
     transaction: &mut Transaction,
     tenant: &Tenant,
-    period: &Period,
+    sums: &[(Option<ProjectId>, UsageSum)],
 ) -> Result<Vec<ProjectUse>, LedgerError> {
+    if sums.iter().all(|(project, _)| project.is_none()) {
+        return Ok(Vec::new());
+    }
     let all = projects_of(transaction, Some(tenant.id)).await?;
     let mut uses: BTreeMap<Option<ProjectId>, Vec<UsageSum>> = BTreeMap::new();
-    for (id, sum) in usage_sums_by_project(transaction, tenant.id, period.start(), period.end()).await? {
-        uses.entry(id).or_default().push(sum);
-    }
-    if uses.keys().all(Option::is_none) {
-        return Ok(Vec::new());
+    for (id, sum) in sums {
+        uses.entry(*id).or_default().push(sum.clone());
     }
     let named = uses.into_iter().map(|(id, sums)| ProjectUse { id, path: project_name(id, &all), sums });
     let mut named: Vec<_> = named.collect();

@@ -22,10 +22,7 @@ pub struct ProjectUse {
 }
 
 /// Each project's part, in the order given. Rating is linear in tokens, so the exact parts add up to the whole.
-pub(super) fn shares(
-    parts: &InvoiceParts<'_>,
-    subtotal: MinorUnits,
-) -> Result<Vec<ProjectShare>, RateError> {
+pub(super) fn shares(parts: &InvoiceParts<'_>, subtotal: MinorUnits) -> Result<Vec<ProjectShare>, RateError> {
     let currency = parts.tenant.currency;
     let own = |used: &ProjectUse| exact_sum(&InvoiceParts { sums: &used.sums, projects: &[], ..*parts });
     let exact: Vec<ExactAmount> = parts.projects.iter().map(own).collect::<Result<_, _>>()?;

@@ -66,7 +66,10 @@ fn projects(page: &mut Page, invoice: &Invoice) {
     page.row("      By project", "");
     for share in &invoice.projects {
         let records = counted(share.records, "usage records");
-        for chunk in chunks(&format!("{}: {records}, exactly {}", share.path, share.exact), WIDTH - INDENT - AMOUNT_WIDTH) {
+        for chunk in chunks(
+            &format!("{}: {records}, exactly {}", share.path, share.exact),
+            WIDTH - INDENT - AMOUNT_WIDTH,
+        ) {
             page.line(&format!("{:INDENT$}{chunk}", ""));
         }
         page.row("", &share.displayed);

@@ -6,6 +6,7 @@ mod access;
 mod audit;
 mod error;
 mod grants;
+mod groups;
 mod idempotency;
 mod invoices;
 mod keys;
@@ -28,6 +29,7 @@ pub use access::{AccessSnapshot, KeyAccess, PlanSchedule, TenantAccess};
 pub use audit::{Actor, ActorKind, AuditEntry, AuditQuestion};
 pub use error::{ChainBreak, LedgerError};
 pub use grants::{Balance, GRANT_NANOS_MAX, Grant, Granted, NewGrant};
+pub use groups::{GroupUsage, NO_PROJECT, UsageGroup};
 pub use idempotency::{Claim, Claimed, EXPIRED_ROWS_MAX, IdempotencyKey, Outcome, StoredAnswer};
 pub use invoices::IssuedInvoice;
 pub use keys::{Key, NewKey, SecretHash};
@@ -39,7 +41,7 @@ pub use records::{RecordPosition, RecordsPage, StoredRecord};
 pub use responses::{EXPIRED_RESPONSES_MAX, RESPONSE_BYTES_MAX, StoredResponse};
 pub use rotate::Rotation;
 pub use spending::{LimitScope, SPENT_QUESTIONS_MAX, SpentQuestion};
-pub use tallies::{NO_PROJECT, UsageGroup, UsageSum, UsageTotals};
+pub use tallies::{UsageSum, UsageTotals};
 pub use tenants::{BillingMode, NewTenant, Tenant, TenantTerms};
 pub use usage::{JournalCursor, SHIP_RECORDS_MAX, Shipped};
 
@@ -50,7 +52,7 @@ pub(crate) use invoices::{
 pub(crate) use plans::find as find_plan;
 pub(crate) use pool::Transaction;
 pub(crate) use projects::{name_of as project_name, of as projects_of};
-pub(crate) use tallies::{check as check_tallies, sums as usage_sums, sums_by_project as usage_sums_by_project};
+pub(crate) use tallies::{check as check_tallies, sums_by_project as usage_sums_by_project};
 
 use pool::{Pool, Value};
 

@@ -373,7 +373,10 @@ pub(super) const USAGE_SUMS: Statement = Statement::both(usage_sums!(
     "price_version, model, slo_class, reason, energy_source",
     "price_version, model, slo_class, reason, energy_source"
 ));
-pub(super) const USAGE_BY_KEY: Statement = Statement::both(usage_sums!("key_id", "key_id"));
+pub(super) const USAGE_BY_KEY: Statement = Statement::each(
+    usage_sums!("key_id, project_id", "key_id, COALESCE(project_id, zeroblob(16))"),
+    usage_sums!("key_id, project_id", "key_id, COALESCE(project_id, '00000000-0000-0000-0000-000000000000')"),
+);
 pub(super) const USAGE_SUMS_BY_PROJECT: Statement = Statement::each(
     usage_sums_by_project!("COALESCE(project_id, zeroblob(16))"),
     usage_sums_by_project!("COALESCE(project_id, '00000000-0000-0000-0000-000000000000')"),
@@ -486,6 +489,19 @@ macro_rules! records {
 pub(super) const RECORDS_PAGE: Statement = records!(
     "WHERE tenant_id = $1 AND finished_unix_us >= $2 AND finished_unix_us < $3
        AND (finished_unix_us, request_id) > ($4, $5)
+     ORDER BY finished_unix_us, request_id LIMIT $6"
+);
+/// The same of the project `$7` and all below it.
+pub(super) const RECORDS_PAGE_WITHIN: Statement = records!(
+    "WHERE tenant_id = $1 AND finished_unix_us >= $2 AND finished_unix_us < $3
+       AND (finished_unix_us, request_id) > ($4, $5)
+       AND project_id IN (
+         WITH RECURSIVE subtree (project_id) AS (
+           SELECT project_id FROM projects WHERE project_id = $7 AND tenant_id = $1
+           UNION ALL
+           SELECT below.project_id FROM projects AS below JOIN subtree ON below.parent_id = subtree.project_id
+         )
+         SELECT project_id FROM subtree)
      ORDER BY finished_unix_us, request_id LIMIT $6"
 );
 pub(super) const LATEST_RECORDS: Statement =
