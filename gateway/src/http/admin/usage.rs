@@ -15,7 +15,7 @@ use super::{
     Answer,
     call::{Call, ok},
     error::ReadFailures,
-    page::{Page, Rows, rows},
+    page::{Page, PageQuery, Rows, bad_cursor, rows},
 };
 use crate::http::ApiError;
 
@@ -81,6 +81,18 @@ struct SumsQuery {
     /// Only what this project used, and all below it: its path or id.
     #[param(min_length = 1, max_length = 600)]
     project: Option<String>,
+    /// How many groups at most.
+    #[serde(default = "all_rows", deserialize_with = "rows")]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 1000)]
+    limit: Rows,
+    /// The `next_cursor` of the page before: the last group's name.
+    #[param(min_length = 1, max_length = 600)]
+    cursor: Option<String>,
+}
+
+/// A month of hours is one page.
+fn all_rows() -> Rows {
+    Rows::most()
 }
 
 /// What to sum by.
@@ -159,15 +171,18 @@ impl UsageWire {
 /// Sum what a tenant used, by hour, day, model, class, reason, key or project.
 #[utoipa::path(tag = "usage", operation_id = "sum_usage",
     params(("tenant_id" = String, Path, format = "uuid"), SumsQuery),
-    responses((status = 200, description = "Every group that used something", body = Page<UsageWire>), ReadFailures))]
+    responses((status = 200, description = "A page of the groups that used something", body = Page<UsageWire>), ReadFailures))]
 #[get("/tenants/{tenant_id}/usage")]
 async fn sums(call: Call) -> Answer {
-    let SumsQuery { by, month, from, to, project } = call.query()?;
+    let SumsQuery { by, month, from, to, project, limit, cursor } = call.query()?;
     let tenant = call.tenant().await?;
     let period = Span { month, from, to }.period(&tenant, call.now())?;
     let within = within(&call, &tenant, project.as_deref()).await?;
     let groups = call.ledger().usage_by(tenant.id, &period, by.to_group(), within).await?;
-    Ok(ok(&Page::whole(groups.into_iter().map(UsageWire::to_wire).collect())))
+    let page = PageQuery { limit, cursor };
+    let rest = page.rest(&groups, |group, after| group.name == after)?;
+    let rest = rest.cloned().map(UsageWire::to_wire).collect();
+    Ok(ok(&Page::cut(rest, limit, |group: &UsageWire| group.group.clone())))
 }
 
 /// Which usage records.
@@ -270,6 +285,5 @@ fn position(cursor: &str) -> Result<RecordPosition, ApiError> {
         let request_id: RequestId = id.parse().ok()?;
         Some(RecordPosition::new(finished_at, request_id))
     });
-    let message = "cursor: give back a next_cursor as it was";
-    parsed.ok_or_else(|| ApiError::invalid("invalid_value", "cursor", message))
+    parsed.ok_or_else(bad_cursor)
 }
