@@ -1,12 +1,12 @@
-//! Changes of a key that is in use: its name, rights, end, class and project, all of one request at once.
-//! Never its owner and never its secret: another secret is another key, made by `rotate`.
+//! Changes of a key that is in use: its name, rights, end and class, all of one request at once.
+//! Never its owner, its project or its secret: another secret is another key, made by `rotate`.
 //! Called by the command line and the operators' interface.
 
-use domain::{KeyId, KeyScopes, ModelName, ProjectId, SloClass, Timestamp};
+use domain::{KeyId, KeyScopes, ModelName, SloClass, Timestamp};
 
 use super::{
     Key, Ledger, LedgerError, Transaction, Value,
-    key_rules::{check_class, check_expiry, check_name, check_project, models_column},
+    key_rules::{check_class, check_expiry, check_name, models_column},
     keys::find,
     raise_revision, sql, tenants,
 };
@@ -16,8 +16,6 @@ use super::{
 pub struct KeyChange<'a> {
     /// What its owner calls it.
     pub name: Option<&'a str>,
-    /// The project its usage belongs to from now on.
-    pub project_id: Option<Option<ProjectId>>,
     /// What it may be used for.
     pub scopes: Option<KeyScopes>,
     /// The models it may ask for.
@@ -31,9 +29,9 @@ pub struct KeyChange<'a> {
 impl Ledger {
     /// Changes a key, for requests from now on: everything asked for, or nothing.
     ///
-    /// Usage keeps the project under which it was admitted. A key that has been replaced may end earlier, not later.
-    /// Errors: no such key; a revoked or expired one; a name, list, class, project or end that `create_key` refuses;
-    /// a later end of a key that was replaced.
+    /// A key that has been replaced may end earlier, not later.
+    /// Errors: no such key; a revoked or expired one; a name, list, class or end that `create_key` refuses; a later
+    /// end of a key that was replaced.
     pub async fn change_key(
         &self,
         key: &KeyId,
@@ -51,9 +49,6 @@ impl Ledger {
         if let Some(class) = change.slo_class {
             check_class(&mut transaction, &owner, class, now).await?;
         }
-        if let Some(project) = change.project_id {
-            check_project(&mut transaction, owner.id, project).await?;
-        }
         if let Some(expires_at) = change.expires_at {
             check_expiry(expires_at, now)?;
             check_replaced(&mut transaction, &found, expires_at).await?;
@@ -68,7 +63,6 @@ impl Ledger {
 fn apply(found: Key, change: &KeyChange<'_>) -> Key {
     Key {
         name: change.name.map_or(found.name, str::to_owned),
-        project_id: change.project_id.unwrap_or(found.project_id),
         scopes: change.scopes.unwrap_or(found.scopes),
         models_allowed: change.models_allowed.clone().unwrap_or(found.models_allowed),
         slo_class: change.slo_class.unwrap_or(found.slo_class),
@@ -83,7 +77,6 @@ async fn put(transaction: &mut Transaction, key: &Key) -> Result<(), LedgerError
     let values = [
         Value::Text(key.id.as_str()),
         Value::Text(&key.name),
-        Value::MaybeId(key.project_id.map(|project| project.as_uuid())),
         Value::Text(&scopes),
         Value::MaybeText(models.as_deref()),
         Value::MaybeText(key.slo_class.map(SloClass::as_str)),

@@ -204,8 +204,7 @@ pub(super) const DISABLE_KEY: Statement = Statement::both(
 pub(super) const ENABLE_KEY: Statement =
     Statement::both("UPDATE api_keys SET disabled_unix_us = NULL WHERE key_id = $1");
 pub(super) const CHANGE_KEY: Statement = Statement::both(
-    "UPDATE api_keys SET name = $2, project_id = $3, scopes = $4, models_allowed = $5, slo_class = $6,
-                         expires_unix_us = $7
+    "UPDATE api_keys SET name = $2, scopes = $3, models_allowed = $4, slo_class = $5, expires_unix_us = $6
      WHERE key_id = $1",
 );
 pub(super) const SUCCESSOR_OF_KEY: Statement =

@@ -13,10 +13,7 @@ use billing::{
 };
 use domain::{Fault, KeyId, KeyScope, KeyScopes, ModelName, SloClass, Timestamp, UserId};
 
-use crate::{
-    projects::create,
-    records::{NOW, tenant},
-};
+use crate::records::{NOW, tenant};
 
 fn id(text: &str) -> KeyId {
     KeyId::new(text).expect("a key id")
@@ -110,16 +107,10 @@ on_each_database! {
     async fn a_key_changes_whole_or_not_at_all(database: &Database) {
         let ledger = &database.ledger;
         let acme = tenant(ledger, "acme", "UTC").await;
-        let zeta = tenant(ledger, "zeta", "UTC").await;
-        let top = create(ledger, &acme, None, "top").await.expect("created");
-        let shut = create(ledger, &acme, None, "shut").await.expect("created");
-        let strange = create(ledger, &zeta, None, "strange").await.expect("created");
-        ledger.disable_project(acme.id, shut.id, NOW).await.expect("disabled");
         let made = key(ledger, &acme, "A1").await;
         let demo: ModelName = "demo".parse().expect("a model");
         let whole = KeyChange {
             name: Some("server"),
-            project_id: Some(Some(top.id)),
             scopes: KeyScopes::new([KeyScope::Inference]),
             models_allowed: Some(Some(vec![demo.clone()])),
             slo_class: Some(Some(SloClass::Batch)),
@@ -129,8 +120,6 @@ on_each_database! {
             (KeyChange { name: Some(""), ..whole.clone() }, Fault::Invalid),
             (KeyChange { models_allowed: Some(Some(vec![])), ..whole.clone() }, Fault::Invalid),
             (KeyChange { expires_at: Some(Some(NOW)), ..whole.clone() }, Fault::Invalid),
-            (KeyChange { project_id: Some(Some(strange.id)), ..whole.clone() }, Fault::Missing),
-            (KeyChange { project_id: Some(Some(shut.id)), ..whole.clone() }, Fault::Conflict),
         ];
         for (change, fault) in rows {
             let error = ledger.change_key(&id("A1"), &change, NOW).await.expect_err("refused");
@@ -140,7 +129,6 @@ on_each_database! {
         let changed = ledger.change_key(&id("A1"), &whole, NOW).await.expect("changed");
         let expected = Key {
             name: "server".to_owned(),
-            project_id: Some(top.id),
             scopes: KeyScopes::new([KeyScope::Inference]).expect("one"),
             models_allowed: Some(vec![demo]),
             slo_class: Some(SloClass::Batch),
@@ -151,7 +139,7 @@ on_each_database! {
         assert_eq!(ledger.find_key(&id("A1")).await.expect("read"), Some(expected));
         // Left out stays, taken away is gone.
         let less = KeyChange {
-            project_id: Some(None), models_allowed: Some(None), slo_class: Some(None), expires_at: Some(None),
+            models_allowed: Some(None), slo_class: Some(None), expires_at: Some(None),
             ..KeyChange::default()
         };
         let changed = ledger.change_key(&id("A1"), &less, NOW).await.expect("changed");

@@ -101,12 +101,6 @@ pub(super) struct ChangeArguments {
     /// It may use all models of the plan.
     #[arg(long)]
     all_models: bool,
-    /// The project its usage belongs to from now on, by path or id.
-    #[arg(long, value_name = "PATH", conflicts_with = "no_project")]
-    project: Option<String>,
-    /// Its usage belongs to no project from now on.
-    #[arg(long)]
-    no_project: bool,
     /// All it may be used for: inference, models:read, usage:read; may be given several times.
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<KeyScope>,
@@ -241,26 +235,16 @@ fn given<T>(value: Option<T>, is_taken_away: bool) -> Option<Option<T>> {
 }
 
 async fn change(ledger: &Ledger, arguments: ChangeArguments) -> Result<(), CliError> {
-    let missing = || CliError::Usage(format!("there is no key {}", arguments.key_id));
-    let key = ledger.find_key(&arguments.key_id).await?.ok_or_else(missing)?;
-    let project = match &arguments.project {
-        Some(path) => {
-            let tenant = open::tenant(ledger, &key.tenant_id.to_string()).await?;
-            Some(open::project(ledger, &tenant, path).await?.id)
-        }
-        None => None,
-    };
     let now = SystemClock.now();
     let models = Some(arguments.models).filter(|models| !models.is_empty());
     let change = KeyChange {
         name: arguments.name.as_deref(),
-        project_id: given(project, arguments.no_project),
         scopes: KeyScopes::new(arguments.scopes),
         models_allowed: given(models, arguments.all_models),
         slo_class: given(arguments.slo_class, arguments.plan_class),
         expires_at: given(arguments.expires.map(|expires| expires.resolve(now)), arguments.never_expires),
     };
-    let key = ledger.change_key(&key.id, &change, now).await?;
+    let key = ledger.change_key(&arguments.key_id, &change, now).await?;
     out::say(&format!("changed key {}", key.id));
     Ok(())
 }

@@ -7,6 +7,7 @@ mod backend;
 mod change;
 mod engine;
 mod issuer;
+mod issuer_rules;
 mod limits;
 mod load;
 mod rules;
@@ -25,7 +26,7 @@ use crate::admit::WhenLate;
 pub use admin::Admin;
 pub use backend::{Backend, BackendKind, BackendModel, BackendUrl, Capability, Secret, TokenEnergy};
 pub use change::ISSUER;
-pub use issuer::{ISSUERS_MAX, Issuer, SignatureAlgorithm, SubjectLimits};
+pub use issuer::{ISSUERS_MAX, Issuer, SignatureAlgorithm, SubjectLimits, private_url};
 pub use limits::{Limits, LimitsRedis, LimitsStore, RedisFailure, RedisUrl};
 pub use load::{ConfigError, load};
 

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use actix_web::{get, patch, post, web};
-use billing::ledger::{Key, KeyChange, NewKey, Rotation, SecretHash};
+use actix_web::{get, post, web};
+use billing::ledger::{Key, NewKey, Rotation, SecretHash};
 use domain::{Fault, KeyId, KeyScope, KeyScopes, ModelName, ProjectId, SloClass, Timestamp};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -21,14 +21,14 @@ use super::{
 use crate::{authenticate::key, http::ApiError};
 
 pub(super) fn configure(routes: &mut ServiceConfig<'_>) {
-    routes.service(list).service(create).service(show).service(update).service(rotate);
+    routes.service(list).service(create).service(show).service(rotate);
     routes.service(disable).service(enable).service(revoke);
 }
 
 /// A key without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Key)]
-struct KeyWire {
+pub(super) struct KeyWire {
     /// The public half, safe to log and to show.
     id: String,
     /// Whose it is.
@@ -67,7 +67,7 @@ struct KeyWire {
 }
 
 impl KeyWire {
-    fn to_wire(key: Key) -> Self {
+    pub(super) fn to_wire(key: Key) -> Self {
         let instant = |at: Option<Timestamp>| at.map(|at| at.to_string());
         Self {
             id: key.id.to_string(),
@@ -132,7 +132,7 @@ struct NewKeyWire {
 /// One kind of route.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[schema(as = KeyScope)]
-enum ScopeWire {
+pub(super) enum ScopeWire {
     /// Requests that are metered and billed.
     #[serde(rename = "inference")]
     Inference,
@@ -145,7 +145,7 @@ enum ScopeWire {
 }
 
 impl ScopeWire {
-    fn to_scope(self) -> KeyScope {
+    pub(super) fn to_scope(self) -> KeyScope {
         match self {
             Self::Inference => KeyScope::Inference,
             Self::ModelsRead => KeyScope::ModelsRead,
@@ -158,7 +158,7 @@ impl ScopeWire {
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = SloClass)]
-enum ClassWire {
+pub(super) enum ClassWire {
     /// For people who wait.
     Interactive,
     /// For programs.
@@ -168,49 +168,13 @@ enum ClassWire {
 }
 
 impl ClassWire {
-    fn to_class(self) -> SloClass {
+    pub(super) fn to_class(self) -> SloClass {
         match self {
             Self::Interactive => SloClass::Interactive,
             Self::Standard => SloClass::Standard,
             Self::Batch => SloClass::Batch,
         }
     }
-}
-
-/// What to change of a key. What is left out stays; null takes away.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = KeyChange)]
-struct KeyChangeWire {
-    /// What its owner calls it: printable characters.
-    #[serde(default)]
-    #[schema(min_length = 1, max_length = 100)]
-    name: Option<String>,
-    /// The project its usage belongs to from now on; null: none.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, format = "uuid")]
-    project_id: Option<Option<ProjectId>>,
-    /// What it may be used for.
-    #[serde(default)]
-    #[schema(min_items = 1)]
-    scopes: Option<Vec<ScopeWire>>,
-    /// The models it may ask for; null: every priced model.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<Vec<String>>, min_items = 1, max_items = 100)]
-    models: Option<Option<Vec<ModelName>>>,
-    /// The latency class of its requests; null: the plan's.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<ClassWire>)]
-    slo_class: Option<Option<ClassWire>>,
-    /// From when on it is refused; null: never. RFC 3339.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, format = "date-time")]
-    expires_at: Option<Option<String>>,
-}
-
-/// A field that is there, null or not: what is left out is something else.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(input: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(input).map(Some)
 }
 
 /// How a key is to be replaced.
@@ -286,7 +250,7 @@ async fn create(call: Call, body: web::Payload) -> Answer {
 }
 
 /// Errors: a list of none.
-fn scopes(listed: Option<Vec<ScopeWire>>) -> Result<Option<KeyScopes>, ApiError> {
+pub(super) fn scopes(listed: Option<Vec<ScopeWire>>) -> Result<Option<KeyScopes>, ApiError> {
     let Some(listed) = listed else { return Ok(None) };
     let found = KeyScopes::new(listed.into_iter().map(ScopeWire::to_scope));
     let message = "scopes: at least one is needed; leave it out for all";
@@ -301,7 +265,7 @@ fn fresh_key() -> Result<key::NewKey, ApiError> {
 }
 
 /// Errors: a text that is no instant.
-fn instant(text: Option<&str>) -> Result<Option<Timestamp>, ApiError> {
+pub(super) fn instant(text: Option<&str>) -> Result<Option<Timestamp>, ApiError> {
     let parsed = text.map(str::parse::<jiff::Timestamp>).transpose();
     let parsed = parsed.map_err(|_| {
         let message = "expires_at: an instant such as 2027-01-31T00:00:00Z is needed";
@@ -317,30 +281,6 @@ fn instant(text: Option<&str>) -> Result<Option<Timestamp>, ApiError> {
 #[get("/keys/{key_id}")]
 async fn show(call: Call) -> Answer {
     Ok(ok(&KeyWire::to_wire(find(&call).await?)))
-}
-
-/// Change a key, for requests from now on: all that is given, or nothing. Usage keeps the project it was made under.
-#[utoipa::path(tag = "keys", operation_id = "change_key", request_body = KeyChangeWire,
-    params(("key_id" = String, Path, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9]+$")),
-    responses((status = 200, description = "The key as it is now", body = KeyWire), ChangeFailures))]
-#[patch("/keys/{key_id}")]
-async fn update(call: Call, body: web::Payload) -> Answer {
-    call.log_change("key.update");
-    let wire: KeyChangeWire = call.body(body).await?;
-    let expires_at = match &wire.expires_at {
-        None => None,
-        Some(text) => Some(instant(text.as_deref())?),
-    };
-    let change = KeyChange {
-        name: wire.name.as_deref(),
-        project_id: wire.project_id,
-        scopes: scopes(wire.scopes)?,
-        models_allowed: wire.models,
-        slo_class: wire.slo_class.map(|class| class.map(ClassWire::to_class)),
-        expires_at,
-    };
-    let id: KeyId = call.path("key_id")?;
-    Ok(ok(&KeyWire::to_wire(call.ledger().change_key(&id, &change, call.now()).await?)))
 }
 
 /// Replace a key by a new one with the same rights, limits and budget. The old one opens until the overlap is over.

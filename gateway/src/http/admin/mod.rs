@@ -10,6 +10,7 @@ mod grants;
 mod holds;
 mod invoices;
 mod journals;
+mod key_changes;
 mod keys;
 mod limits;
 mod operators;
@@ -63,6 +64,7 @@ fn resources(routes: &mut ServiceConfig<'_>) {
         .configure(users::configure)
         .configure(projects::configure)
         .configure(keys::configure)
+        .configure(key_changes::configure)
         .configure(limits::configure)
         .configure(grants::configure)
         .configure(holds::configure)
