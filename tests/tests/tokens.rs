@@ -190,6 +190,34 @@ async fn a_provider_rotates_its_keys_while_tokens_come() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_check_finds_tenants_and_projects_that_are_not_there() -> Outcome {
+    let issuer = |whose: &str| {
+        format!(
+            "{SIMULATED}[[issuer]]\nissuer = \"https://login.example.com\"\naudience = [\"x\"]\n\
+             jwks_file = \"keys.json\"\n{whose}\n"
+        )
+    };
+    let mut installation = Installation::new(SIMULATED)?;
+    installation.start().await?.stop().await?;
+    let file = installation.folder().join("tallygate.toml");
+    let rows = [
+        ("tenant = \"demo\"", None),
+        ("tenant_claim = \"org\"", None),
+        ("tenant = \"nobody\"", Some("there is no tenant")),
+        ("tenant = \"demo\"\nproject = \"nothing\"", Some("there is no project")),
+    ];
+    for (whose, expected) in rows {
+        std::fs::write(&file, issuer(whose)).map_err(tests::harness::HarnessError::io("tallygate.toml"))?;
+        let told = installation.run(&["check"]).err().map(|error| error.to_string());
+        let is_told = told.as_ref().zip(expected).map(|(told, expected)| {
+            told.contains("issuer https://login.example.com: ") && told.contains(expected)
+        });
+        assert_eq!(is_told, expected.map(|_| true), "{whose}: {told:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn claims_say_whose_a_token_is_and_what_for() -> Outcome {
     let world = world().await?;
     let projects = format!("{}/projects", world.tenant);

@@ -313,7 +313,7 @@ macro_rules! journals {
 }
 pub(super) const JOURNALS_PAGE: Statement =
     journals!("WHERE known.journal_id > $1 ORDER BY known.journal_id LIMIT $2");
-/// Bounded by the number of gateways there ever were; a thousand is more than anybody reads.
+/// Bounded by the number of gateways there ever were.
 pub(super) const JOURNALS_BEHIND: Statement = journals!(
     "WHERE journal_marks.complete_unix_us IS NULL OR journal_marks.complete_unix_us < $1
      ORDER BY known.journal_id"
