@@ -131,9 +131,9 @@ on_each_database! {
         ledger.ship(chain.journal_id, &batch).await.expect("shipped");
         let silent = chain.journal_id;
         let marked = JournalId::from_uuid(uuid::Uuid::new_v4());
-        let behind = |outcome: Result<(), LedgerError>| match outcome {
-            Err(LedgerError::JournalsBehind { count, journals, .. }) => (count, journals),
-            other => panic!("{other:?}"),
+        let behind = |outcome: Result<(), LedgerError>| {
+            let Err(LedgerError::JournalsBehind { count, journals, .. }) = outcome else { panic!("{outcome:?}") };
+            (count, journals)
         };
         let rows = [
             (Complete::Unknown, false),

@@ -231,9 +231,9 @@ on_each_database! {
         let (journal, _) = Journal::open(config, Arc::new(SystemClock)).expect("a journal");
         let admitted = Timestamp::from_unix_micros(SystemClock.now().unix_micros() - 60_000_000);
         let usage = UsageRecord { request_id: RequestId::generate(admitted), ..record(&acme, 1, SystemClock.now()) };
-        let complete = |journal: &Journal| match journal.complete() {
-            Complete::Before(at) => at,
-            other => panic!("{other:?}"),
+        let complete = |journal: &Journal| {
+            let Complete::Before(at) = journal.complete() else { panic!("{:?}", journal.complete()) };
+            at
         };
         let before = SystemClock.now();
         assert!(complete(&journal) >= before, "nothing is open");

@@ -45,7 +45,7 @@ impl Signer {
     ///
     /// Errors: none in practice.
     pub fn public(&self) -> Outcome<Value> {
-        let jwk = Jwk::from_encoding_key(&self.key, Algorithm::ES256).map_err(token_error)?;
+        let jwk = Jwk::from_encoding_key(&self.key, Algorithm::ES256).map_err(|error| token_error(&error))?;
         let mut jwk = json!(jwk);
         jwk["kid"] = json!(self.kid);
         Ok(jwk)
@@ -56,7 +56,7 @@ impl Signer {
     /// Errors: none in practice.
     pub fn sign(&self, claims: &Value) -> Outcome<String> {
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::ES256) };
-        encode(&header, claims, &self.key).map_err(token_error)
+        encode(&header, claims, &self.key).map_err(|error| token_error(&error))
     }
 
     /// A token that takes the public half for a shared secret: the classic confusion.
@@ -65,11 +65,11 @@ impl Signer {
     pub fn confuse(&self, claims: &Value) -> Outcome<String> {
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::HS256) };
         let secret = EncodingKey::from_secret(self.public()?.to_string().as_bytes());
-        encode(&header, claims, &secret).map_err(token_error)
+        encode(&header, claims, &secret).map_err(|error| token_error(&error))
     }
 }
 
-fn token_error(error: jsonwebtoken::errors::Error) -> HarnessError {
+fn token_error(error: &jsonwebtoken::errors::Error) -> HarnessError {
     HarnessError::NotEvents { text: error.to_string() }
 }
 

@@ -231,9 +231,11 @@ async fn refuse_unshipped(
     }
     refuse_unread(call, &journal, period).await?;
     ignored.insert(journal.journal_id());
-    call.ledger().check_complete(period.end(), &ignored).await.map_err(|error| match error {
-        LedgerError::JournalsBehind { .. } => unshipped(error.to_string()),
-        other => other.into(),
+    call.ledger().check_complete(period.end(), &ignored).await.map_err(|error| {
+        match matches!(error, LedgerError::JournalsBehind { .. }) {
+            true => unshipped(error.to_string()),
+            false => error.into(),
+        }
     })
 }
 
