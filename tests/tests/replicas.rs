@@ -61,8 +61,8 @@ impl Pair {
     }
 
     /// A key, and where it is below the admin API.
-    async fn key(&self, body: Value) -> Outcome<(String, String)> {
-        let made = self.change(Method::POST, &format!("{}/keys", self.tenant), &body).await?;
+    async fn key(&self, body: &Value) -> Outcome<(String, String)> {
+        let made = self.change(Method::POST, &format!("{}/keys", self.tenant), body).await?;
         let secret = made["secret"].as_str().unwrap_or_default().to_owned();
         let path = format!("/keys/{}", made["key"]["id"].as_str().unwrap_or_default());
         self.obeys("a new key", &secret, 200, "").await?;
@@ -72,7 +72,7 @@ impl Pair {
 
 async fn changes_are_obeyed(pair: &Pair) -> Outcome {
     let nothing = Value::Null;
-    let (key, path) = pair.key(json!({"name": "switched"})).await?;
+    let (key, path) = pair.key(&json!({"name": "switched"})).await?;
     pair.change(Method::POST, &format!("{path}/disable"), &nothing).await?;
     pair.obeys("a disabled key", &key, 401, "invalid_api_key").await?;
     pair.change(Method::POST, &format!("{path}/enable"), &nothing).await?;
@@ -84,19 +84,19 @@ async fn changes_are_obeyed(pair: &Pair) -> Outcome {
     pair.obeys("a key that was replaced", &key, 401, "expired_api_key").await?;
     let new = rotated["secret"].as_str().unwrap_or_default();
     pair.obeys("a key in its place", new, 403, "missing_scope").await?;
-    let (gone, path) = pair.key(json!({"name": "revoked"})).await?;
+    let (gone, path) = pair.key(&json!({"name": "revoked"})).await?;
     pair.change(Method::POST, &format!("{path}/revoke"), &nothing).await?;
     pair.obeys("a revoked key", &gone, 401, "invalid_api_key").await?;
 
     let projects = format!("{}/projects", pair.tenant);
     let project = pair.change(Method::POST, &projects, &json!({"name": "research"})).await?;
-    let (inside, _) = pair.key(json!({"name": "inside", "project_id": project["id"]})).await?;
+    let (inside, _) = pair.key(&json!({"name": "inside", "project_id": project["id"]})).await?;
     let project = format!("{projects}/{}", project["id"].as_str().unwrap_or_default());
     pair.change(Method::POST, &format!("{project}/disable"), &nothing).await?;
     pair.obeys("a disabled project", &inside, 403, "project_disabled").await?;
 
     limits_are_obeyed(pair).await?;
-    let (last, _) = pair.key(json!({"name": "last"})).await?;
+    let (last, _) = pair.key(&json!({"name": "last"})).await?;
     pair.change(Method::POST, &format!("{}/disable", pair.tenant), &nothing).await?;
     pair.obeys("a disabled tenant", &last, 403, "account_disabled").await?;
     pair.change(Method::POST, &format!("{}/enable", pair.tenant), &nothing).await?;
@@ -105,7 +105,7 @@ async fn changes_are_obeyed(pair: &Pair) -> Outcome {
 
 /// A limit over a model that is set at one gateway, and taken away again.
 async fn limits_are_obeyed(pair: &Pair) -> Outcome {
-    let (key, path) = pair.key(json!({"name": "limited"})).await?;
+    let (key, path) = pair.key(&json!({"name": "limited"})).await?;
     let id = path.trim_start_matches("/keys/");
     let chat = pair.other.chat(&key);
     assert_eq!(chat.send(&Chat::request("hello", 2)).await?.status, 200);

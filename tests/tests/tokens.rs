@@ -52,7 +52,7 @@ async fn world() -> Outcome<World> {
 
 impl World {
     /// Claims of a good token of an agent, with some changed; null takes one away.
-    fn claims(&self, changes: Value) -> Value {
+    fn claims(&self, changes: &Value) -> Value {
         let now = unix_seconds();
         let mut claims = json!({
             "iss": self.issuer.address(), "aud": "tallygate", "sub": "anna", "org": "demo",
@@ -65,7 +65,7 @@ impl World {
         claims
     }
 
-    fn token(&self, changes: Value) -> Outcome<String> {
+    fn token(&self, changes: &Value) -> Outcome<String> {
         self.signer.sign(&self.claims(changes))
     }
 
@@ -108,7 +108,7 @@ fn base64_url(text: &str) -> String {
 async fn good_tokens_open_and_bad_ones_are_told_apart_as_far_as_they_may() -> Outcome {
     let world = world().await?;
     let now = unix_seconds();
-    assert_eq!(world.models(&world.token(json!({}))?).await?, (200, String::new()));
+    assert_eq!(world.models(&world.token(&json!({}))?).await?, (200, String::new()));
     // Edges of the leeway stand apart from it by half of it, so that a slow machine does not decide.
     let rows = [
         (json!({"exp": now - LEEWAY / 2}), 200, ""),
@@ -133,22 +133,22 @@ async fn good_tokens_open_and_bad_ones_are_told_apart_as_far_as_they_may() -> Ou
         (json!({"access": {"roles": 7}}), 401, "invalid_token"),
     ];
     for (changes, status, code) in rows {
-        let found = world.models(&world.token(changes.clone())?).await?;
+        let found = world.models(&world.token(&changes)?).await?;
         assert_eq!(found, (status, code.to_owned()), "{changes}");
     }
-    let good = world.token(json!({}))?;
+    let good = world.token(&json!({}))?;
     let parts: Vec<_> = good.split('.').collect();
     let none = base64_url("{\"alg\": \"none\", \"typ\": \"JWT\", \"kid\": \"first\"}");
-    let forged = base64_url(&world.claims(json!({"org": "victim"})).to_string());
+    let forged = base64_url(&world.claims(&json!({"org": "victim"})).to_string());
     let strangers = Signer::new("first")?;
     let bad = [
         format!("{none}.{}.", parts[1]),
         format!("{}.{forged}.{}", parts[0], parts[2]),
         format!("{}.{}.", parts[0], parts[1]),
-        world.signer.confuse(&world.claims(json!({})))?,
-        strangers.sign(&world.claims(json!({})))?,
+        world.signer.confuse(&world.claims(&json!({})))?,
+        strangers.sign(&world.claims(&json!({})))?,
         // A good key of another issuer.
-        world.filed.sign(&world.claims(json!({})))?,
+        world.filed.sign(&world.claims(&json!({})))?,
     ];
     for token in bad {
         let found = world.models(&token).await?;
@@ -170,15 +170,15 @@ async fn good_tokens_open_and_bad_ones_are_told_apart_as_far_as_they_may() -> Ou
 async fn a_provider_rotates_its_keys_while_tokens_come() -> Outcome {
     let world = world().await?;
     let second = Signer::new("second")?;
-    let token = second.sign(&world.claims(json!({})))?;
+    let token = second.sign(&world.claims(&json!({})))?;
     assert_eq!(world.models(&token).await?, (401, "invalid_token".to_owned()), "not published yet");
     world.issuer.publish(&[&world.signer, &second])?;
     world.becomes(&token, 200, "").await?;
-    assert_eq!(world.models(&world.token(json!({}))?).await?, (200, String::new()), "both open meanwhile");
+    assert_eq!(world.models(&world.token(&json!({}))?).await?, (200, String::new()), "both open meanwhile");
     // The old key goes; the next look finds that, and an unknown key asks for one.
     world.issuer.publish(&[&second])?;
-    let third = Signer::new("third")?.sign(&world.claims(json!({})))?;
-    let old = world.token(json!({}))?;
+    let third = Signer::new("third")?.sign(&world.claims(&json!({})))?;
+    let old = world.token(&json!({}))?;
     let asked = Instant::now();
     while world.models(&old).await?.0 == 200 {
         assert_eq!(world.models(&third).await?.0, 401);
@@ -224,17 +224,17 @@ async fn claims_say_whose_a_token_is_and_what_for() -> Outcome {
     let top = world.admin.post(&projects, &json!({"name": "research"})).await?.body;
     let below = json!({"name": "nlp", "parent_id": top["id"]});
     let below = world.admin.post(&projects, &below).await?.body;
-    let by_path = world.token(json!({"project": "research/nlp"}))?;
-    let by_id = world.token(json!({"project": below["id"], "sub": "carl"}))?;
+    let by_path = world.token(&json!({"project": "research/nlp"}))?;
+    let by_id = world.token(&json!({"project": below["id"], "sub": "carl"}))?;
     world.becomes(&by_path, 200, "").await?;
     world.becomes(&by_id, 200, "").await?;
-    for token in [&by_path, &by_id, &world.token(json!({}))?] {
+    for token in [&by_path, &by_id, &world.token(&json!({}))?] {
         let answer = world.server.chat(token).send(&Chat::request("hello", 3)).await?;
         assert_eq!(answer.status, 200, "{}", answer.body);
     }
     // Roles: an analyst may look, and so may who has none; neither may run anything.
     for roles in [json!({"roles": ["analyst"]}), json!({})] {
-        let token = world.token(json!({"access": roles}))?;
+        let token = world.token(&json!({"access": roles}))?;
         assert_eq!(world.models(&token).await?, (200, String::new()));
         let refused = world.server.chat(&token).send(&Chat::request("hello", 3)).await?;
         assert_eq!((refused.status.as_u16(), refused.code()), (403, "missing_scope"), "{}", refused.body);
