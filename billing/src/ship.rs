@@ -57,8 +57,17 @@ pub trait RecordSource: Send + Sync + 'static {
     /// The last sequence; changes when there is more.
     fn tail(&self) -> watch::Receiver<u64>;
 
-    /// Before this instant every record that ended can be read here. Asked now; after it stopped, for all time.
-    fn complete(&self) -> Complete;
+    /// How complete it is now.
+    fn mark(&self) -> Mark;
+}
+
+/// How complete a source was at a moment: the ledger is, too, once it has every record up to a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Before which instant every record that ended can be read; for all time, once it stopped.
+    pub complete: Complete,
+    /// The last of them, or a later one.
+    pub through: u64,
 }
 
 impl RecordSource for Journal {
@@ -84,14 +93,17 @@ impl RecordSource for Journal {
         Self::tail(self)
     }
 
-    fn complete(&self) -> Complete {
+    fn mark(&self) -> Mark {
+        // Asked first: whatever was closed by then has its place by the time that the last one is asked for.
+        let before = self.complete_before(SystemClock.now());
         let status = self.status();
-        match (status.state, status.open_requests) {
+        let complete = match (status.state, status.open_requests) {
             (JournalState::Stopped, 0) => Complete::ForGood,
             // What failed may have kept a record to itself until the next start.
             (JournalState::Failed, _) => Complete::Unknown,
-            _ => Complete::Before(self.complete_before(SystemClock.now())),
-        }
+            _ => Complete::Before(before),
+        };
+        Mark { complete, through: status.records }
     }
 }
 
@@ -185,12 +197,12 @@ impl<S: RecordSource> Shipper<S> {
         let mut marked: Option<Instant> = None;
         loop {
             // Seen before reading: a record that comes during the read wakes us again.
-            tail.borrow_and_update();
+            let seen = *tail.borrow_and_update();
             // Asked before reading: a record that comes between the last read and the stop is still shipped.
             let is_last = stop.is_cancelled();
             let is_due = is_last || marked.is_none_or(|marked| marked.elapsed() >= MARK_INTERVAL);
-            let mark = is_due.then(|| self.source.complete());
-            match self.ship_and_mark(mark).await {
+            let mark = is_due.then(|| self.source.mark());
+            match self.ship_and_mark(seen, mark).await {
                 Ok(()) if is_last => return,
                 Ok(()) => {
                     retry = RETRY_MIN;
@@ -211,11 +223,13 @@ impl<S: RecordSource> Shipper<S> {
         }
     }
 
-    /// Ships everything, then tells the ledger how complete the journal is: what was so before it was read.
-    async fn ship_and_mark(&self, mark: Option<Complete>) -> Result<(), ShipError> {
-        self.ship_all().await?;
-        if let Some(complete) = mark {
-            self.ledger.note_complete(self.source.journal_id(), complete).await?;
+    /// Ships what was there, then tells the ledger how complete the journal is: what was so before it was read.
+    ///
+    /// It does not wait for a source that never runs dry: then nothing would ever be said.
+    async fn ship_and_mark(&self, seen: u64, mark: Option<Mark>) -> Result<(), ShipError> {
+        self.ship_through(mark.map_or(seen, |mark| mark.through.max(seen))).await?;
+        if let Some(mark) = mark {
+            self.ledger.note_complete(self.source.journal_id(), mark.complete).await?;
         }
         Ok(())
     }
@@ -224,6 +238,11 @@ impl<S: RecordSource> Shipper<S> {
     ///
     /// Errors: the first failure; what was shipped before it stays shipped.
     pub async fn ship_all(&self) -> Result<u64, ShipError> {
+        self.ship_through(u64::MAX).await
+    }
+
+    /// Ships until the ledger has this record, or the source has no more.
+    async fn ship_through(&self, through: u64) -> Result<u64, ShipError> {
         let journal_id = self.source.journal_id();
         let JournalCursor { sequence: mut shipped, .. } = self.ledger.journal_cursor(journal_id).await?;
         self.repeat(shipped).await;
@@ -242,6 +261,9 @@ impl<S: RecordSource> Shipper<S> {
             shipped = last;
             self.release(shipped).await?;
             self.note_success(shipped);
+            if shipped >= through {
+                return Ok(shipped);
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use std::{
 use billing::{
     journal::{Journal, JournalConfig, OpenEntry},
     ledger::Complete,
-    ship::{RecordSource, ShipObserver, Shipper},
+    ship::{Mark, RecordSource, ShipObserver, Shipper},
 };
 use domain::{
     Clock as _, Fault, JournalId, JournaledRecord, RecordHash, RequestId, SystemClock, Timestamp, UsageRecord,
@@ -84,8 +84,8 @@ impl RecordSource for Memory {
         self.tail.subscribe()
     }
 
-    fn complete(&self) -> Complete {
-        Complete::Before(NOW)
+    fn mark(&self) -> Mark {
+        Mark { complete: Complete::Before(NOW), through: *self.tail.borrow() }
     }
 }
 
@@ -232,7 +232,7 @@ on_each_database! {
         let admitted = Timestamp::from_unix_micros(SystemClock.now().unix_micros() - 60_000_000);
         let usage = UsageRecord { request_id: RequestId::generate(admitted), ..record(&acme, 1, SystemClock.now()) };
         let complete = |journal: &Journal| {
-            let Complete::Before(at) = journal.complete() else { panic!("{:?}", journal.complete()) };
+            let Complete::Before(at) = journal.mark().complete else { panic!("{:?}", journal.mark()) };
             at
         };
         let before = SystemClock.now();
