@@ -2,8 +2,6 @@
 //! Never looks inside the program, but to put a journal into the ledger that no gateway speaks for.
 //! Run by `cargo xtask test`, one at a time.
 
-#![expect(clippy::expect_used, reason = "a surprise in a test should stop it with a message")]
-
 use std::time::{Duration, Instant};
 
 use billing::ledger::{Complete, Ledger};
