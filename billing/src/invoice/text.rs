@@ -65,14 +65,13 @@ fn projects(page: &mut Page, invoice: &Invoice) {
     page.rule('-');
     page.row("      By project", "");
     for share in &invoice.projects {
-        let records = counted(share.records, "usage records");
-        for chunk in chunks(
-            &format!("{}: {records}, exactly {}", share.path, share.exact),
-            WIDTH - INDENT - AMOUNT_WIDTH,
-        ) {
-            page.line(&format!("{:INDENT$}{chunk}", ""));
+        let names = chunks(&share.path, WIDTH - INDENT - AMOUNT_WIDTH);
+        for (index, name) in names.iter().enumerate() {
+            let amount = if index + 1 == names.len() { share.displayed.as_str() } else { "" };
+            page.row(&format!("{:INDENT$}{name}", ""), amount);
         }
-        page.row("", &share.displayed);
+        let records = counted(share.records, "usage records");
+        page.line(&format!("{:INDENT$}  {records}, exactly {}", "", share.exact));
     }
 }
 

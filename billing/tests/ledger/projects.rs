@@ -179,7 +179,12 @@ on_each_database! {
         assert_eq!(sum(|share| &share.displayed), whole(&invoice.subtotal));
         assert_eq!(invoice.projects.iter().map(|share| share.records).sum::<u64>(), invoice.records);
         let text = invoice.to_text();
-        assert!(text.contains("By project") && text.contains("top/deep"), "{text}");
+        assert!(text.contains("By project"), "{text}");
+        for share in &invoice.projects {
+            let line = text.lines().find(|line| line.trim_start().starts_with(&format!("{} ", share.path)));
+            assert!(line.is_some_and(|line| line.ends_with(&format!(" {}", share.displayed))), "{text}");
+            assert!(text.contains(&format!("exactly {}\n", share.exact)), "{text}");
+        }
         assert!(invoice.to_html().expect("a page").contains("<td>top/deep</td>"));
         assert_eq!(Invoice::from_issued(&invoice.to_json().expect("json")).expect("it reads"), invoice);
         // Issued before its preview asked again: the same, whatever becomes of the projects.
