@@ -89,6 +89,40 @@ impl RecordSource for Memory {
     }
 }
 
+/// A list that has one more record every time it is read.
+struct Endless {
+    list: Memory,
+    chain: Mutex<Chain>,
+    usage: UsageRecord,
+}
+
+impl RecordSource for Endless {
+    type Error = std::io::Error;
+
+    fn journal_id(&self) -> JournalId {
+        self.list.journal_id
+    }
+
+    fn read_after(&self, sequence: u64, records_max: usize) -> Result<Vec<Entry>, std::io::Error> {
+        let request_id = RequestId::from_uuid(uuid::Uuid::new_v4());
+        let usage = UsageRecord { request_id, ..self.usage.clone() };
+        self.list.add(vec![self.chain.lock().expect("no panic").add(usage)]);
+        self.list.read_after(sequence, records_max)
+    }
+
+    fn release_through(&self, sequence: u64) -> Result<(), std::io::Error> {
+        self.list.release_through(sequence)
+    }
+
+    fn tail(&self) -> watch::Receiver<u64> {
+        self.list.tail()
+    }
+
+    fn mark(&self) -> Mark {
+        self.list.mark()
+    }
+}
+
 /// What the gateway would have written when this request was admitted.
 fn opening(usage: &UsageRecord) -> OpenEntry {
     OpenEntry {
@@ -258,6 +292,26 @@ on_each_database! {
         tokio::time::timeout(PATIENCE, running).await.expect("in time").expect("no panic");
         let state = database.ledger.journals_page(None, 2).await.expect("read");
         assert_eq!((state.len(), state[0].sequence, state[0].complete), (1, 1, Complete::ForGood));
+    }
+
+    async fn a_journal_that_never_runs_dry_is_said_to_be_complete_too(database: &Database) {
+        let acme = tenant(&database.ledger, "acme", "UTC").await;
+        let chain = Chain::new();
+        let list = Memory::new(chain.journal_id, 10);
+        let source = Endless { list, chain: Mutex::new(chain), usage: record(&acme, 1, NOW) };
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(Shipper::new(database.ledger.clone(), source).run(stop.clone()));
+        tokio::time::timeout(PATIENCE, async {
+            loop {
+                let state = database.ledger.journals_page(None, 1).await.expect("read");
+                if state.first().is_some_and(|journal| journal.complete == Complete::Before(NOW)) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }).await.expect("in time");
+        stop.cancel();
+        tokio::time::timeout(PATIENCE, running).await.expect("in time").expect("no panic");
     }
 
     async fn a_real_journal_arrives_with_its_hashes(database: &Database) {
