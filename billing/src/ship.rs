@@ -13,13 +13,13 @@ use std::{
     time::Duration,
 };
 
-use domain::{Fault, JournalId, JournaledRecord, RecordHash};
-use tokio::sync::watch;
+use domain::{Clock as _, Fault, JournalId, JournaledRecord, RecordHash, SystemClock};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    journal::{Journal, JournalError},
-    ledger::{JournalCursor, Ledger, LedgerError, SHIP_RECORDS_MAX},
+    journal::{Journal, JournalError, JournalState},
+    ledger::{Complete, JournalCursor, Ledger, LedgerError, SHIP_RECORDS_MAX},
 };
 
 /// The first wait after a failure; each further one is twice as long.
@@ -28,6 +28,9 @@ const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 /// How often an idle shipper looks by itself, should a wake-up have been missed.
 const IDLE_LOOK: Duration = Duration::from_secs(5);
+
+/// How often the ledger is told up to when all has come; an invoice can be issued this long after its period.
+const MARK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where records come from: the journal, or a list in tests.
 pub trait RecordSource: Send + Sync + 'static {
@@ -53,6 +56,18 @@ pub trait RecordSource: Send + Sync + 'static {
 
     /// The last sequence; changes when there is more.
     fn tail(&self) -> watch::Receiver<u64>;
+
+    /// How complete it is now.
+    fn mark(&self) -> Mark;
+}
+
+/// How complete a source was at a moment: the ledger is, too, once it has every record up to a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Before which instant every record that ended can be read; for all time, once it stopped.
+    pub complete: Complete,
+    /// The last of them, or a later one.
+    pub through: u64,
 }
 
 impl RecordSource for Journal {
@@ -76,6 +91,19 @@ impl RecordSource for Journal {
 
     fn tail(&self) -> watch::Receiver<u64> {
         Self::tail(self)
+    }
+
+    fn mark(&self) -> Mark {
+        // Asked first: whatever was closed by then has its place by the time that the last one is asked for.
+        let before = self.complete_before(SystemClock.now());
+        let status = self.status();
+        let complete = match (status.state, status.open_requests) {
+            (JournalState::Stopped, 0) => Complete::ForGood,
+            // What failed may have kept a record to itself until the next start.
+            (JournalState::Failed, _) => Complete::Unknown,
+            _ => Complete::Before(before),
+        };
+        Mark { complete, through: status.records }
     }
 }
 
@@ -166,15 +194,19 @@ impl<S: RecordSource> Shipper<S> {
     pub async fn run(self, stop: CancellationToken) {
         let mut tail = self.source.tail();
         let mut retry = RETRY_MIN;
+        let mut marked: Option<Instant> = None;
         loop {
             // Seen before reading: a record that comes during the read wakes us again.
-            tail.borrow_and_update();
+            let seen = *tail.borrow_and_update();
             // Asked before reading: a record that comes between the last read and the stop is still shipped.
             let is_last = stop.is_cancelled();
-            match self.ship_all().await {
-                Ok(_) if is_last => return,
-                Ok(_) => {
+            let is_due = is_last || marked.is_none_or(|marked| marked.elapsed() >= MARK_INTERVAL);
+            let mark = is_due.then(|| self.source.mark());
+            match self.ship_and_mark(seen, mark).await {
+                Ok(()) if is_last => return,
+                Ok(()) => {
                     retry = RETRY_MIN;
+                    marked = if is_due { Some(Instant::now()) } else { marked };
                     idle(&mut tail, &stop).await;
                 }
                 Err(error) => {
@@ -191,10 +223,26 @@ impl<S: RecordSource> Shipper<S> {
         }
     }
 
+    /// Ships what was there, then tells the ledger how complete the journal is: what was so before it was read.
+    ///
+    /// It does not wait for a source that never runs dry: then nothing would ever be said.
+    async fn ship_and_mark(&self, seen: u64, mark: Option<Mark>) -> Result<(), ShipError> {
+        self.ship_through(mark.map_or(seen, |mark| mark.through.max(seen))).await?;
+        if let Some(mark) = mark {
+            self.ledger.note_complete(self.source.journal_id(), mark.complete).await?;
+        }
+        Ok(())
+    }
+
     /// Ships everything the source has now and says through which record.
     ///
     /// Errors: the first failure; what was shipped before it stays shipped.
     pub async fn ship_all(&self) -> Result<u64, ShipError> {
+        self.ship_through(u64::MAX).await
+    }
+
+    /// Ships until the ledger has this record, or the source has no more.
+    async fn ship_through(&self, through: u64) -> Result<u64, ShipError> {
         let journal_id = self.source.journal_id();
         let JournalCursor { sequence: mut shipped, .. } = self.ledger.journal_cursor(journal_id).await?;
         self.repeat(shipped).await;
@@ -213,6 +261,9 @@ impl<S: RecordSource> Shipper<S> {
             shipped = last;
             self.release(shipped).await?;
             self.note_success(shipped);
+            if shipped >= through {
+                return Ok(shipped);
+            }
         }
     }
 

@@ -43,6 +43,8 @@ async fn operations(admin: &Admin) -> Outcome<Vec<(Method, String)>> {
                 .replace("{tenant_id}", "01980000-0000-7000-8000-000000000000")
                 .replace("{plan_version}", "nothing@1")
                 .replace("{project_id}", "01980000-0000-7000-8000-000000000001")
+                .replace("{user_id}", "01980000-0000-7000-8000-000000000002")
+                .replace("{operator}", "nobody")
                 .replace("{key_id}", "nothing")
                 .replace("{number}", "TG-999999");
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap_or_default();
@@ -59,6 +61,14 @@ async fn only_operators_get_in() -> Outcome {
     let (server, admin) = first_start(&mut installation).await?;
     let key = server.banner().api_key.clone().unwrap_or_default();
     let token = server.banner().operator_token.clone().unwrap_or_default();
+    let viewer = admin.post("/operators", &json!({"name": "viewer"})).await?;
+    assert_eq!(viewer.status, 201, "{}", viewer.body);
+    let viewer = server.admin(viewer.body["token"].as_str().unwrap_or_default());
+    let asked = Instant::now();
+    while viewer.get("/tenants").await?.status != 200 {
+        assert!(asked.elapsed() < TAKEN_OVER_MAX, "the new operator is not known");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let rows = [
         ("", "missing_operator_token"),
         ("nonsense", "invalid_operator_token"),
@@ -76,6 +86,14 @@ async fn only_operators_get_in() -> Outcome {
             );
             assert_eq!(answer.header("www-authenticate"), "Bearer");
         }
+        let looked = viewer.send(method.clone(), &path, None).await?;
+        let is_refused = (looked.status.as_u16(), looked.code()) == (403, "operator_read_only");
+        assert_eq!(
+            is_refused,
+            method != Method::GET,
+            "{method} {path} for one who may only read: {}",
+            looked.body
+        );
         let answer = admin.send(method.clone(), &path, None).await?;
         assert!(answer.status != 401 && !answer.status.is_server_error(), "{method} {path}: {}", answer.body);
         assert!(!answer.header("x-request-id").is_empty(), "{method} {path}");
@@ -149,6 +167,41 @@ async fn becomes(server: &Server, key: &str, status: u16) -> Outcome {
     Ok(())
 }
 
+/// Method, path, body, and what must come of it.
+type Row<'a> = (&'a str, &'a str, Value, u16, &'a str);
+
+/// Wrong input to what is about operators, keys in use and long lists.
+fn rows_of_people_and_keys() -> Vec<Row<'static>> {
+    vec![
+        ("PATCH", "/keys/nothing", json!({"name": "x"}), 404, "not_found"),
+        ("PATCH", "/keys/nothing", json!({"project_id": null}), 400, "unknown_field"),
+        ("PATCH", "/keys/nothing", json!({"scopes": []}), 400, "invalid_value"),
+        ("PATCH", "/keys/nothing", json!({"expires_at": "soon"}), 400, "invalid_value"),
+        ("GET", "/plans?cursor=demo", Value::Null, 400, "invalid_value"),
+        ("GET", "/journals?cursor=x", Value::Null, 400, "invalid_value"),
+        ("GET", "/operators?cursor=a%00", Value::Null, 400, "invalid_value"),
+        ("GET", "/operators/nobody", Value::Null, 404, "not_found"),
+        ("POST", "/operators", json!({"name": "a b"}), 400, "invalid_value"),
+        ("POST", "/operators", json!({"name": "a", "role": "king"}), 400, "invalid_value"),
+        ("POST", "/operators/operator/disable", Value::Null, 409, "conflict"),
+    ]
+}
+
+async fn refuses(admin: &Admin, rows: &[Row<'_>]) -> Outcome {
+    for (method, path, body, status, code) in rows {
+        let verb = Method::from_bytes(method.as_bytes()).unwrap_or_default();
+        let answer = admin.send(verb, path, Some(body)).await?;
+        assert_eq!(
+            (answer.status.as_u16(), answer.code()),
+            (*status, *code),
+            "{method} {path} {body}: {}",
+            answer.body
+        );
+        assert!(answer.body["error"]["message"].is_string(), "{method} {path}");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_input_is_told_and_changes_nothing() -> Outcome {
     let mut installation = Installation::new(SIMULATED)?;
@@ -157,7 +210,7 @@ async fn wrong_input_is_told_and_changes_nothing() -> Outcome {
     let before = admin.get(&demo).await?.body;
     let unknown = "/tenants/01980000-0000-7000-8000-000000000000";
     let keys = format!("{demo}/keys");
-    let rows: Vec<(&str, &str, Value, u16, &str)> = vec![
+    let rows: Vec<Row<'_>> = vec![
         ("POST", "/tenants", json!({"name": "a"}), 400, "invalid_json"),
         ("POST", "/tenants", json!({"name": "A", "plan": "demo"}), 400, "invalid_value"),
         ("POST", "/tenants", json!({"name": "a", "plan": "no"}), 400, "unknown_plan"),
@@ -195,17 +248,8 @@ async fn wrong_input_is_told_and_changes_nothing() -> Outcome {
         ("GET", "/invoices/%00", Value::Null, 404, "not_found"),
         ("GET", "/invoices/%ff", Value::Null, 404, "not_found"),
     ];
-    for (method, path, body, status, code) in rows {
-        let verb = Method::from_bytes(method.as_bytes()).unwrap_or_default();
-        let answer = admin.send(verb, path, Some(&body)).await?;
-        assert_eq!(
-            (answer.status.as_u16(), answer.code()),
-            (status, code),
-            "{method} {path} {body}: {}",
-            answer.body
-        );
-        assert!(answer.body["error"]["message"].is_string(), "{method} {path}");
-    }
+    refuses(&admin, &rows).await?;
+    refuses(&admin, &rows_of_people_and_keys()).await?;
     refuses_spans(&admin, &demo).await?;
     assert_eq!(admin.get(&demo).await?.body, before);
     assert_eq!(admin.get("/tenants").await?.body["data"].as_array().map(Vec::len), Some(1));

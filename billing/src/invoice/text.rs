@@ -27,6 +27,7 @@ pub(super) fn render(invoice: &Invoice) -> String {
     page.row(&format!("      Sum of the exact amounts = {}", invoice.subtotal_exact), "");
     page.row("      Subtotal, rounded once, half away from zero", &invoice.subtotal);
     page.row(&format!("      TOTAL {}", invoice.currency), &invoice.total);
+    projects(&mut page, invoice);
     page.rule('=');
     page.line("The amounts on the right are parts of the rounded subtotal: each line is cut to whole minor");
     page.line(
@@ -53,6 +54,24 @@ fn head(page: &mut Page, invoice: &Invoice) {
     if let Some(number) = &invoice.issued_as {
         let late = late_records(invoice);
         page.line(&format!("Issued    as {number} before; {late}"));
+    }
+}
+
+/// How the subtotal divides over projects, where there are any.
+fn projects(page: &mut Page, invoice: &Invoice) {
+    if invoice.projects.is_empty() {
+        return;
+    }
+    page.rule('-');
+    page.row("      By project", "");
+    for share in &invoice.projects {
+        let names = chunks(&share.path, WIDTH - INDENT - AMOUNT_WIDTH);
+        for (index, name) in names.iter().enumerate() {
+            let amount = if index + 1 == names.len() { share.displayed.as_str() } else { "" };
+            page.row(&format!("{:INDENT$}{name}", ""), amount);
+        }
+        let records = counted(share.records, "usage records");
+        page.line(&format!("{:INDENT$}  {records}, exactly {}", "", share.exact));
     }
 }
 

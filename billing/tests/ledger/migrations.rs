@@ -2,7 +2,7 @@
 //! Never a fresh database.
 //! Run for both databases.
 
-use billing::ledger::Limits;
+use billing::ledger::{AuditQuestion, Limits, UserRole};
 use domain::KeyId;
 use sqlx::{
     Connection as _, PgConnection, SqlSafeStr as _, SqliteConnection,
@@ -93,5 +93,96 @@ async fn a_first_ledger_on_postgres_opens() {
     connection.close().await.expect("closed");
     let database = Database::open(place).await;
     check(&database).await;
+    database.remove().await;
+}
+
+/// Every step up to the sixth, of one database.
+macro_rules! six {
+    ($folder:literal) => {
+        [
+            include_str!(concat!("../../../migrations/", $folder, "/0001_ledger.sql")),
+            include_str!(concat!("../../../migrations/", $folder, "/0002_caps.sql")),
+            include_str!(concat!("../../../migrations/", $folder, "/0003_idempotency.sql")),
+            include_str!(concat!("../../../migrations/", $folder, "/0004_stored_responses.sql")),
+            include_str!(concat!("../../../migrations/", $folder, "/0005_identity.sql")),
+            include_str!(concat!("../../../migrations/", $folder, "/0006_audit.sql")),
+        ]
+    };
+}
+
+fn up_to(texts: [&'static str; 6]) -> Migrator {
+    let steps = texts.into_iter().zip(1..).map(|(text, number)| {
+        Migration::new(number, "step".into(), MigrationType::Simple, text.into_sql_str(), false)
+    });
+    Migrator::with_migrations(steps.collect())
+}
+
+/// A tenant that changed its plan, one that did not, and people in the roles of then.
+fn rows_of_people(id: impl Fn(u8) -> String) -> String {
+    let (acme, zeta, anna, bert) = (id(1), id(2), id(3), id(4));
+    format!(
+        "INSERT INTO plans VALUES ('demo', 'USD');
+         INSERT INTO plans VALUES ('gold', 'USD');
+         INSERT INTO tenants (tenant_id, name, plan_name, currency, zone, created_unix_us)
+             VALUES ({acme}, 'acme', 'demo', 'USD', 'UTC', 5);
+         INSERT INTO tenants (tenant_id, name, plan_name, currency, zone, created_unix_us)
+             VALUES ({zeta}, 'zeta', 'demo', 'USD', 'UTC', 6);
+         UPDATE tenants SET plan_name = 'gold' WHERE name = 'acme';
+         UPDATE tenants SET zone = 'Europe/Berlin' WHERE name = 'zeta';
+         INSERT INTO users VALUES ({anna}, {acme}, 'anna@example.com', NULL, 'owner', 7, NULL);
+         INSERT INTO users VALUES ({bert}, {acme}, 'bert@example.com', 's', 'member', 8, 9);"
+    )
+}
+
+/// What must be true of that ledger, opened by today's version.
+async fn check_people(database: &Database) {
+    let ledger = &database.ledger;
+    let acme = ledger.find_tenant("acme").await.expect("read").expect("there");
+    let zeta = ledger.find_tenant("zeta").await.expect("read").expect("there");
+    let changed =
+        ledger.audit_page(&AuditQuestion { tenant: Some(acme.id), ..AuditQuestion::default() }, 1_000).await;
+    let changed = changed.expect("entries").into_iter().find(|entry| entry.action == "tenant.changed");
+    let rows = [(&acme, "gold", changed.expect("noted").at), (&zeta, "demo", zeta.created_at)];
+    for (tenant, plan_name, since) in rows {
+        let found = ledger.subscriptions_page(tenant.id, None, 9).await.expect("read");
+        let found: Vec<_> =
+            found.iter().map(|one| (one.sequence, one.plan_name.as_str(), one.since)).collect();
+        assert_eq!(found, [(1, plan_name, since)], "{}", tenant.name);
+    }
+    let users = ledger.users_page(acme.id, None, 9).await.expect("read");
+    let found: Vec<_> =
+        users.iter().map(|user| (user.email.as_str(), user.role, user.disabled_at.is_some())).collect();
+    assert_eq!(
+        found,
+        [("anna@example.com", UserRole::Owner, false), ("bert@example.com", UserRole::Developer, true)]
+    );
+}
+
+#[tokio::test]
+async fn people_and_plans_of_before_stay_on_sqlite() {
+    let place = Place::sqlite();
+    let new = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(place.url.trim_start_matches("sqlite://"))
+        .create_if_missing(true);
+    let mut connection = SqliteConnection::connect_with(&new).await.expect("a file");
+    up_to(six!("sqlite")).run_direct(None, &mut connection, false).await.expect("the sixth version");
+    let statements = sqlx::AssertSqlSafe(rows_of_people(|n| format!("x'{n:032x}'")));
+    sqlx::raw_sql(statements).execute(&mut connection).await.expect("rows");
+    connection.close().await.expect("closed");
+    let database = Database::open(place).await;
+    check_people(&database).await;
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn people_and_plans_of_before_stay_on_postgres() {
+    let Some(place) = Place::postgres().await else { return };
+    let mut connection = PgConnection::connect(&place.url).await.expect("a database");
+    up_to(six!("postgres")).run_direct(None, &mut connection, false).await.expect("the sixth version");
+    let statements = sqlx::AssertSqlSafe(rows_of_people(|n| format!("'{n:032x}'::uuid")));
+    sqlx::raw_sql(statements).execute(&mut connection).await.expect("rows");
+    connection.close().await.expect("closed");
+    let database = Database::open(place).await;
+    check_people(&database).await;
     database.remove().await;
 }

@@ -3,6 +3,7 @@
 //! Run on both databases.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -12,9 +13,12 @@ use std::{
 
 use billing::{
     journal::{Journal, JournalConfig, OpenEntry},
-    ship::{RecordSource, ShipObserver, Shipper},
+    ledger::Complete,
+    ship::{Mark, RecordSource, ShipObserver, Shipper},
 };
-use domain::{Fault, JournalId, JournaledRecord, RecordHash, SystemClock, UsageRecord};
+use domain::{
+    Clock as _, Fault, JournalId, JournaledRecord, RecordHash, RequestId, SystemClock, Timestamp, UsageRecord,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -78,6 +82,44 @@ impl RecordSource for Memory {
 
     fn tail(&self) -> watch::Receiver<u64> {
         self.tail.subscribe()
+    }
+
+    fn mark(&self) -> Mark {
+        Mark { complete: Complete::Before(NOW), through: *self.tail.borrow() }
+    }
+}
+
+/// A list that has one more record every time it is read.
+struct Endless {
+    list: Memory,
+    chain: Mutex<Chain>,
+    usage: UsageRecord,
+}
+
+impl RecordSource for Endless {
+    type Error = std::io::Error;
+
+    fn journal_id(&self) -> JournalId {
+        self.list.journal_id
+    }
+
+    fn read_after(&self, sequence: u64, records_max: usize) -> Result<Vec<Entry>, std::io::Error> {
+        let request_id = RequestId::from_uuid(uuid::Uuid::new_v4());
+        let usage = UsageRecord { request_id, ..self.usage.clone() };
+        self.list.add(vec![self.chain.lock().expect("no panic").add(usage)]);
+        self.list.read_after(sequence, records_max)
+    }
+
+    fn release_through(&self, sequence: u64) -> Result<(), std::io::Error> {
+        self.list.release_through(sequence)
+    }
+
+    fn tail(&self) -> watch::Receiver<u64> {
+        self.list.tail()
+    }
+
+    fn mark(&self) -> Mark {
+        self.list.mark()
     }
 }
 
@@ -214,6 +256,62 @@ on_each_database! {
         tokio::time::timeout(PATIENCE, running).await.expect("it ends").expect("no panic");
         assert_eq!(source.released.load(Ordering::SeqCst), 0);
         assert_eq!(Shipper::new(database.ledger.clone(), source).ship_all().await.expect("shipped"), 4);
+    }
+
+    async fn a_journal_is_complete_when_no_open_request_is_older(database: &Database) {
+        let acme = tenant(&database.ledger, "acme", "UTC").await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = JournalConfig::new(folder.path().join("journal"));
+        let (journal, _) = Journal::open(config, Arc::new(SystemClock)).expect("a journal");
+        let admitted = Timestamp::from_unix_micros(SystemClock.now().unix_micros() - 60_000_000);
+        let usage = UsageRecord { request_id: RequestId::generate(admitted), ..record(&acme, 1, SystemClock.now()) };
+        let complete = |journal: &Journal| {
+            let Complete::Before(at) = journal.mark().complete else { panic!("{:?}", journal.mark()) };
+            at
+        };
+        let before = SystemClock.now();
+        assert!(complete(&journal) >= before, "nothing is open");
+        journal.open_request(opening(&usage)).expect("opened");
+        assert!(complete(&journal) <= admitted, "its record may end at any time since");
+        let closed = journal.close(usage).await.expect("durable");
+        assert_eq!(closed.sequence(), 1);
+        assert!(complete(&journal) >= before);
+        // Whatever the ledger is told, it has.
+        let shipper = Shipper::new(database.ledger.clone(), journal.clone());
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(shipper.run(stop.clone()));
+        let end = Timestamp::from_unix_micros(before.unix_micros());
+        let none = BTreeSet::new();
+        tokio::time::timeout(PATIENCE, async {
+            while database.ledger.check_complete(end, &none).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }).await.expect("in time");
+        journal.shutdown().await.expect("closed");
+        stop.cancel();
+        tokio::time::timeout(PATIENCE, running).await.expect("in time").expect("no panic");
+        let state = database.ledger.journals_page(None, 2).await.expect("read");
+        assert_eq!((state.len(), state[0].sequence, state[0].complete), (1, 1, Complete::ForGood));
+    }
+
+    async fn a_journal_that_never_runs_dry_is_said_to_be_complete_too(database: &Database) {
+        let acme = tenant(&database.ledger, "acme", "UTC").await;
+        let chain = Chain::new();
+        let list = Memory::new(chain.journal_id, 10);
+        let source = Endless { list, chain: Mutex::new(chain), usage: record(&acme, 1, NOW) };
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(Shipper::new(database.ledger.clone(), source).run(stop.clone()));
+        tokio::time::timeout(PATIENCE, async {
+            loop {
+                let state = database.ledger.journals_page(None, 1).await.expect("read");
+                if state.first().is_some_and(|journal| journal.complete == Complete::Before(NOW)) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }).await.expect("in time");
+        stop.cancel();
+        tokio::time::timeout(PATIENCE, running).await.expect("in time").expect("no panic");
     }
 
     async fn a_real_journal_arrives_with_its_hashes(database: &Database) {

@@ -24,6 +24,7 @@ use crate::admit::{Place, Promise};
 pub use jwt::{Issuers, KeyRefresher};
 pub use operator::{OperatorError, OperatorPrincipal};
 pub use place::LimitPlace;
+use snapshot::TokenProject;
 pub use snapshot::{Refresher, Snapshot, SnapshotError};
 
 /// A tenant as requests see it.
@@ -106,6 +107,9 @@ pub enum AuthenticateError {
     /// A good token that may be used for nothing here.
     #[error("the token has none of the scopes inference, models:read and usage:read")]
     NoScope,
+    /// A good token of a project that its account does not have.
+    #[error("the token names no project of this account; ask its operator")]
+    NoProject,
     /// A good token of nobody who is billed here.
     #[error("the token names no account here; ask its operator")]
     NoTenant,
@@ -131,6 +135,7 @@ impl AuthenticateError {
             Self::ScopeMissing(_)
             | Self::ProjectDisabled
             | Self::NoScope
+            | Self::NoProject
             | Self::NoTenant
             | Self::TenantDisabled
             | Self::NoPlan => Fault::Forbidden,
@@ -149,6 +154,7 @@ impl AuthenticateError {
             Self::TokenNotYetValid => "token_not_yet_valid",
             Self::IssuerAway => "issuer_unavailable",
             Self::ScopeMissing(_) | Self::NoScope => "missing_scope",
+            Self::NoProject => "unknown_project",
             Self::NoTenant => "unknown_tenant",
             Self::TenantDisabled => "account_disabled",
             Self::NoPlan => "no_plan",
@@ -315,27 +321,42 @@ impl Authenticator {
         let snapshot = self.snapshot.load();
         let tenant = snapshot.tenant(&identity.tenant).ok_or(AuthenticateError::NoTenant)?;
         let above = snapshot.place_of(tenant.id).ok_or(AuthenticateError::NoTenant)?;
-        principal(&Arc::new(token_key(identity, tenant, above)), now)
+        let project = match &identity.project {
+            None => None,
+            // A disabled account is told so, whatever its token names.
+            Some(_) if !tenant.is_active => None,
+            Some(named) => Some(snapshot.project(tenant.id, named).ok_or(AuthenticateError::NoProject)?),
+        };
+        principal(&Arc::new(token_key(identity, tenant, (above, project))), now)
     }
 }
 
 /// What a token stands for among keys: an id of its own, its own limits, and no secret that could be shown again.
-fn token_key(identity: jwt::Identity, tenant: &Arc<Tenant>, above: &Arc<LimitPlace>) -> Key {
+fn token_key(
+    identity: jwt::Identity,
+    tenant: &Arc<Tenant>,
+    (above, project): (&Arc<LimitPlace>, Option<TokenProject>),
+) -> Key {
     let mut own = LimitPlace::new(LimitScope::Key(identity.key_id.clone()), "token");
     own.limits = identity.limits;
+    let (project_id, is_project_active) = match &project {
+        Some(project) => (Some(project.id), project.is_open),
+        None => (None, true),
+    };
+    let projects = project.map(|project| project.places).unwrap_or_default();
     Key {
         id: identity.key_id,
         secret_hash: [0; 32],
         tenant: Arc::clone(tenant),
-        project_id: None,
-        places: vec![Arc::clone(above), Arc::new(own)],
+        project_id,
+        places: [Arc::clone(above)].into_iter().chain(projects).chain([Arc::new(own)]).collect(),
         scopes: identity.scopes,
         models: identity.models,
         slo_class: None,
         // The token's own time was looked at with its signature.
         expires_at: None,
         is_active: true,
-        is_project_active: true,
+        is_project_active,
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Snapshot {
     revision: i64,
     keys: HashMap<KeyId, Arc<Key>>,
     tenants: HashMap<TenantId, Arc<Tenant>>,
-    tenant_places: HashMap<TenantId, Arc<LimitPlace>>,
+    places: Places,
     tenant_ids: HashMap<String, TenantId>,
     operators: Vec<Operator>,
 }
@@ -94,7 +94,8 @@ impl Snapshot {
             revision: access.revision,
             keys,
             tenants,
-            tenant_places: places.tenants,
+            // Keys hold theirs.
+            places: Places { keys: HashMap::new(), ..places },
             tenant_ids,
             operators: access.operators,
         })
@@ -118,7 +119,18 @@ impl Snapshot {
 
     /// Where all requests of a tenant count.
     pub(super) fn place_of(&self, tenant: TenantId) -> Option<&Arc<LimitPlace>> {
-        self.tenant_places.get(&tenant)
+        self.places.tenants.get(&tenant)
+    }
+
+    /// The project of a tenant with this path or id, for a token that names it.
+    pub(super) fn project(&self, tenant: TenantId, path_or_id: &str) -> Option<TokenProject> {
+        let by_path = || self.places.project_ids.get(&(tenant, path_or_id.to_owned())).copied();
+        let id = path_or_id.parse().ok().or_else(by_path)?;
+        self.places.projects.get(&id).filter(|project| project.tenant_id == tenant)?;
+        let mut places: Vec<_> =
+            self.places.above(Some(id)).map(|project| Arc::clone(&project.place)).collect();
+        places.reverse();
+        Some(TokenProject { id, is_open: self.places.above(Some(id)).all(|project| project.is_open), places })
     }
 
     pub(super) fn key(&self, id: &KeyId) -> Option<&Arc<Key>> {
@@ -126,14 +138,27 @@ impl Snapshot {
     }
 }
 
+/// A project as a token names it.
+pub(super) struct TokenProject {
+    pub(super) id: ProjectId,
+    /// Whether it and all above it are open.
+    pub(super) is_open: bool,
+    /// Where its requests count, from the top down.
+    pub(super) places: Vec<Arc<LimitPlace>>,
+}
+
 /// Every place there is, with its limits; made once and shared.
+#[derive(Debug)]
 struct Places {
     tenants: HashMap<TenantId, Arc<LimitPlace>>,
     projects: HashMap<ProjectId, ProjectPlace>,
+    project_ids: HashMap<(TenantId, String), ProjectId>,
     keys: HashMap<KeyId, Arc<LimitPlace>>,
 }
 
+#[derive(Debug)]
 struct ProjectPlace {
+    tenant_id: TenantId,
     place: Arc<LimitPlace>,
     parent: Option<ProjectId>,
     is_open: bool,
@@ -162,6 +187,7 @@ impl Places {
         });
         let projects = access.projects.iter().map(|project| {
             let found = ProjectPlace {
+                tenant_id: project.tenant_id,
                 place: place(project.tenant_id, LimitScope::Project(project.id), &project.path),
                 parent: project.parent_id,
                 is_open: project.disabled_at.is_none(),
@@ -172,26 +198,33 @@ impl Places {
             let scope = LimitScope::Key(key.limits_key.clone());
             (key.id.clone(), place(key.tenant_id, scope, &key.name))
         });
-        Self { tenants: tenants.collect(), projects: projects.collect(), keys: keys.collect() }
+        let ids =
+            access.projects.iter().map(|project| ((project.tenant_id, project.path.clone()), project.id));
+        Self {
+            tenants: tenants.collect(),
+            projects: projects.collect(),
+            project_ids: ids.collect(),
+            keys: keys.collect(),
+        }
     }
 
     /// Where a key's requests count: the tenant, projects from the top down, the key.
     fn of(&self, key: &StoredKey) -> Vec<Arc<LimitPlace>> {
         let mut chain: Vec<_> = self.keys.get(&key.id).into_iter().collect();
-        chain.extend(self.above(key).map(|project| &project.place));
+        chain.extend(self.above(key.project_id).map(|project| &project.place));
         chain.extend(self.tenants.get(&key.tenant_id));
         chain.into_iter().rev().map(Arc::clone).collect()
     }
 
     /// Whether the key's project and all above it are open.
     fn is_open(&self, key: &StoredKey) -> bool {
-        self.above(key).all(|project| project.is_open)
+        self.above(key.project_id).all(|project| project.is_open)
     }
 
-    /// The key's project and those above it, the lowest first. The ledger bounds how many there are.
-    fn above(&self, key: &StoredKey) -> impl Iterator<Item = &ProjectPlace> {
+    /// A project and those above it, the lowest first. The ledger bounds how many there are.
+    fn above(&self, project: Option<ProjectId>) -> impl Iterator<Item = &ProjectPlace> {
         let find = |id: Option<ProjectId>| self.projects.get(&id?);
-        std::iter::successors(find(key.project_id), move |project| find(project.parent))
+        std::iter::successors(find(project), move |project| find(project.parent))
     }
 }
 

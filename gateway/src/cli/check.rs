@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use billing::{journal, plan::Plan};
+use billing::{journal, ledger::Ledger, plan::Plan};
 use domain::ModelName;
 use engine::Engine;
 
@@ -128,6 +128,7 @@ async fn check_ledger(config: &Config) -> Result<(String, Vec<Plan>), CliError> 
         let tenants = ledger.tenants().await?.len();
         // A start reads everything that requests need in one go.
         Snapshot::read(&ledger).await?;
+        check_issuers(config, &ledger).await?;
         ledger.close().await;
         let found = format!("tenants: {tenants}, plan versions: {}", plans.len());
         return Ok((found, if plans.is_empty() { vec![Plan::demo()?] } else { plans }));
@@ -139,6 +140,19 @@ async fn check_ledger(config: &Config) -> Result<(String, Vec<Plan>), CliError> 
             .map_err(|source| CliError::Io { what: format!("ledger {}", path.display()), source })?;
     }
     Ok((format!("{} is {AT_FIRST_START}", path.display()), vec![Plan::demo()?]))
+}
+
+/// The tenants and projects that issuers' tokens are put under are there. A start does without: they may come later.
+async fn check_issuers(config: &Config, ledger: &Ledger) -> Result<(), CliError> {
+    for issuer in &config.issuers {
+        let fault = |error: CliError| CliError::Usage(format!("issuer {}: {error}", issuer.issuer));
+        let Some(name) = &issuer.tenant else { continue };
+        let tenant = open::tenant(ledger, name).await.map_err(fault)?;
+        if let Some(path) = &issuer.project {
+            open::project(ledger, &tenant, path).await.map_err(fault)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a start could take the journal for itself. Takes the lock for a moment where it is free.

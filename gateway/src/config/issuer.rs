@@ -2,10 +2,11 @@
 //! Never a shared secret: only public keys are trusted, so nobody who can read this file can sign.
 //! Read with the rest of the configuration, and again on every reload.
 
-use std::{fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf};
 
 use domain::ModelName;
 use serde::{Deserialize, Deserializer, de::Error as _};
+use url::{Host, Url};
 
 use super::bounded;
 
@@ -46,6 +47,22 @@ pub struct Issuer {
     /// The claim that names the tenant, by name or id.
     #[serde(default, deserialize_with = "some_text")]
     pub tenant_claim: Option<String>,
+    /// The project of tokens that name none, by path or id; it must be there and open. Without it, their usage belongs to
+    /// no project.
+    #[serde(default, deserialize_with = "some_text")]
+    pub project: Option<String>,
+    /// The claim that names the project, by path or id.
+    #[serde(default, deserialize_with = "some_text")]
+    pub project_claim: Option<String>,
+    /// The claim that lists a token's roles, which `roles` gives a meaning.
+    #[serde(default, deserialize_with = "some_text")]
+    pub roles_claim: Option<String>,
+    /// What each role may be used for. Roles that are not here mean nothing.
+    #[serde(default)]
+    pub roles: BTreeMap<String, Vec<String>>,
+    /// What a token without the claim of scopes or roles may be used for. Without it, such a token is refused.
+    #[serde(default)]
+    pub default_scopes: Option<Vec<String>>,
     /// The claim that says what a token may be used for: a list, or one text with spaces. Without it: `scopes`.
     #[serde(default, deserialize_with = "some_text")]
     pub scopes_claim: Option<String>,
@@ -105,6 +122,18 @@ impl fmt::Display for SignatureAlgorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
     }
+}
+
+/// An address, if nobody on the way can put keys of his own into the answer: https, or http on this machine.
+pub fn private_url(url: &str) -> Option<Url> {
+    let url = Url::parse(url).ok()?;
+    let is_here = match url.host()? {
+        Host::Ipv4(address) => IpAddr::V4(address).is_loopback(),
+        Host::Ipv6(address) => IpAddr::V6(address).is_loopback(),
+        Host::Domain(name) => name == "localhost",
+    };
+    let is_private = url.scheme() == "https" || (url.scheme() == "http" && is_here);
+    (is_private && url.username().is_empty() && url.password().is_none()).then_some(url)
 }
 
 fn algorithms() -> Vec<SignatureAlgorithm> {

@@ -4,11 +4,8 @@
 
 use std::collections::HashSet;
 
-use domain::KeyScope;
-
 use super::{
-    Backend, BackendModel, Config, ConfigError, ISSUERS_MAX, Issuer, LimitsStore, Model, ModelSource,
-    RedisUrl,
+    Backend, BackendModel, Config, ConfigError, LimitsStore, Model, ModelSource, RedisUrl, issuer_rules,
     sources::{Sources, field},
 };
 
@@ -17,7 +14,7 @@ pub(super) fn check(config: &Config, sources: &Sources) -> Result<(), ConfigErro
     check_energy(config, sources)?;
     check_journal(config, sources)?;
     check_limits(config, sources)?;
-    check_issuers(config, sources)?;
+    issuer_rules::check(config, sources)?;
     if config.models.is_empty() && config.backends.is_empty() {
         let reason = "at least one [[model]] or [[backend]] is needed".to_owned();
         return Err(sources.fault(&[field(["model"])], reason));
@@ -136,39 +133,6 @@ fn check_redis(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
         (false, _) => "limits.redis.ca_file belongs to a url that begins with rediss://".to_owned(),
     };
     Err(sources.fault(&[field(["limits", "redis", "ca_file"])], reason))
-}
-
-/// Each issuer is read from one place, gives one tenant, and is named once.
-fn check_issuers(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
-    if config.issuers.len() > ISSUERS_MAX {
-        return Err(
-            sources.fault(&[field(["issuer"])], format!("at most {ISSUERS_MAX} [[issuer]] are taken"))
-        );
-    }
-    let mut names = HashSet::new();
-    for (index, issuer) in config.issuers.iter().enumerate() {
-        let (name, reason) = match issuer {
-            _ if !names.insert(&issuer.issuer) => ("issuer", "the issuer stands here twice"),
-            _ if issuer.algorithms.is_empty() => ("algorithms", "at least one algorithm is needed"),
-            Issuer { tenant: None, tenant_claim: None, .. } => {
-                ("issuer", "either tenant or tenant_claim is needed")
-            }
-            Issuer { tenant: Some(_), tenant_claim: Some(_), .. } => {
-                ("tenant", "tenant and tenant_claim exclude each other")
-            }
-            Issuer { jwks_file: Some(_), jwks_url: Some(_), .. } => {
-                ("jwks_url", "jwks_file and jwks_url exclude each other")
-            }
-            _ if issuer.scopes.iter().any(|scope| scope.parse::<KeyScope>().is_err()) => {
-                ("scopes", "a scope must be inference, models:read or usage:read")
-            }
-            _ => continue,
-        };
-        let index = index.to_string();
-        let reason = format!("issuer {}: {reason}", issuer.issuer);
-        return Err(sources.fault(&[field(["issuer", &index, name])], reason));
-    }
-    Ok(())
 }
 
 fn check_source(sources: &Sources, index: usize, model: &Model) -> Result<(), ConfigError> {

@@ -17,7 +17,7 @@ fn read(file: &[u8], environment: Vec<(OsString, OsString)>) -> Result<Config, S
     load(Some(path), environment).map_err(|e| e.to_string().replace(&path.display().to_string(), "FILE"))
 }
 
-fn check(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+pub(super) fn check(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
     read(file.as_bytes(), variables(environment))
 }
 

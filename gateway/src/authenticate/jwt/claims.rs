@@ -2,7 +2,7 @@
 //! Never a signature: that has been checked before.
 //! Called by `Issuer::check`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use domain::{KeyId, KeyScope, KeyScopes, ModelName, Timestamp};
 use serde_json::{Map, Value};
@@ -23,6 +23,68 @@ const MODELS_MAX: usize = 100;
 const KEY_ID_PREFIX: &str = "jwt";
 /// Hexadecimal digits of issuer and subject in an id: 160 bits, so that no two meet.
 const KEY_ID_DIGITS: usize = 40;
+
+/// Longest path of a project in a claim: eight names and what is between them.
+const PROJECT_BYTES_MAX: usize = 8 * 64;
+/// Roles of one token that are looked at: more than any directory gives somebody.
+const ROLES_MAX: usize = 1_000;
+
+/// What tokens may be used for, as far as the configuration says it.
+#[derive(Debug)]
+pub(super) struct Rights {
+    /// Of every token, when no claim says it.
+    fixed: Option<KeyScopes>,
+    /// Of a token without the claim that would say it.
+    default: Option<KeyScopes>,
+    /// Of each role.
+    roles: BTreeMap<String, KeyScopes>,
+}
+
+impl Rights {
+    pub(super) fn new(config: &config::Issuer) -> Self {
+        let scopes = |names: &[String]| scopes(names.iter().map(String::as_str));
+        let roles = config.roles.iter().filter_map(|(role, names)| Some((role.clone(), scopes(names)?)));
+        Self {
+            fixed: scopes(&config.scopes),
+            default: config.default_scopes.as_deref().and_then(scopes),
+            roles: roles.collect(),
+        }
+    }
+
+    /// What a token's claims allow.
+    ///
+    /// Errors: the claim has another form, or nothing in it means something here.
+    fn of(&self, claims: &Map<String, Value>, config: &config::Issuer) -> Result<KeyScopes, TokenFault> {
+        let (name, is_role) = match (&config.scopes_claim, &config.roles_claim) {
+            (Some(name), _) => (name, false),
+            (None, Some(name)) => (name, true),
+            (None, None) => return self.fixed.ok_or(TokenFault::NoScope),
+        };
+        let Some(claim) = find(claims, name).filter(|claim| !claim.is_null()) else {
+            return self.default.ok_or(TokenFault::NoScope);
+        };
+        let words = words(claim)?;
+        let found = match is_role {
+            false => scopes(words.into_iter()),
+            true if words.len() > ROLES_MAX => return Err(TokenFault::Claim),
+            true => {
+                let named = words.into_iter().filter_map(|role| self.roles.get(role));
+                KeyScopes::new(named.flat_map(|scopes| scopes.iter()))
+            }
+        };
+        found.ok_or(TokenFault::NoScope)
+    }
+}
+
+/// A claim by its name; by its way from the top, where there is no such name: `realm_access.roles`.
+fn find<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    if let Some(found) = claims.get(name) {
+        return Some(found);
+    }
+    let mut parts = name.split('.');
+    let first = claims.get(parts.next()?)?;
+    parts.try_fold(first, |at, part| at.as_object()?.get(part))
+}
 
 /// Errors: it has expired, or its time has not come; with a little leave for clocks.
 pub(super) fn check_times(
@@ -65,9 +127,9 @@ fn instant(claim: Option<&Value>) -> Result<Option<i128>, TokenFault> {
 pub(super) fn identity(
     claims: &Map<String, Value>,
     config: &config::Issuer,
-    scopes_fixed: Option<KeyScopes>,
+    rights: &Rights,
 ) -> Result<Identity, TokenFault> {
-    if config.required_claims.iter().any(|name| claims.get(name).is_none_or(Value::is_null)) {
+    if config.required_claims.iter().any(|name| find(claims, name).is_none_or(Value::is_null)) {
         return Err(TokenFault::Claim);
     }
     let subject = text(claims, "sub").filter(|subject| subject.len() <= SUBJECT_BYTES_MAX);
@@ -80,14 +142,11 @@ pub(super) fn identity(
     if tenant.len() > TENANT_BYTES_MAX {
         return Err(TokenFault::Claim);
     }
-    let scopes = match &config.scopes_claim {
-        Some(name) => scopes(words(claims.get(name).ok_or(TokenFault::NoScope)?)?.into_iter()),
-        None => scopes_fixed,
-    };
     Ok(Identity {
         key_id: key_id(&config.issuer, subject)?,
         tenant: tenant.to_owned(),
-        scopes: scopes.ok_or(TokenFault::NoScope)?,
+        project: project(claims, config)?,
+        scopes: rights.of(claims, config)?,
         models: models(claims, config)?,
         limits: Limits {
             requests_per_minute: config.subject_limits.requests_per_minute,
@@ -98,8 +157,18 @@ pub(super) fn identity(
     })
 }
 
+/// The project that the token names, or that of tokens that name none.
+fn project(claims: &Map<String, Value>, config: &config::Issuer) -> Result<Option<String>, TokenFault> {
+    let claim = config.project_claim.as_ref().and_then(|name| find(claims, name));
+    match claim.filter(|claim| !claim.is_null()) {
+        None => Ok(config.project.clone()),
+        Some(Value::String(path)) if (1..=PROJECT_BYTES_MAX).contains(&path.len()) => Ok(Some(path.clone())),
+        Some(_) => Err(TokenFault::Claim),
+    }
+}
+
 fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+    find(claims, name).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
 /// A list of texts, or one text with spaces, as scopes come.
@@ -121,7 +190,7 @@ fn models(
     claims: &Map<String, Value>,
     config: &config::Issuer,
 ) -> Result<Option<Vec<ModelName>>, TokenFault> {
-    let Some(claim) = config.models_claim.as_ref().and_then(|name| claims.get(name)) else {
+    let Some(claim) = config.models_claim.as_ref().and_then(|name| find(claims, name)) else {
         return Ok(config.models.clone());
     };
     let names = words(claim)?;

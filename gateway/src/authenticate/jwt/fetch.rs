@@ -2,10 +2,10 @@
 //! Never follows a redirect, never reads without a bound, and never a place that a request names.
 //! Called by `refresh`, beside requests.
 
-use std::{net::IpAddr, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use serde::Deserialize;
-use url::{Host, Url};
+use url::Url;
 
 use super::keys::{KeySet, KeySetError};
 use crate::config;
@@ -85,7 +85,8 @@ async fn discover(client: &reqwest::Client, issuer: &str) -> Result<String, Fetc
 }
 
 async fn document(client: &reqwest::Client, url: &str) -> Result<Vec<u8>, FetchError> {
-    let url = private(url).ok_or_else(|| FetchError::NotPrivate(url.chars().take(200).collect()))?;
+    let url =
+        config::private_url(url).ok_or_else(|| FetchError::NotPrivate(url.chars().take(200).collect()))?;
     let mut answer = client.get(url.clone()).header("accept", "application/json").send().await?;
     if answer.status().as_u16() != 200 {
         return Err(FetchError::Status(url, answer.status().as_u16()));
@@ -98,16 +99,4 @@ async fn document(client: &reqwest::Client, url: &str) -> Result<Vec<u8>, FetchE
         text.extend_from_slice(&part);
     }
     Ok(text)
-}
-
-/// The address, if nobody on the way can put keys of his own into the answer.
-pub(in crate::authenticate) fn private(url: &str) -> Option<Url> {
-    let url = Url::parse(url).ok()?;
-    let is_here = match url.host()? {
-        Host::Ipv4(address) => IpAddr::V4(address).is_loopback(),
-        Host::Ipv6(address) => IpAddr::V6(address).is_loopback(),
-        Host::Domain(name) => name == "localhost",
-    };
-    let is_private = url.scheme() == "https" || (url.scheme() == "http" && is_here);
-    (is_private && url.username().is_empty() && url.password().is_none()).then_some(url)
 }

@@ -42,8 +42,8 @@ pub struct Issuers {
 #[derive(Debug)]
 pub(in crate::authenticate) struct Issuer {
     config: config::Issuer,
-    /// What tokens may be used for when no claim says it.
-    scopes: Option<KeyScopes>,
+    /// What tokens may be used for, as far as the configuration says it.
+    rights: claims::Rights,
     /// `None`: never read yet.
     keys: ArcSwapOption<KeySet>,
     /// Somebody showed a key we do not know.
@@ -59,6 +59,8 @@ pub(super) struct Identity {
     pub(super) key_id: domain::KeyId,
     /// The tenant's name or id.
     pub(super) tenant: String,
+    /// The project its usage belongs to, by path or id.
+    pub(super) project: Option<String>,
     /// What it may be used for.
     pub(super) scopes: KeyScopes,
     /// The only models it may use; `None`: all.
@@ -135,7 +137,7 @@ impl Issuers {
     pub fn new(configured: &[config::Issuer]) -> Self {
         let issuers = configured.iter().map(|config| {
             let issuer = Issuer {
-                scopes: claims::scopes(config.scopes.iter().map(String::as_str)),
+                rights: claims::Rights::new(config),
                 config: config.clone(),
                 keys: ArcSwapOption::empty(),
                 is_key_missing: Notify::new(),
@@ -203,7 +205,7 @@ impl Issuer {
         };
         let claims = self.verify(token, key, algorithm)?;
         claims::check_times(&claims, now, Duration::from_secs(u64::from(self.config.leeway_seconds)))?;
-        claims::identity(&claims, &self.config, self.scopes)
+        claims::identity(&claims, &self.config, &self.rights)
     }
 
     /// The claims, once signature, issuer and audience hold.

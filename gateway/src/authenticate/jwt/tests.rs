@@ -290,6 +290,47 @@ fn claims_say_what_a_token_is_for() {
 }
 
 #[test]
+fn roles_and_projects_are_read_from_claims() {
+    let signer = Signer::new("a", Algorithm::EdDSA);
+    let given = "roles_claim = \"realm_access.roles\"\nproject_claim = \"https://x.example/project\"\n\
+                 project = \"common\"\ndefault_scopes = [\"usage:read\"]\n\
+                 [roles]\nanalyst = [\"models:read\", \"usage:read\"]\nagent = [\"inference\"]\n";
+    let issuers = issuers(config(given), &[signer.public()]);
+    let identify = |claims: &Value| issuers.identify(&signer.sign(claims), NOW);
+    let scopes = |roles: Value| {
+        let mut claims = claims();
+        claims["realm_access"] = roles;
+        identify(&claims).map(|found| found.scopes.to_string())
+    };
+    let rows = [
+        (json!({"roles": ["agent"]}), Ok("inference")),
+        (json!({"roles": ["stranger", "analyst"]}), Ok("models:read,usage:read")),
+        (json!({"roles": "agent analyst"}), Ok("inference,models:read,usage:read")),
+        (json!({"roles": ["stranger"]}), Err(TokenFault::NoScope)),
+        (json!({"roles": []}), Err(TokenFault::NoScope)),
+        (json!({"roles": 7}), Err(TokenFault::Claim)),
+        (json!({"roles": null}), Ok("usage:read")),
+        (json!({}), Ok("usage:read")),
+        (json!("agent"), Ok("usage:read")),
+    ];
+    for (roles, expected) in rows {
+        assert_eq!(scopes(roles.clone()), expected.map(str::to_owned), "{roles}");
+    }
+    let rows = [
+        (json!("research/nlp"), Ok(Some("research/nlp".to_owned()))),
+        (Value::Null, Ok(Some("common".to_owned()))),
+        (json!(["research"]), Err(TokenFault::Claim)),
+        (json!(""), Err(TokenFault::Claim)),
+        (json!("x".repeat(513)), Err(TokenFault::Claim)),
+    ];
+    for (project, expected) in rows {
+        let found = identify(&with("https://x.example/project", project.clone())).map(|found| found.project);
+        assert_eq!(found, expected, "{project}");
+    }
+    assert_eq!(identify(&claims()).expect("good").project.as_deref(), Some("common"));
+}
+
+#[test]
 fn clients_learn_nothing_of_keys() {
     let told = |fault: TokenFault| fault.to_client().code();
     for fault in
@@ -315,7 +356,7 @@ fn only_private_places_are_asked() {
         ("", false),
     ];
     for (url, expected) in rows {
-        assert_eq!(fetch::private(url).is_some(), expected, "{url}");
+        assert_eq!(config::private_url(url).is_some(), expected, "{url}");
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn configure(routes: &mut ServiceConfig<'_>) {
 /// A key without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Key)]
-struct KeyWire {
+pub(super) struct KeyWire {
     /// The public half, safe to log and to show.
     id: String,
     /// Whose it is.
@@ -67,7 +67,7 @@ struct KeyWire {
 }
 
 impl KeyWire {
-    fn to_wire(key: Key) -> Self {
+    pub(super) fn to_wire(key: Key) -> Self {
         let instant = |at: Option<Timestamp>| at.map(|at| at.to_string());
         Self {
             id: key.id.to_string(),
@@ -132,7 +132,7 @@ struct NewKeyWire {
 /// One kind of route.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[schema(as = KeyScope)]
-enum ScopeWire {
+pub(super) enum ScopeWire {
     /// Requests that are metered and billed.
     #[serde(rename = "inference")]
     Inference,
@@ -145,7 +145,7 @@ enum ScopeWire {
 }
 
 impl ScopeWire {
-    fn to_scope(self) -> KeyScope {
+    pub(super) fn to_scope(self) -> KeyScope {
         match self {
             Self::Inference => KeyScope::Inference,
             Self::ModelsRead => KeyScope::ModelsRead,
@@ -158,7 +158,7 @@ impl ScopeWire {
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = SloClass)]
-enum ClassWire {
+pub(super) enum ClassWire {
     /// For people who wait.
     Interactive,
     /// For programs.
@@ -168,7 +168,7 @@ enum ClassWire {
 }
 
 impl ClassWire {
-    fn to_class(self) -> SloClass {
+    pub(super) fn to_class(self) -> SloClass {
         match self {
             Self::Interactive => SloClass::Interactive,
             Self::Standard => SloClass::Standard,
@@ -214,8 +214,7 @@ const OVERLAP_SECONDS_MAX: u32 = 31_536_000;
 #[get("/tenants/{tenant_id}/keys")]
 async fn list(call: Call) -> Answer {
     let page: PageQuery = call.query()?;
-    let after = page.cursor.as_deref().map(KeyId::new).transpose();
-    let after = after.map_err(|error| ApiError::invalid("invalid_value", "cursor", error.to_string()))?;
+    let after = page.after::<KeyId>()?;
     let tenant = call.tenant().await?;
     let keys = call.ledger().keys_page(tenant.id, after.as_ref(), page.limit.get() + 1).await?;
     let keys = keys.into_iter().map(KeyWire::to_wire).collect();
@@ -233,16 +232,7 @@ async fn create(call: Call, body: web::Payload) -> Answer {
     let project_id = new.project_id.as_deref().map(str::parse::<ProjectId>).transpose();
     let project_id =
         project_id.map_err(|error| ApiError::invalid("invalid_value", "project_id", error.to_string()))?;
-    let scopes = match new.scopes {
-        None => KeyScopes::ALL,
-        Some(scopes) => KeyScopes::new(scopes.into_iter().map(ScopeWire::to_scope)).ok_or_else(|| {
-            ApiError::invalid(
-                "invalid_value",
-                "scopes",
-                "scopes: at least one is needed; leave it out for all",
-            )
-        })?,
-    };
+    let scopes = scopes(new.scopes)?.unwrap_or(KeyScopes::ALL);
     let expires_at = instant(new.expires_at.as_deref())?;
     let tenant = call.tenant().await?;
     let fresh = fresh_key()?;
@@ -259,6 +249,14 @@ async fn create(call: Call, body: web::Payload) -> Answer {
     Ok(created(&CreatedKeyWire { key: KeyWire::to_wire(key), secret: fresh.text.reveal().to_owned() }))
 }
 
+/// Errors: a list of none.
+pub(super) fn scopes(listed: Option<Vec<ScopeWire>>) -> Result<Option<KeyScopes>, ApiError> {
+    let Some(listed) = listed else { return Ok(None) };
+    let found = KeyScopes::new(listed.into_iter().map(ScopeWire::to_scope));
+    let message = "scopes: at least one is needed; leave it out for all";
+    found.map(Some).ok_or_else(|| ApiError::invalid("invalid_value", "scopes", message))
+}
+
 fn fresh_key() -> Result<key::NewKey, ApiError> {
     key::generate_key().map_err(|error| {
         tracing::error!(error = %error, "no key was made");
@@ -267,7 +265,7 @@ fn fresh_key() -> Result<key::NewKey, ApiError> {
 }
 
 /// Errors: a text that is no instant.
-fn instant(text: Option<&str>) -> Result<Option<Timestamp>, ApiError> {
+pub(super) fn instant(text: Option<&str>) -> Result<Option<Timestamp>, ApiError> {
     let parsed = text.map(str::parse::<jiff::Timestamp>).transpose();
     let parsed = parsed.map_err(|_| {
         let message = "expires_at: an instant such as 2027-01-31T00:00:00Z is needed";
