@@ -11,6 +11,7 @@ pub mod dispatch;
 pub mod http;
 pub mod idempotency;
 pub mod meter;
+pub mod node;
 pub mod reload;
 pub mod settle;
 pub mod stream;

@@ -2,7 +2,7 @@
 //! Never half of a change: a file with a fault, or a section that needs a restart, changes nothing.
 //! Asked by SIGHUP and by the admin API.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     authenticate::KeyRefresher,
-    config::{self, Config, ConfigError, ISSUER},
+    config::{Config, ConfigError, ISSUER, Source},
 };
 
 /// Why a reload changed nothing.
@@ -29,7 +29,7 @@ pub enum ReloadError {
 
 /// Reads the configuration of a running gateway again.
 pub struct Reloader {
-    path: Option<PathBuf>,
+    source: Source,
     /// As it runs. Locked during a reload, so that two of them come one after the other.
     running: Mutex<Config>,
     app: Arc<App>,
@@ -37,9 +37,9 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// For a gateway that was started with this configuration, read from this file.
-    pub fn new(path: Option<PathBuf>, running: Config, app: Arc<App>, keys: KeyRefresher) -> Self {
-        Self { path, running: Mutex::new(running), app, keys }
+    /// For a gateway that was started with this configuration, read from there.
+    pub fn new(source: Source, running: Config, app: Arc<App>, keys: KeyRefresher) -> Self {
+        Self { source, running: Mutex::new(running), app, keys }
     }
 
     /// Reads file and variables again and gives the sections that were taken over.
@@ -48,7 +48,7 @@ impl Reloader {
     /// Errors: a configuration with a fault, told with its place; a section that needs a restart.
     pub async fn reload(&self) -> Result<Vec<&'static str>, ReloadError> {
         let mut running = self.running.lock().await;
-        let wanted = config::load(self.path.as_deref(), std::env::vars_os())?;
+        let wanted = self.source.load()?;
         let changed = running.changed_sections(&wanted);
         let fixed: Vec<_> = changed.iter().copied().filter(|section| *section != ISSUER).collect();
         if !fixed.is_empty() {

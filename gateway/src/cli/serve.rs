@@ -5,7 +5,6 @@
 use std::{
     io::IsTerminal as _,
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
@@ -33,7 +32,7 @@ use crate::{
     admit::{Admitter, AdmitterParts, Limits, Spending},
     app::App,
     authenticate::{Authenticator, Issuers, KeyRefresher, Refresher, Snapshot},
-    config::{Config, LimitsStore},
+    config::{Config, LimitsStore, Model, Source},
     dispatch::{self, Backends, Remote, Route},
     http::{self, admin::Admin},
     idempotency::{self, Idempotency},
@@ -69,7 +68,7 @@ struct Background {
 ///
 /// Everything that can fail comes before the first start: its secrets are shown once, so nothing may stop between
 /// making and showing them.
-pub(super) async fn run(config: Config, path: Option<PathBuf>) -> Result<(), CliError> {
+pub(super) async fn run(config: Config, source: Source) -> Result<(), CliError> {
     start_logging()?;
     raise_file_limit();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -91,7 +90,7 @@ pub(super) async fn run(config: Config, path: Option<PathBuf>) -> Result<(), Cli
     let issuers = app.authenticator.issuers();
     keys.read_all(&issuers).await;
     keys.keep_fresh(&issuers);
-    let reloader = Arc::new(Reloader::new(path, config.clone(), Arc::clone(&app), keys));
+    let reloader = Arc::new(Reloader::new(source, config.clone(), Arc::clone(&app), keys));
     let admin =
         Arc::new(Admin { app: Arc::clone(&app), ledger: ledger.clone(), reloader: Arc::clone(&reloader) });
     let shipper = shipper.observed_by(Arc::new(SettleShipped(Arc::clone(&app))));
@@ -140,7 +139,7 @@ async fn warn_unpriced(app: &App, ledger: &Ledger) -> Result<(), CliError> {
     Ok(())
 }
 
-fn start_logging() -> Result<(), CliError> {
+pub(super) fn start_logging() -> Result<(), CliError> {
     use tracing_subscriber::EnvFilter;
     let fault = |error: String| CliError::Usage(format!("environment variable TALLYGATE_LOG: {error}"));
     let filter = match std::env::var("TALLYGATE_LOG") {
@@ -160,7 +159,7 @@ fn start_logging() -> Result<(), CliError> {
 }
 
 /// Each connection is an open file; the usual soft limit of 1,024 is fewer than one gateway serves.
-fn raise_file_limit() {
+pub(super) fn raise_file_limit() {
     match rlimit::increase_nofile_limit(FILES_WANTED) {
         Ok(limit) => tracing::debug!(limit, "open files"),
         Err(error) => tracing::warn!(error = %error, "the limit of open files stays as it is"),
@@ -177,17 +176,23 @@ pub(super) fn journal_config(config: &Config) -> billing::journal::JournalConfig
     }
 }
 
-/// Starts every engine of the configuration, saying what is loaded.
+/// Starts the engine of one model, saying what is loaded.
+pub(super) fn start_engine(config: &Config, model: &Model) -> Result<Engine, CliError> {
+    let began = Instant::now();
+    let engine = Engine::start(config.engine(model))
+        .map_err(|source| CliError::Engine { model: model.name.clone(), source })?;
+    let info = engine.info();
+    tracing::info!(model = %model.name, architecture = %info.architecture, parameters = info.parameters,
+        context_tokens_max = info.context_tokens_max, energy_source = info.energy_source.as_str(),
+        duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), "model loaded");
+    Ok(engine)
+}
+
+/// Starts every engine of the configuration and builds what serves models elsewhere.
 pub(super) fn start_engines(config: &Config) -> Result<Backends, CliError> {
     let mut backends = Backends::default();
     for model in &config.models {
-        let began = Instant::now();
-        let engine = Engine::start(config.engine(model))
-            .map_err(|source| CliError::Engine { model: model.name.clone(), source })?;
-        let info = engine.info();
-        tracing::info!(model = %model.name, architecture = %info.architecture, parameters = info.parameters,
-            context_tokens_max = info.context_tokens_max, energy_source = info.energy_source.as_str(),
-            duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), "model loaded");
+        let engine = start_engine(config, model)?;
         backends.add(Route::local(model.name.clone(), engine, model.output_tokens_default.get()));
     }
     let mut targets = Vec::new();
@@ -324,7 +329,7 @@ fn start_admin(
     Ok(Some((handle, address)))
 }
 
-async fn wait_for_signal() -> Result<(), CliError> {
+pub(super) async fn wait_for_signal() -> Result<(), CliError> {
     let fault = |source| CliError::Io { what: "signal handler".to_owned(), source };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;

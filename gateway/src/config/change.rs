@@ -11,9 +11,24 @@ impl Config {
     /// The names of the sections in which another configuration says something else.
     pub fn changed_sections(&self, other: &Self) -> Vec<&'static str> {
         // Named one by one, so that a new section cannot be forgotten here.
-        let Self { server, admin, data, ledger, journal, limits, energy, slo, issuers, models, backends } =
-            self;
+        let Self {
+            role,
+            node,
+            server,
+            admin,
+            data,
+            ledger,
+            journal,
+            limits,
+            energy,
+            slo,
+            issuers,
+            models,
+            backends,
+        } = self;
         let sections = [
+            ("role", *role != other.role),
+            ("node", *node != other.node),
             ("server", *server != other.server),
             ("admin", *admin != other.admin),
             ("data", *data != other.data),

@@ -9,6 +9,7 @@ mod engine;
 mod issuer;
 mod limits;
 mod load;
+mod node;
 mod rules;
 mod sources;
 #[cfg(test)]
@@ -27,16 +28,21 @@ pub use backend::{Backend, BackendKind, BackendModel, BackendUrl, Capability, Se
 pub use change::ISSUER;
 pub use issuer::{ISSUERS_MAX, Issuer, SignatureAlgorithm, SubjectLimits};
 pub use limits::{Limits, LimitsRedis, LimitsStore, RedisFailure, RedisUrl};
-pub use load::{ConfigError, load};
+pub use load::{ConfigError, Source, load};
+pub use node::{KeyFile, Node, NodeTls, Role};
 
 /// Everything an operator can set.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// What the process is for.
+    pub role: Role,
     /// Where and how to listen.
     pub server: Server,
     /// The admin API.
     pub admin: Admin,
+    /// An engine node, for the role `engine`.
+    pub node: Node,
     /// Where state lives on disk.
     pub data: Data,
     /// The ledger's database.
@@ -63,8 +69,10 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            role: Role::default(),
             server: Server::default(),
             admin: Admin::default(),
+            node: Node::default(),
             data: Data::default(),
             ledger: Ledger::default(),
             journal: Journal::default(),

@@ -17,10 +17,14 @@ use engine::TokenCounter;
 use super::{
     breaker::Breaker,
     client::Client,
+    credential::Credential,
     tls::{self, TlsError},
     upstream::Counter,
 };
-use crate::config::{self, Capability, TokenEnergy};
+use crate::{
+    config::{self, Capability, TokenEnergy},
+    node::{API_PATH, KeyError, READY_PATH},
+};
 
 /// Why a backend cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +36,14 @@ pub enum BackendError {
         backend: String,
         /// Why not; shows nothing of it.
         why: String,
+    },
+    /// The key that signs for it cannot be read.
+    #[error("backend {backend}: signing_key: {source}")]
+    SigningKey {
+        /// The backend.
+        backend: String,
+        /// Why not.
+        source: KeyError,
     },
     /// Its certificates cannot be checked.
     #[error("backend {backend}: ca_file: {source}")]
@@ -69,18 +81,9 @@ pub struct Remote {
     /// What is asked to learn whether it lives, and how often.
     pub probe: Option<(String, Duration)>,
     pub(super) client: Client,
-    pub(super) secret: Option<SecretText>,
+    pub(super) credential: Credential,
     pub(super) waits: Waits,
     health: AtomicU8,
-}
-
-/// A secret in use. `Debug` does not show it.
-pub(super) struct SecretText(pub(super) String);
-
-impl std::fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SecretText(…)")
-    }
 }
 
 /// How long an answer may keep us waiting.
@@ -137,21 +140,24 @@ impl Remote {
     /// Errors: secrets, certificates or tokenizers that cannot be read.
     pub fn build(config: &config::Backend) -> Result<Vec<Arc<RemoteTarget>>, BackendError> {
         let backend = || config.name.clone();
-        let secret = config.api_key.as_ref().map(config::Secret::read).transpose();
-        let secret = secret.map_err(|why| BackendError::Secret { backend: backend(), why })?;
+        let credential = Credential::build(config)?;
         let tls = config.url.is_https.then(|| tls::connector(config.ca_file.as_deref())).transpose();
         let tls = tls.map_err(|source| BackendError::Tls { backend: backend(), source })?;
         let millis = |ms: u32| Duration::from_millis(u64::from(ms));
         let connections_max = usize::try_from(config.connections_max).unwrap_or(usize::MAX);
         let client = Client::new(config.url.clone(), tls, connections_max, millis(config.connect_ms_max))
             .map_err(|source| BackendError::Host { backend: backend(), source })?;
-        let usual = format!("{}/models", config.url.path);
+        let usual = match config.url.path.strip_suffix(API_PATH).filter(|_| credential.signer().is_some()) {
+            // It says no while it drains, which its models do not.
+            Some(before) => format!("{before}{READY_PATH}"),
+            None => format!("{}/models", config.url.path),
+        };
         let probe_path = config.health_path.clone().unwrap_or(usual);
         let remote = Arc::new(Self {
             name: config.name.as_str().into(),
             probe: (config.health_interval_ms > 0).then(|| (probe_path, millis(config.health_interval_ms))),
             client,
-            secret: secret.map(SecretText),
+            credential,
             waits: Waits {
                 first_token: millis(config.first_token_ms_max),
                 idle: millis(config.idle_ms_max),
@@ -200,6 +206,11 @@ impl RemoteTarget {
             outstanding_tokens: AtomicU64::new(0),
             breaker: Mutex::default(),
         })
+    }
+
+    /// Whether it is a node of ours: what it says of energy is believed.
+    pub(super) fn is_node(&self) -> bool {
+        self.remote.credential.signer().is_some()
     }
 
     /// Whether it can be asked this at all.

@@ -14,6 +14,7 @@ mod health;
 mod idempotency;
 mod json;
 mod measured;
+pub mod node;
 mod openai;
 mod peers;
 mod planned;
