@@ -168,7 +168,7 @@ impl Cli {
         let source = Source { path: self.config, role: self.command.role() };
         let config = source.load()?;
         match self.command {
-            Command::Serve(_) if config.role == Role::Engine => node::run(config).await,
+            Command::Serve(_) if config.role == Role::Engine => node::run(config, source).await,
             Command::Serve(_) => serve::run(config, source).await,
             Command::Check(_) => check::run(&config).await,
             Command::NodeKey(command) => node_key::run(command),

@@ -4,12 +4,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use domain::{Clock, SystemClock};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::rustls::ServerConfig;
 
 use super::{CliError, listen, out, serve};
 use crate::{
-    config::Config,
+    config::{Config, NODE, Source},
     http,
     node::{API_PATH, KeyRing, Node, NodeModel, PublicKey, Requests},
 };
@@ -20,7 +22,7 @@ const CANCEL_MAX: Duration = Duration::from_secs(5);
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
 /// Serves gateways until a signal comes.
-pub(super) async fn run(config: Config) -> Result<(), CliError> {
+pub(super) async fn run(config: Config, source: Source) -> Result<(), CliError> {
     serve::start_logging()?;
     serve::raise_file_limit();
     let listen = config.node.listen;
@@ -35,7 +37,7 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
         })
     });
     let node = Arc::new(Node {
-        keys: KeyRing::new(&name, &keys),
+        keys: ArcSwap::from_pointee(KeyRing::new(&name, &keys)),
         name,
         clock: Arc::new(SystemClock),
         started_at: SystemClock.now(),
@@ -48,7 +50,10 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
     let serving = http::node::serve(Arc::clone(&node), listener, &config.server, tls)
         .map_err(|source| CliError::Io { what: format!("listen on {listen}"), source })?;
     banner(&node, &format!("{scheme}://{}", serving.address), &keys);
-    serve::wait_for_signal().await?;
+    tokio::select! {
+        stopped = serve::wait_for_signal() => stopped?,
+        () = read_keys_again(&node, &config, &source) => {}
+    }
     drain(&node, &config).await;
     serving.stop().await;
     node.models.iter().for_each(|model| model.engine.shutdown());
@@ -99,6 +104,48 @@ fn banner(node: &Node, origin: &str, keys: &[PublicKey]) {
     out::say("");
     out::say("Ctrl-C lets running streams end, then stops.");
     out::say("");
+}
+
+/// Reads the gateways' keys again at every SIGHUP, for as long as it is waited for.
+async fn read_keys_again(node: &Node, running: &Config, source: &Source) {
+    let mut hangup = match signal(SignalKind::hangup()) {
+        Ok(hangup) => hangup,
+        Err(error) => {
+            tracing::warn!(error = %error, "SIGHUP is not listened to: keys change at a restart");
+            return std::future::pending().await;
+        }
+    };
+    while hangup.recv().await.is_some() {
+        match changed_keys(running, source) {
+            Ok(keys) => {
+                let ids: Vec<_> = keys.iter().map(PublicKey::id).collect();
+                node.keys.store(Arc::new(KeyRing::new(&node.name, &keys)));
+                tracing::info!(keys = ids.join(", "), "the gateways' keys were read again");
+            }
+            Err(error) => tracing::error!(error = %error, "the gateways' keys stay as they were"),
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// The keys of the configuration as it is now.
+///
+/// Errors: the configuration or a key has a fault; something else changed, which needs a restart.
+fn changed_keys(running: &Config, source: &Source) -> Result<Vec<PublicKey>, CliError> {
+    let wanted = source.load()?;
+    let mut fixed = wanted.clone();
+    fixed.node.gateway_keys.clone_from(&running.node.gateway_keys);
+    match running.changed_sections(&fixed).as_slice() {
+        [] => keys(&wanted),
+        changed => {
+            let sections = changed
+                .iter()
+                .map(|name| if *name == NODE { "node, beside its gateway_keys" } else { *name });
+            let sections: Vec<_> = sections.collect();
+            let message = format!("these sections change only at a restart: {}", sections.join(", "));
+            Err(CliError::Usage(message))
+        }
+    }
 }
 
 /// Refuses what is new, lets requests end, and cancels what is left after the drain time or a second signal.

@@ -6,6 +6,8 @@ use super::Config;
 
 /// The section that a running gateway takes over.
 pub const ISSUER: &str = "issuer";
+/// The section of which a running node takes over the gateways' keys.
+pub const NODE: &str = "node";
 
 impl Config {
     /// The names of the sections in which another configuration says something else.
@@ -28,7 +30,7 @@ impl Config {
         } = self;
         let sections = [
             ("role", *role != other.role),
-            ("node", *node != other.node),
+            (NODE, *node != other.node),
             ("server", *server != other.server),
             ("admin", *admin != other.admin),
             ("data", *data != other.data),

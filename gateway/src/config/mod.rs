@@ -25,7 +25,7 @@ use crate::admit::WhenLate;
 
 pub use admin::Admin;
 pub use backend::{Backend, BackendKind, BackendModel, BackendUrl, Capability, Secret, TokenEnergy};
-pub use change::ISSUER;
+pub use change::{ISSUER, NODE};
 pub use issuer::{ISSUERS_MAX, Issuer, SignatureAlgorithm, SubjectLimits};
 pub use limits::{Limits, LimitsRedis, LimitsStore, RedisFailure, RedisUrl};
 pub use load::{ConfigError, Source, load};

@@ -9,6 +9,7 @@ mod token;
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use domain::{Clock, ModelName, Timestamp};
 use engine::Engine;
 
@@ -32,8 +33,8 @@ pub struct Node {
     pub clock: Arc<dyn Clock>,
     /// When the process started.
     pub started_at: Timestamp,
-    /// The gateways that it serves.
-    pub keys: KeyRing,
+    /// The gateways that it serves, as they were last read.
+    pub keys: ArcSwap<KeyRing>,
     /// In the order of the configuration.
     pub models: Vec<NodeModel>,
     /// What runs.

@@ -148,7 +148,7 @@ impl RemoteAnswer {
                 self.ready.clear();
             }
             Phase::Choosing | Phase::Waiting(_) | Phase::Streaming(_) | Phase::Ended => {
-                self.end_early(finish)
+                self.end_early(finish);
             }
         }
     }

@@ -1,5 +1,5 @@
 //! A running answer of a node on its way to the gateway: as a stream, or whole.
-//! Never meters: the gateway does; here the engine's counts and joules are passed on. Dropping it ends the generation.
+//! Never meters: the gateway does, by the engine's counts and joules; dropping an answer ends its generation.
 //! Made by `create` for each request.
 
 use actix_web::{

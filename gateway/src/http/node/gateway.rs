@@ -75,7 +75,8 @@ fn identify(request: &HttpRequest, node: &Node) -> Result<Gateway, ApiError> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(refused());
     }
-    match node.keys.check(token, node.clock.now()) {
+    let keys = node.keys.load();
+    match keys.check(token, node.clock.now()) {
         Ok(key_id) => Ok(Gateway { key_id: key_id.to_owned() }),
         Err(fault) => {
             tracing::debug!(reason = %fault, "a credential does not open this node");
