@@ -1,6 +1,8 @@
 //! Who is let into an engine node: every route of its table with every kind of credential, and what a gateway gets.
 //! Never a list of routes of its own: a route that is added to the program is walked by the next run.
 //! Run by `cargo xtask test`.
+//!
+//! Long because every way of being no gateway is made here, beside the one token that is good.
 
 use std::{
     fs,
@@ -323,6 +325,43 @@ async fn a_node_says_what_it_runs_and_refuses_what_it_cannot_honour() -> Outcome
     let (status, body) = send(ask(&client, "GET", origin, CHAT)).await?;
     assert_eq!((status, &body["error"]["code"]), (405, &json!("method_not_allowed")), "{body}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_add_up_to_the_joules_that_the_node_gave_to_requests() -> Outcome {
+    let (keys, modelled) =
+        (NodeKeys::create()?, "[energy]\nsource = \"modelled\"\nbusy_milliwatts = 80000\n");
+    let node = EngineNode::start("one", &[&keys], &format!("{modelled}{SIMULATED}")).await?;
+    let mut gateway =
+        Installation::new(&format!("{}mj_per_output_token = 1000000\n", node.backend(&keys, "")))?;
+    let server = gateway.start().await?;
+    let chat = server.chat(&server.banner().api_key.clone().unwrap_or_default());
+    for tokens in [3, 40, 200] {
+        let mut asked = Chat::request("Hello.", tokens);
+        asked["ignore_eos"] = json!(true);
+        assert_eq!(chat.send(&asked).await?.status, 200);
+        assert!(chat.stream(&asked).await?.finish().await?.is_done);
+        // One whose client leaves.
+        chat.stream(&asked).await?.next().await?;
+    }
+    let (forge, client) = (Forge::new(&keys)?, reqwest::Client::new());
+    let asked = Instant::now();
+    loop {
+        let records = gateway.records("demo")?;
+        let energies = records.iter().filter_map(|line| line["record"]["energy_mj"].as_u64());
+        let models = ask(&client, "GET", node.server.origin(), "/engine/v1/models")
+            .bearer_auth(forge.token(&json!({})));
+        let models: Value = models.send().await?.json().await?;
+        let energy = &models["data"][0]["energy"];
+        let [meter, requests, idle] =
+            ["meter_mj", "requests_mj", "idle_mj"].map(|part| energy[part].as_u64().unwrap_or(0));
+        assert_eq!(meter, requests + idle, "{models}");
+        if records.len() == 9 && requests > 0 && energies.sum::<u64>() == requests {
+            return Ok(());
+        }
+        assert!(asked.elapsed() < NOTICED_MAX, "{models}: {records:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,11 +23,12 @@ pub(super) async fn readyz(node: web::Data<Node>) -> HttpResponse {
     }
 }
 
-/// Every model with what a gateway may want to know of it.
+/// Every model with what a gateway may want to know of it, and where the energy of its device went since the start:
+/// what the meter showed is what requests got and what it took at rest, to the millijoule.
 pub(super) async fn list(node: web::Data<Node>) -> HttpResponse {
     let created = node.started_at.unix_micros().div_euclid(1_000_000);
     let model = |model: &crate::node::NodeModel| {
-        let info = model.engine.info();
+        let (info, status) = (model.engine.info(), model.engine.status());
         json!({
             "id": model.name,
             "object": "model",
@@ -35,6 +36,11 @@ pub(super) async fn list(node: web::Data<Node>) -> HttpResponse {
             "owned_by": "tallygate",
             "max_model_len": info.context_tokens_max,
             "energy_source": info.energy_source,
+            "energy": {
+                "meter_mj": status.meter_total,
+                "requests_mj": status.requests_total,
+                "idle_mj": status.idle_total,
+            },
         })
     };
     let data: Vec<Value> = node.models.iter().map(model).collect();
