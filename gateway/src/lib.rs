@@ -12,6 +12,7 @@ pub mod http;
 pub mod idempotency;
 pub mod log;
 pub mod meter;
+pub mod node;
 pub mod reload;
 pub mod serving;
 pub mod settle;

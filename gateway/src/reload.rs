@@ -2,7 +2,7 @@
 //! Never half of a change: a file with a fault, or a setting that needs a restart, changes nothing.
 //! Asked by SIGHUP and by the admin API.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use domain::Fault;
 use tokio::{
@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     app::App,
     authenticate::KeyRefresher,
-    config::{self, Config, ConfigError, ISSUER},
+    config::{Config, ConfigError, ISSUER, Source},
     dispatch::{self, BackendError, Remote},
     log::Log,
     serving::Serving,
@@ -87,8 +87,8 @@ impl Probes {
 
 /// What a reload reaches.
 pub struct ReloaderParts {
-    /// The file; without one, variables only.
-    pub path: Option<PathBuf>,
+    /// Where the configuration is read from.
+    pub source: Source,
     /// As the gateway was started.
     pub running: Config,
     /// The running gateway.
@@ -103,7 +103,7 @@ pub struct ReloaderParts {
 
 /// Reads the configuration of a running gateway again.
 pub struct Reloader {
-    path: Option<PathBuf>,
+    source: Source,
     /// As it runs. Locked during a reload, so that two of them come one after the other.
     running: Mutex<Config>,
     app: Arc<App>,
@@ -115,11 +115,11 @@ pub struct Reloader {
 impl Reloader {
     /// For a running gateway, whose servers elsewhere are probed from now on.
     pub fn new(parts: ReloaderParts) -> Self {
-        let ReloaderParts { path, running, app, keys, probes, log } = parts;
+        let ReloaderParts { source, running, app, keys, probes, log } = parts;
         for remote in app.serving().backends.remotes() {
             probes.start(remote);
         }
-        Self { path, running: Mutex::new(running), app, keys, probes, log }
+        Self { source, running: Mutex::new(running), app, keys, probes, log }
     }
 
     /// Reads file and variables again and gives the settings that were taken over.
@@ -128,7 +128,7 @@ impl Reloader {
     /// Errors: a configuration with a fault, told with its place; a setting that needs a restart.
     pub async fn reload(&self) -> Result<Vec<&'static str>, ReloadError> {
         let mut running = self.running.lock().await;
-        let wanted = config::load(self.path.as_deref(), std::env::vars_os())?;
+        let wanted = self.source.load()?;
         let changes = running.changes(&wanted);
         let fixed: Vec<_> =
             changes.iter().filter(|change| !change.is_live).map(|change| change.name).collect();

@@ -14,11 +14,12 @@ use billing::{journal, ledger::Ledger, plan::Plan};
 use domain::ModelName;
 use engine::Engine;
 
-use super::{CliError, listen, open, out};
+use super::{CliError, listen, node, open, out};
 use crate::{
     authenticate::Snapshot,
-    config::{Backend, Config, Model},
+    config::{Backend, Config, Model, Role},
     dispatch::Remote,
+    node::PublicKey,
 };
 
 /// The file that a running server keeps locked in its journal's folder. A test holds it against the journal.
@@ -45,6 +46,16 @@ impl Report {
             }
         }
     }
+
+    /// Whether all of it was good.
+    fn outcome(&self) -> Result<(), CliError> {
+        match self.failures {
+            0 => Ok(()),
+            failures => {
+                Err(CliError::Usage(format!("{failures} of {} parts failed; see FAILED above", self.parts)))
+            }
+        }
+    }
 }
 
 pub(super) async fn run(config: &Config) -> Result<(), CliError> {
@@ -54,6 +65,10 @@ pub(super) async fn run(config: &Config) -> Result<(), CliError> {
     names.dedup();
     let names: Vec<_> = names.into_iter().map(ModelName::as_str).collect();
     report.note("configuration", Ok(format!("models: {}", names.join(", "))));
+    if config.role == Role::Engine {
+        check_node(config, &mut report);
+        return report.outcome();
+    }
     report.note("listen", check_listen(config.server.listen));
     if config.admin.enabled {
         report.note("admin API", check_listen(config.admin.listen));
@@ -77,11 +92,19 @@ pub(super) async fn run(config: &Config) -> Result<(), CliError> {
             note_unpriced(&model.name, plans.as_deref());
         }
     }
-    match report.failures {
-        0 => Ok(()),
-        failures => {
-            Err(CliError::Usage(format!("{failures} of {} parts failed; see FAILED above", report.parts)))
-        }
+    report.outcome()
+}
+
+/// What an engine node needs: no ledger, no journal, no data folder.
+fn check_node(config: &Config, report: &mut Report) {
+    report.note("listen", check_listen(config.node.listen));
+    let ids = |keys: Vec<PublicKey>| keys.iter().map(PublicKey::id).collect::<Vec<_>>().join(", ");
+    report.note("gateway keys", node::keys(config).map(ids));
+    if config.node.tls.is_some() {
+        report.note("TLS", node::tls(config).map(|_| "certificate and key fit together".to_owned()));
+    }
+    for model in &config.models {
+        report.note(&format!("model {}", model.name), check_model(config, model));
     }
 }
 

@@ -10,6 +10,8 @@ mod invoice;
 mod key;
 mod limit;
 mod listen;
+mod node;
+mod node_key;
 mod open;
 mod operator;
 mod out;
@@ -24,7 +26,9 @@ mod verify_journal;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Role, Source};
 
 /// Why a command did not do its work: one line for the person at the terminal.
 #[derive(Debug, thiserror::Error)]
@@ -94,9 +98,12 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve requests until told to stop; Ctrl-C lets running streams end.
-    Serve,
+    Serve(RoleArguments),
     /// Check the configuration, the models, the journal and the ledger, and say what is wrong.
-    Check,
+    Check(RoleArguments),
+    /// Make the keys by which engine nodes know a gateway.
+    #[command(subcommand)]
+    NodeKey(node_key::Command),
     /// Create, list and change tenants.
     #[command(subcommand)]
     Tenant(tenant::Command),
@@ -131,6 +138,23 @@ enum Command {
     Routes(routes::Arguments),
 }
 
+/// What the process is for.
+#[derive(Clone, Copy, Debug, Args)]
+struct RoleArguments {
+    /// all: gateway and engines in one process; gateway: no models of its own; engine: a node that serves gateways.
+    /// Counts more than `role` in the configuration.
+    #[arg(long, value_name = "ROLE")]
+    role: Option<Role>,
+}
+
+impl Command {
+    /// The role that the command line names.
+    fn role(&self) -> Option<Role> {
+        let (Self::Serve(arguments) | Self::Check(arguments)) = self else { return None };
+        arguments.role
+    }
+}
+
 impl Cli {
     /// Runs the command and says how it went.
     pub fn run(self) -> ExitCode {
@@ -145,10 +169,13 @@ impl Cli {
     }
 
     async fn dispatch(self) -> Result<(), CliError> {
-        let config = crate::config::load(self.config.as_deref(), std::env::vars_os())?;
+        let source = Source { path: self.config, role: self.command.role() };
+        let config = source.load()?;
         match self.command {
-            Command::Serve => serve::run(config, self.config).await,
-            Command::Check => check::run(&config).await,
+            Command::Serve(_) if config.role == Role::Engine => node::run(config, source).await,
+            Command::Serve(_) => serve::run(config, source).await,
+            Command::Check(_) => check::run(&config).await,
+            Command::NodeKey(command) => node_key::run(command),
             Command::Tenant(command) => tenant::run(&config, command).await,
             Command::Operator(command) => operator::run(&config, command).await,
             Command::Key(command) => key::run(&config, command).await,

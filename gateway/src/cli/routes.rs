@@ -5,7 +5,13 @@
 use clap::{Args, ValueEnum};
 
 use super::{CliError, out};
-use crate::http::routes::{self, RouteView};
+use crate::{
+    config::Role,
+    http::{
+        node,
+        routes::{self, RouteView},
+    },
+};
 
 /// What to print.
 #[derive(Clone, Copy, Debug, Args)]
@@ -13,6 +19,9 @@ pub(super) struct Arguments {
     /// How to print it.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// The table of the port of this role: engine, or gateway and all, which have the same.
+    #[arg(long, default_value_t = Role::All)]
+    role: Role,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -25,13 +34,17 @@ enum Format {
 ///
 /// Errors: none in practice; a row always becomes JSON.
 pub(super) fn run(arguments: Arguments) -> Result<(), CliError> {
+    let views: Vec<_> = match arguments.role {
+        Role::All | Role::Gateway => routes::views().collect(),
+        Role::Engine => node::routes::views().collect(),
+    };
     match arguments.format {
         Format::Text => {
-            let rows: Vec<_> = routes::views().map(cells).collect();
+            let rows: Vec<_> = views.into_iter().map(cells).collect();
             out::table(["METHOD", "PATH", "FORM", "ACCESS", "SCOPE"], &rows);
         }
         Format::Json => {
-            for view in routes::views() {
+            for view in views {
                 let line = serde_json::to_string(&view);
                 out::say(&line.map_err(|error| CliError::Usage(format!("route {}: {error}", view.path)))?);
             }

@@ -4,7 +4,6 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
@@ -29,7 +28,7 @@ use crate::{
     admit::{Admitter, AdmitterParts, Limits, RedisAddress, Spending},
     app::App,
     authenticate::{Authenticator, Issuers, KeyRefresher, Refresher, Snapshot},
-    config::{Config, LimitsStore},
+    config::{Config, LimitsStore, Model, Source},
     dispatch::{Backends, Remote, Route},
     http::{self, admin::Admin},
     idempotency::{self, Idempotency},
@@ -65,7 +64,7 @@ struct Background {
 ///
 /// Everything that can fail comes before the first start: its secrets are shown once, so nothing may stop between
 /// making and showing them.
-pub(super) async fn run(config: Config, path: Option<PathBuf>) -> Result<(), CliError> {
+pub(super) async fn run(config: Config, source: Source) -> Result<(), CliError> {
     let log = start_log(&config)?;
     raise_file_limit();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -91,7 +90,7 @@ pub(super) async fn run(config: Config, path: Option<PathBuf>) -> Result<(), Cli
     keys.keep_fresh(&issuers);
     let tasks = TaskTracker::new();
     let probes = Probes::new(tasks.clone(), stopping.clone());
-    let parts = ReloaderParts { path, running: config.clone(), app: Arc::clone(&app), keys, probes, log };
+    let parts = ReloaderParts { source, running: config.clone(), app: Arc::clone(&app), keys, probes, log };
     let reloader = Arc::new(Reloader::new(parts));
     let admin =
         Arc::new(Admin { app: Arc::clone(&app), ledger: ledger.clone(), reloader: Arc::clone(&reloader) });
@@ -130,13 +129,13 @@ async fn refuse_lost_ledger(ledger: &Ledger, recovery: &Recovery) -> Result<(), 
     Ok(())
 }
 
-fn start_log(config: &Config) -> Result<Log, CliError> {
+pub(super) fn start_log(config: &Config) -> Result<Log, CliError> {
     let is_json = std::env::var("TALLYGATE_LOG_FORMAT").is_ok_and(|format| format == "json");
     Log::begin(&config.log.filter, is_json).map_err(|error| CliError::Usage(error.to_string()))
 }
 
 /// Each connection is an open file; the usual soft limit of 1,024 is fewer than one gateway serves.
-fn raise_file_limit() {
+pub(super) fn raise_file_limit() {
     match rlimit::increase_nofile_limit(FILES_WANTED) {
         Ok(limit) => tracing::debug!(limit, "open files"),
         Err(error) => tracing::warn!(error = %error, "the limit of open files stays as it is"),
@@ -153,17 +152,23 @@ pub(super) fn journal_config(config: &Config) -> billing::journal::JournalConfig
     }
 }
 
-/// Starts every engine of the configuration, saying what is loaded.
+/// Starts the engine of one model, saying what is loaded.
+pub(super) fn start_engine(config: &Config, model: &Model) -> Result<Engine, CliError> {
+    let began = Instant::now();
+    let engine = Engine::start(config.engine(model))
+        .map_err(|source| CliError::Engine { model: model.name.clone(), source })?;
+    let info = engine.info();
+    tracing::info!(model = %model.name, architecture = %info.architecture, parameters = info.parameters,
+        context_tokens_max = info.context_tokens_max, energy_source = info.energy_source.as_str(),
+        duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), "model loaded");
+    Ok(engine)
+}
+
+/// Starts every engine of the configuration and builds what serves models elsewhere.
 pub(super) fn start_engines(config: &Config) -> Result<Backends, CliError> {
     let mut backends = Backends::default();
     for model in &config.models {
-        let began = Instant::now();
-        let engine = Engine::start(config.engine(model))
-            .map_err(|source| CliError::Engine { model: model.name.clone(), source })?;
-        let info = engine.info();
-        tracing::info!(model = %model.name, architecture = %info.architecture, parameters = info.parameters,
-            context_tokens_max = info.context_tokens_max, energy_source = info.energy_source.as_str(),
-            duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), "model loaded");
+        let engine = start_engine(config, model)?;
         backends.add(Route::local(model.name.clone(), engine, model.output_tokens_default.get()));
     }
     let mut targets = Vec::new();
@@ -275,7 +280,7 @@ fn start_admin(
     Ok(Some((handle, address)))
 }
 
-async fn wait_for_signal() -> Result<(), CliError> {
+pub(super) async fn wait_for_signal() -> Result<(), CliError> {
     let fault = |source| CliError::Io { what: "signal handler".to_owned(), source };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fault)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;

@@ -6,6 +6,8 @@ use super::{Config, Limits, Server};
 
 /// The sections of issuers.
 pub const ISSUER: &str = "issuer";
+/// The section of which a running node takes over the gateways' keys.
+pub const NODE: &str = "node";
 
 /// A setting that is not as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ impl Config {
     pub fn changes(&self, other: &Self) -> Vec<Change> {
         // Named one by one, so that a new section cannot be forgotten here.
         let Self {
+            role,
+            node,
             server,
             admin,
             data,
@@ -34,7 +38,8 @@ impl Config {
             models,
             backends,
         } = self;
-        let mut changes = server.changes(&other.server);
+        let mut changes = vec![fixed("role", *role != other.role), fixed(NODE, *node != other.node)];
+        changes.extend(server.changes(&other.server));
         changes.extend([
             fixed("admin", *admin != other.admin),
             fixed("data", *data != other.data),

@@ -9,7 +9,7 @@ use serde_path_to_error::Segment;
 use toml::Table;
 
 use super::{
-    Config, rules,
+    Config, Role, rules,
     sources::{Field, SourceFile, Sources},
     variables,
 };
@@ -60,6 +60,30 @@ impl ConfigError {
     }
 }
 
+/// Where the configuration comes from, beside the variables of the environment.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// The file.
+    pub path: Option<PathBuf>,
+    /// The role that the command line names; it counts more than file and variables.
+    pub role: Option<Role>,
+}
+
+impl Source {
+    /// Reads it anew.
+    ///
+    /// Errors: as [`load`].
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        let Some(role) = self.role else { return load(self.path.as_deref(), std::env::vars_os()) };
+        let others = std::env::vars_os().filter(|(name, _)| !name.eq_ignore_ascii_case(ROLE_VARIABLE));
+        let named = (OsString::from(ROLE_VARIABLE), OsString::from(role.as_str()));
+        load(self.path.as_deref(), others.chain([named]))
+    }
+}
+
+/// The variable that names the role.
+const ROLE_VARIABLE: &str = "TALLYGATE__ROLE";
+
 /// The configuration from a file (when given) and the variables of the environment.
 ///
 /// Errors: the first fault found, with file and line or the variable's name.
@@ -86,8 +110,8 @@ fn read(file: &Table, sources: &mut Sources) -> Result<Config, ConfigError> {
         let has_models = table.contains_key("model");
         let error = match serde_path_to_error::deserialize::<_, Config>(table) {
             Ok(mut config) => {
-                // The demo model is for whoever has named nothing to serve.
-                if !has_models && !config.backends.is_empty() {
+                // The demo model is for whoever has named nothing to serve, and may run models at all.
+                if !has_models && (!config.backends.is_empty() || config.role == Role::Gateway) {
                     config.models.clear();
                 }
                 return Ok(config);

@@ -11,6 +11,7 @@ mod issuer_rules;
 mod limits;
 mod load;
 mod log;
+mod node;
 mod rules;
 mod sources;
 #[cfg(test)]
@@ -26,20 +27,25 @@ use crate::admit::WhenLate;
 
 pub use admin::Admin;
 pub use backend::{Backend, BackendKind, BackendModel, BackendUrl, Capability, Secret, TokenEnergy};
-pub use change::{Change, ISSUER};
+pub use change::{Change, ISSUER, NODE};
 pub use issuer::{ISSUERS_MAX, Issuer, SignatureAlgorithm, SubjectLimits, private_url};
 pub use limits::{Limits, LimitsRedis, LimitsStore, RedisFailure, RedisUrl};
-pub use load::{ConfigError, load};
+pub use load::{ConfigError, Source, load};
 pub use log::Log;
+pub use node::{KeyFile, Node, NodeTls, Role};
 
 /// Everything an operator can set.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// What the process is for.
+    pub role: Role,
     /// Where and how to listen.
     pub server: Server,
     /// The admin API.
     pub admin: Admin,
+    /// An engine node, for the role `engine`.
+    pub node: Node,
     /// Where state lives on disk.
     pub data: Data,
     /// The ledger's database.
@@ -68,8 +74,10 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            role: Role::default(),
             server: Server::default(),
             admin: Admin::default(),
+            node: Node::default(),
             data: Data::default(),
             ledger: Ledger::default(),
             journal: Journal::default(),

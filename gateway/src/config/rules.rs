@@ -2,15 +2,20 @@
 //! Never a rule about one value: its type has that.
 //! Called by `load` once file and variables are one.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, path::PathBuf};
 
 use super::{
-    Backend, BackendModel, Config, ConfigError, LimitsStore, Model, ModelSource, RedisUrl, issuer_rules,
+    Backend, BackendKind, BackendModel, Capability, Config, ConfigError, LimitsStore, Model, ModelSource,
+    RedisUrl, Role, issuer_rules,
     sources::{Sources, field},
 };
 
+/// Where a node's API begins.
+const NODE_PATH: &str = crate::node::API_PATH;
+
 /// Errors: the first rule that is broken, with the place of a setting that breaks it.
 pub(super) fn check(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
+    check_role(config, sources)?;
     check_energy(config, sources)?;
     check_journal(config, sources)?;
     check_limits(config, sources)?;
@@ -48,6 +53,7 @@ struct BackendPlace<'a> {
 impl BackendPlace<'_> {
     fn check(&self) -> Result<(), ConfigError> {
         let backend = self.backend;
+        self.check_kind()?;
         if let Some(secret) = &backend.api_key {
             secret.read().map_err(|why| self.refused(&["api_key"], &why))?;
         }
@@ -69,9 +75,39 @@ impl BackendPlace<'_> {
         Ok(())
     }
 
+    /// A node is opened by what a key signs, any other server by a secret.
+    fn check_kind(&self) -> Result<(), ConfigError> {
+        let Backend { kind, url, api_key, signing_key, .. } = self.backend;
+        let (name, reason) = match (kind, signing_key) {
+            (BackendKind::Openai, Some(_)) => {
+                ("signing_key", "signing_key belongs to kind = \"node\"".to_owned())
+            }
+            (BackendKind::Openai, None) => return Ok(()),
+            (BackendKind::Node, None) => {
+                ("kind", "kind = \"node\" needs signing_key = { file = \"…\" }".to_owned())
+            }
+            (BackendKind::Node, Some(key)) if !key.file.is_file() => {
+                ("signing_key", format!("{} is not a file", key.file.display()))
+            }
+            (BackendKind::Node, Some(_)) if api_key.is_some() => {
+                ("api_key", "a node takes no api_key, only what signing_key signs".to_owned())
+            }
+            (BackendKind::Node, Some(_)) if !url.path.ends_with(NODE_PATH) => {
+                ("url", format!("a node's url ends in {NODE_PATH}"))
+            }
+            (BackendKind::Node, Some(_)) => return Ok(()),
+        };
+        Err(self.refused(&[name], &reason))
+    }
+
     fn check_model(&self, index: &str, model: &BackendModel) -> Result<(), ConfigError> {
         if model.capabilities.is_empty() {
             let reason = format!("the model {} needs at least one capability", model.name);
+            return Err(self.refused(&["model", index, "capabilities"], &reason));
+        }
+        let has_embeddings = model.capabilities.contains(&Capability::Embeddings);
+        if self.backend.kind == BackendKind::Node && has_embeddings {
+            let reason = format!("the model {} has no embeddings on a node", model.name);
             return Err(self.refused(&["model", index, "capabilities"], &reason));
         }
         if let Some(file) = model.tokenizer.as_ref().filter(|file| !file.is_file()) {
@@ -86,6 +122,43 @@ impl BackendPlace<'_> {
         way.extend(names.iter().map(|name| (*name).to_owned()));
         self.sources.fault(&[way], format!("backend {}: {reason}", self.backend.name))
     }
+}
+
+/// Each role has what it needs, and nothing that it would not look at.
+fn check_role(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
+    let node = &config.node;
+    let missing = |file: &&PathBuf| !file.is_file();
+    let tls = node.tls.iter().flat_map(|tls| [("certificate", &tls.certificate), ("key", &tls.key)]);
+    let (fields, reason) = match config.role {
+        Role::All => return Ok(()),
+        Role::Gateway if config.models.is_empty() => return Ok(()),
+        Role::Gateway => {
+            (vec![field(["model"]), field(["role"])], "role = \"gateway\" runs no [[model]]".to_owned())
+        }
+        Role::Engine if !config.backends.is_empty() => {
+            let reason = "role = \"engine\" has no [[backend]]: gateways ask it, it asks nobody";
+            (vec![field(["backend"]), field(["role"])], reason.to_owned())
+        }
+        Role::Engine if node.name.is_none() => {
+            (vec![field(["node", "name"]), field(["role"])], "role = \"engine\" needs node.name".to_owned())
+        }
+        Role::Engine if node.gateway_keys.is_empty() => {
+            let reason = "role = \"engine\" needs node.gateway_keys, the public keys of its gateways";
+            (vec![field(["node", "gateway_keys"]), field(["role"])], reason.to_owned())
+        }
+        Role::Engine => {
+            match (node.gateway_keys.iter().find(missing), tls.into_iter().find(|(_, file)| missing(file))) {
+                (Some(file), _) => {
+                    (vec![field(["node", "gateway_keys"])], format!("{} is not a file", file.display()))
+                }
+                (None, Some((name, file))) => {
+                    (vec![field(["node", "tls", name])], format!("{} is not a file", file.display()))
+                }
+                (None, None) => return Ok(()),
+            }
+        }
+    };
+    Err(sources.fault(&fields, reason))
 }
 
 fn check_energy(config: &Config, sources: &Sources) -> Result<(), ConfigError> {

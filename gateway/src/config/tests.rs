@@ -22,7 +22,7 @@ pub(super) fn check(file: &str, environment: &[(&str, &str)]) -> Result<Config, 
 }
 
 /// The names and sources of the models.
-fn models(config: &Config) -> Vec<(&str, ModelSource)> {
+pub(super) fn models(config: &Config) -> Vec<(&str, ModelSource)> {
     config.models.iter().map(|model| (model.name.as_str(), model.source)).collect()
 }
 
@@ -104,9 +104,9 @@ fn a_variable_that_is_not_utf8_is_an_error() {
 }
 
 /// A file, variables, and how the complaint begins.
-type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+pub(super) type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
-fn check_refusals(rows: &[Row<'_>]) {
+pub(super) fn check_refusals(rows: &[Row<'_>]) {
     for (file, environment, expected) in rows {
         let found = check(file, environment).expect_err(file);
         assert!(found.starts_with(expected), "{file:?} {environment:?}\n  {found}\n  {expected}");
@@ -331,7 +331,7 @@ fn faults_name_their_variable() {
 }
 
 /// A backend `b` with one model `a`; each text is put into its place.
-fn backend(lines: &str, model_lines: &str) -> String {
+pub(super) fn backend(lines: &str, model_lines: &str) -> String {
     format!(
         "[[backend]]\nname = \"b\"\nkind = \"openai\"\nurl = \"http://h/v1\"\n{lines}\n\
          [[backend.model]]\nname = \"a\"\ncontext_tokens_max = 10\n{model_lines}\n"

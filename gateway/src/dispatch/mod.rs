@@ -7,6 +7,7 @@ mod breaker;
 mod budget;
 mod choose;
 mod client;
+mod credential;
 mod engines;
 mod pace;
 mod probe;

@@ -50,13 +50,13 @@ pub async fn probe(remote: Arc<Remote>, stopping: CancellationToken) {
 
 /// Whatever answers below 500 lives: a path that is not there or closed says as much.
 async fn is_alive(remote: &Remote, path: &str) -> bool {
-    let mut request = Request::get(path)
+    let request = Request::get(path)
         .header(HOST, &remote.client.url().authority)
         .header(USER_AGENT, concat!("tallygate/", env!("CARGO_PKG_VERSION")));
-    if let Some(secret) = &remote.secret {
-        request = request.header(AUTHORIZATION, format!("Bearer {}", secret.0));
+    let Ok(mut request) = request.body(Full::new(Bytes::new())) else { return false };
+    if let Some(authorization) = remote.credential.authorization() {
+        request.headers_mut().insert(AUTHORIZATION, authorization);
     }
-    let Ok(request) = request.body(Full::new(Bytes::new())) else { return false };
     let answer = async {
         let mut exchange = remote.client.send(request, || {}).await.ok()?;
         let status = exchange.status();

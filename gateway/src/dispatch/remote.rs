@@ -18,12 +18,16 @@ use tokio_util::sync::CancellationToken;
 use super::{
     breaker::Breaker,
     client::Client,
+    credential::Credential,
     pace::{FirstToken, Pace},
     renew::{Load, Origin},
     tls::{self, TlsError},
     upstream::Counter,
 };
-use crate::config::{self, Capability, TokenEnergy};
+use crate::{
+    config::{self, Capability, TokenEnergy},
+    node::{API_PATH, KeyError, READY_PATH},
+};
 
 /// Why a backend cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +39,14 @@ pub enum BackendError {
         backend: String,
         /// Why not; shows nothing of it.
         why: String,
+    },
+    /// The key that signs for it cannot be read.
+    #[error("backend {backend}: signing_key: {source}")]
+    SigningKey {
+        /// The backend.
+        backend: String,
+        /// Why not.
+        source: KeyError,
     },
     /// Its certificates cannot be checked.
     #[error("backend {backend}: ca_file: {source}")]
@@ -72,22 +84,13 @@ pub struct Remote {
     /// What is asked to learn whether it lives, and how often.
     pub probe: Option<(String, Duration)>,
     pub(super) client: Client,
-    pub(super) secret: Option<SecretText>,
+    pub(super) credential: Credential,
     pub(super) waits: Waits,
     /// What it was built from, for a reload to see whether it still is.
     pub(super) origin: Origin,
     /// Cancelled when a reload leaves it out. What runs there runs on.
     pub(super) retired: CancellationToken,
     health: AtomicU8,
-}
-
-/// A secret in use. `Debug` does not show it.
-pub(super) struct SecretText(pub(super) String);
-
-impl std::fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SecretText(…)")
-    }
 }
 
 /// How long an answer may keep us waiting.
@@ -148,15 +151,18 @@ impl Remote {
     /// Errors: secrets, certificates or tokenizers that cannot be read.
     pub fn build(config: &config::Backend) -> Result<Vec<Arc<RemoteTarget>>, BackendError> {
         let backend = || config.name.clone();
-        let secret = config.api_key.as_ref().map(config::Secret::read).transpose();
-        let secret = secret.map_err(|why| BackendError::Secret { backend: backend(), why })?;
+        let credential = Credential::build(config)?;
         let tls = config.url.is_https.then(|| tls::connector(config.ca_file.as_deref())).transpose();
         let tls = tls.map_err(|source| BackendError::Tls { backend: backend(), source })?;
         let millis = |ms: u32| Duration::from_millis(u64::from(ms));
         let connections_max = usize::try_from(config.connections_max).unwrap_or(usize::MAX);
         let client = Client::new(config.url.clone(), tls, connections_max, millis(config.connect_ms_max))
             .map_err(|source| BackendError::Host { backend: backend(), source })?;
-        let usual = format!("{}/models", config.url.path);
+        let usual = match config.url.path.strip_suffix(API_PATH).filter(|_| credential.signer().is_some()) {
+            // It says no while it drains, which its models do not.
+            Some(before) => format!("{before}{READY_PATH}"),
+            None => format!("{}/models", config.url.path),
+        };
         let probe_path = config.health_path.clone().unwrap_or(usual);
         let remote = Arc::new(Self {
             name: config.name.as_str().into(),
@@ -164,7 +170,7 @@ impl Remote {
             client,
             origin: Origin::of(config),
             retired: CancellationToken::new(),
-            secret: secret.map(SecretText),
+            credential,
             waits: Waits {
                 first_token: millis(config.first_token_ms_max),
                 idle: millis(config.idle_ms_max),
@@ -218,6 +224,11 @@ impl RemoteTarget {
             configured: model.clone(),
             load: Arc::default(),
         })
+    }
+
+    /// Whether it is a node of ours: what it says of energy is believed.
+    pub(super) fn is_node(&self) -> bool {
+        self.remote.credential.signer().is_some()
     }
 
     /// Whether it can be asked this at all.

@@ -22,6 +22,8 @@ pub(super) struct Origin {
     configured: config::Backend,
     /// Its secret as it was read: a file may hold another one by now.
     secret: Option<String>,
+    /// The key that signs for it, as it was read.
+    signing_key: Option<Vec<u8>>,
     /// The certificates that vouch for it, as they were read.
     certificates: Option<Vec<u8>>,
 }
@@ -39,6 +41,7 @@ impl Origin {
             configured: config::Backend { models: Vec::new(), ..config.clone() },
             // What cannot be read is refused where it is used.
             secret: config.api_key.as_ref().and_then(|secret| secret.read().ok()),
+            signing_key: config.signing_key.as_ref().and_then(|key| std::fs::read(&key.file).ok()),
             certificates: config.ca_file.as_ref().and_then(|file| std::fs::read(file).ok()),
         }
     }

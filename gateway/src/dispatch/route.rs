@@ -178,6 +178,8 @@ impl RemoteRoute {
             prompt_tokens_max: prompt.1,
             output_tokens_max: allowance.output_tokens_max,
             deadline: allowance.deadline,
+            fairness_key: allowance.fairness_key,
+            cache_scope: allowance.cache_scope,
         };
         Answer::Remote(Box::new(RemoteAnswer::new(Arc::clone(self), request)))
     }

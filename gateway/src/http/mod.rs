@@ -16,6 +16,7 @@ mod held;
 mod idempotency;
 mod json;
 mod measured;
+pub mod node;
 mod openai;
 mod peers;
 mod planned;

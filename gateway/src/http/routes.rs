@@ -47,7 +47,7 @@ pub struct RouteView {
     pub path: &'static str,
     /// Whose form it speaks.
     pub dialect: &'static str,
-    /// Who may ask: `public` or `key`.
+    /// Who may ask: `public`, `key`, or on a node `gateway`.
     pub access: &'static str,
     /// What a key must be for.
     pub scope: Option<&'static str>,

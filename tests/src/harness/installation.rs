@@ -34,6 +34,7 @@ impl Installation {
         let environment = vec![
             variable("SERVER__LISTEN", "127.0.0.1:0"),
             variable("ADMIN__LISTEN", "127.0.0.1:0"),
+            variable("NODE__LISTEN", "127.0.0.1:0"),
             variable("DATA__FOLDER", &data),
         ];
         Ok(Self { folder, environment, starts: 0 })

@@ -7,7 +7,7 @@ use std::{fmt, num::NonZeroU32, path::PathBuf, str::FromStr};
 use domain::{Millijoules, ModelName};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::{bounded, output_tokens_default};
+use super::{KeyFile, bounded, output_tokens_default};
 
 /// Longest name of a backend; it stands in every record. Unit: bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -32,6 +32,9 @@ pub struct Backend {
     /// The API key that opens it.
     #[serde(default)]
     pub api_key: Option<Secret>,
+    /// The private key that signs what opens an engine node.
+    #[serde(default)]
+    pub signing_key: Option<KeyFile>,
     /// Models it serves.
     #[serde(rename = "model")]
     pub models: Vec<BackendModel>,
@@ -67,6 +70,8 @@ pub struct Backend {
 pub enum BackendKind {
     /// The API of OpenAI, as vLLM, SGLang, Dynamo, llama.cpp and hosted providers serve it.
     Openai,
+    /// The same from an engine node of ours, which tells the energy of each request.
+    Node,
 }
 
 /// `[[backend.model]]`

@@ -15,9 +15,9 @@ use tokio::time::timeout_at;
 
 use super::{
     chunk::Chunk,
-    exchange::RemoteRequest,
     reading::Reading,
     refusal::{self, ERROR_BYTES_MAX, Refusal, RefusalKind},
+    remote_request::RemoteRequest,
     request::request,
 };
 use crate::dispatch::{
@@ -53,12 +53,13 @@ pub(super) async fn open(attempt: Attempt, request: RemoteRequest, is_sent: Arc<
 
 async fn ask(target: &RemoteTarget, ask: &RemoteRequest, is_sent: &AtomicBool) -> Result<Head, Refusal> {
     let waits = target.remote.waits;
-    let http = request(&ask.work, target, ask.output_tokens_max, &ask.request_id).map_err(|error| {
+    let is_stream = ask.is_stream_from(target);
+    let http = request(ask, target, Instant::now()).map_err(|error| {
         tracing::warn!(error = %error, "a request could not be written for a backend");
         Refusal::new(RefusalKind::Invalid)
     })?;
     // A whole answer comes at once: its first token is its last.
-    let wait = if ask.work.is_stream { waits.first_token } else { waits.total };
+    let wait = if is_stream { waits.first_token } else { waits.total };
     let due = (Instant::now() + wait).into();
     let lost = |error: ClientError| {
         tracing::warn!(backend = %target.remote.name, error = %error, "no answer of a backend");
@@ -76,7 +77,7 @@ async fn ask(target: &RemoteTarget, ask: &RemoteRequest, is_sent: &AtomicBool) -
         return Err(error_of(target, exchange).await);
     }
     let is_events = exchange.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
-    match (ask.work.is_stream, is_events) {
+    match (is_stream, is_events) {
         (true, true) => Ok(Head::Stream(exchange)),
         (false, false) => {
             let body = timeout_at(due, exchange.whole(WHOLE_BYTES_MAX)).await.map_err(late)?;
@@ -92,8 +93,7 @@ async fn error_of(target: &RemoteTarget, mut exchange: Exchange) -> Refusal {
     let body = timeout_at(until, exchange.whole(ERROR_BYTES_MAX)).await;
     let body = body.ok().and_then(Result::ok).unwrap_or_default();
     let url = target.remote.client.url();
-    let secret = target.remote.secret.as_ref().map_or("", |secret| secret.0.as_str());
-    let mut hidden = vec![secret, &url.authority, &url.host];
+    let mut hidden = vec![target.remote.credential.hidden(), &url.authority, &url.host];
     if target.name_there != target.model.as_str() {
         hidden.push(&target.name_there);
     }

@@ -19,44 +19,19 @@ use tokio::time::timeout_at;
 
 use super::{
     attempt::{Head, Opened, open, whole},
+    farewell::{self, FAREWELL_MAX},
     reading::{Expectation, Reading},
     refusal::{Refusal, RefusalKind},
     relay::{Step, StreamRelay},
+    remote_request::RemoteRequest,
 };
 use crate::dispatch::{
-    Affinity, Event, Finish, Part, RETRIES_MAX, Tally, UpstreamWork,
+    Event, Finish, Part, RETRIES_MAX, Tally,
     client::{ClientError, Exchange},
     remote::{Attempt, RemoteTarget},
     route::RemoteRoute,
     sse::SseParser,
 };
-
-/// A request for upstreams, with what admission allows it.
-#[derive(Clone, Debug)]
-pub struct RemoteRequest {
-    /// What is asked.
-    pub work: UpstreamWork,
-    /// The id that upstreams may log.
-    pub request_id: String,
-    /// About how many tokens the prompt has.
-    pub prompt_tokens: u64,
-    /// More it cannot have.
-    pub prompt_tokens_max: u64,
-    /// Most tokens of each choice.
-    pub output_tokens_max: u32,
-    /// When to give up.
-    pub deadline: Instant,
-    /// What it shares with requests like it.
-    pub(in crate::dispatch) affinity: Affinity,
-}
-
-impl RemoteRequest {
-    /// What a target has to deliver for it at most.
-    fn tokens(&self) -> u64 {
-        let output = u64::from(self.output_tokens_max).saturating_mul(u64::from(self.work.choices));
-        self.prompt_tokens.saturating_add(output)
-    }
-}
 
 /// An answer that comes from elsewhere.
 #[derive(Debug)]
@@ -108,6 +83,8 @@ struct Streaming {
     due: Instant,
     /// When the first text came.
     first_at: Option<Instant>,
+    /// Nobody wants more of it, for this reason: only what was spent is still waited for.
+    ending: Option<Finish>,
 }
 
 impl RemoteAnswer {
@@ -142,7 +119,10 @@ impl RemoteAnswer {
                     Err(_) => self.end_early(Finish::Deadline),
                 },
                 Phase::Streaming(streaming) => {
-                    let due = streaming.due.min(self.request.deadline);
+                    let due = match streaming.ending {
+                        Some(_) => streaming.due,
+                        None => streaming.due.min(self.request.deadline),
+                    };
                     let bytes = timeout_at(due.into(), streaming.exchange.next()).await;
                     self.read(bytes);
                 }
@@ -150,10 +130,28 @@ impl RemoteAnswer {
         }
     }
 
-    /// Closes the connection at once. `Finished` still comes, with what was counted.
+    /// Closes the connection at once; a node is asked to say what it has spent first, and given a moment for it.
+    /// `Finished` still comes, with what was counted.
     pub fn cancel(&mut self) {
         if !matches!(self.phase, Phase::Ended) {
-            self.end_early(Finish::Cancelled);
+            self.wind_down(Finish::Cancelled);
+        }
+    }
+
+    /// The client left, or time is up. What is left of a node's answer is read for the sake of its last figures.
+    fn wind_down(&mut self, finish: Finish) {
+        match &mut self.phase {
+            Phase::Streaming(streaming)
+                if streaming.attempt.target.is_node() && streaming.ending.is_none() =>
+            {
+                streaming.ending = Some(finish);
+                streaming.due = Instant::now() + FAREWELL_MAX;
+                farewell::say(&streaming.attempt.target.remote, &self.request.request_id);
+                self.ready.clear();
+            }
+            Phase::Choosing | Phase::Waiting(_) | Phase::Streaming(_) | Phase::Ended => {
+                self.end_early(finish);
+            }
         }
     }
 
@@ -183,9 +181,10 @@ impl RemoteAnswer {
                 match head {
                     Head::Stream(exchange) => {
                         let due = Instant::now() + attempt.target.remote.waits.first_token;
-                        let relay = StreamRelay::new(self.request.work.relay, reading);
-                        let (parser, first_at) = (SseParser::default(), None);
-                        let streaming = Streaming { attempt, exchange, parser, relay, due, first_at };
+                        let relay = self.request.relay_from(&attempt.target);
+                        let relay = StreamRelay::new(relay, reading);
+                        let (parser, first_at, ending) = (SseParser::default(), None, None);
+                        let streaming = Streaming { attempt, exchange, parser, relay, due, first_at, ending };
                         self.phase = Phase::Streaming(Box::new(streaming));
                     }
                     Head::Whole(body) => match whole(self.request.work.relay, reading, &body) {
@@ -234,8 +233,9 @@ impl RemoteAnswer {
     /// Takes the next bytes of a stream.
     fn read(&mut self, bytes: Result<Result<Option<Bytes>, ClientError>, tokio::time::error::Elapsed>) {
         let now = Instant::now();
-        if bytes.is_err() && now >= self.request.deadline {
-            return self.end_early(Finish::Deadline);
+        let is_ending = matches!(&self.phase, Phase::Streaming(streaming) if streaming.ending.is_some());
+        if !is_ending && bytes.is_err() && now >= self.request.deadline {
+            return self.wind_down(Finish::Deadline);
         }
         let Phase::Streaming(mut streaming) = std::mem::replace(&mut self.phase, Phase::Ended) else {
             return;
@@ -247,6 +247,9 @@ impl RemoteAnswer {
             Ok(Err(_)) => Step::Failed(Refusal::new(RefusalKind::Unavailable)),
             Err(_) => Step::Failed(Refusal::new(RefusalKind::Timeout)),
         };
+        if is_ending {
+            return self.read_ending(streaming, step);
+        }
         if streaming.first_at.is_none() && streaming.relay.has_text() {
             streaming.first_at = Some(now);
             streaming.attempt.note_first(self.request.prompt_tokens, now);
@@ -261,6 +264,24 @@ impl RemoteAnswer {
                 self.is_told |= !self.ready.is_empty();
                 self.failed(attempt, refusal);
             }
+        }
+    }
+
+    /// Takes what comes after nobody wanted more: it is counted, and the client gets none of it.
+    fn read_ending(&mut self, streaming: Box<Streaming>, step: Step) {
+        let is_whole = step == Step::Whole;
+        match (step, &streaming.ending) {
+            (Step::More, Some(_)) => self.phase = Phase::Streaming(streaming),
+            (Step::Whole | Step::Cut | Step::Failed(_), Some(finish)) => {
+                let finish = finish.clone();
+                let Streaming { relay, exchange, .. } = *streaming;
+                if is_whole {
+                    exchange.leave();
+                }
+                let tally = relay.finish(Some(finish), &mut Vec::new());
+                self.end(tally);
+            }
+            (_, None) => {}
         }
     }
 
@@ -320,6 +341,7 @@ impl RemoteAnswer {
             prompt_tokens_max: request.prompt_tokens_max,
             energy: target.energy,
             model: target.model.as_str().to_owned(),
+            is_node: target.is_node(),
             is_renamed: target.name_there != target.model.as_str(),
         };
         Reading::new(expectation, target.counter.clone())
@@ -338,7 +360,7 @@ impl Streaming {
     fn feed(&mut self, bytes: &Bytes, now: Instant, parts: &mut Vec<Part>) -> Step {
         self.parser.push(bytes);
         let step = self.take_events(now, parts);
-        if self.relay.has_text() {
+        if self.relay.has_text() && self.ending.is_none() {
             self.due = now + self.attempt.target.remote.waits.idle;
         }
         step

@@ -6,13 +6,16 @@ mod attempt;
 mod chunk;
 mod count;
 mod exchange;
+mod farewell;
 mod lenient;
 mod reading;
 mod refusal;
 mod relay;
+mod remote_request;
 mod request;
 mod usage;
 
 pub(super) use count::{Counter, prompt_tokens_max};
-pub use exchange::{RemoteAnswer, RemoteRequest};
+pub use exchange::RemoteAnswer;
 pub use refusal::{Refusal, RefusalKind};
+pub use remote_request::RemoteRequest;

@@ -2,22 +2,31 @@
 //! Never writes a body anew and never passes a header of the client on: its key stays here.
 //! Called by the exchange for each attempt.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Request,
-    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT},
 };
 use serde_json::json;
 
-use crate::dispatch::{
-    UpstreamCall, UpstreamWork,
-    remote::RemoteTarget,
-    splice::{Fields, SpliceError},
+use super::remote_request::RemoteRequest;
+use crate::{
+    dispatch::{
+        UpstreamCall, UpstreamWork,
+        remote::RemoteTarget,
+        splice::{Fields, SpliceError},
+    },
+    node::{CACHE_SCOPE_HEADER, DEADLINE_HEADER, FAIRNESS_KEY_HEADER},
 };
 
 /// What we call ourselves.
 const OUR_NAME: &str = concat!("tallygate/", env!("CARGO_PKG_VERSION"));
+
+/// How much longer a node may run a request than it has time here, so that its time is over here first.
+const DEADLINE_GRACE: Duration = Duration::from_millis(100);
 
 /// Why a request cannot be sent.
 #[derive(Debug, thiserror::Error)]
@@ -30,13 +39,14 @@ pub(super) enum RequestError {
     Http(#[from] hyper::http::Error),
 }
 
-/// The body for one target.
+/// The body for one target; `is_stream` says whether its answer shall be a stream.
 ///
 /// Errors: it is no object, or a field that is to be changed is there twice.
 pub(super) fn body(
     work: &UpstreamWork,
     name_there: &str,
     output_tokens_max: u32,
+    is_stream: bool,
 ) -> Result<Bytes, SpliceError> {
     let fields = Fields::read(&work.body)?;
     let is_newer = fields.find("max_completion_tokens")?.is_some_and(|value| value != "null");
@@ -52,7 +62,10 @@ pub(super) fn body(
         if is_older || !is_newer {
             splice.set("max_tokens", bound.as_bytes())?;
         }
-        if work.is_stream {
+        if is_stream && !work.is_stream {
+            splice.set("stream", b"true")?;
+        }
+        if is_stream {
             splice.set_within("stream_options", "include_usage", b"true")?;
         }
     }
@@ -63,19 +76,19 @@ pub(super) fn body(
 ///
 /// Errors: as [`body`].
 pub(super) fn request(
-    work: &UpstreamWork,
+    ask: &RemoteRequest,
     target: &RemoteTarget,
-    output_tokens_max: u32,
-    request_id: &str,
+    now: Instant,
 ) -> Result<Request<Full<Bytes>>, RequestError> {
-    let body = body(work, &target.name_there, output_tokens_max)?;
+    let (work, is_stream) = (&ask.work, ask.is_stream_from(target));
+    let body = body(work, &target.name_there, ask.output_tokens_max, is_stream)?;
     let url = target.remote.client.url();
     let path = match work.call {
         UpstreamCall::ChatCompletions => "chat/completions",
         UpstreamCall::Completions => "completions",
         UpstreamCall::Embeddings => "embeddings",
     };
-    let accept = if work.is_stream { "text/event-stream" } else { "application/json" };
+    let accept = if is_stream { "text/event-stream" } else { "application/json" };
     let mut request = Request::post(format!("{}/{path}", url.path))
         .header(HOST, &url.authority)
         .header(CONTENT_TYPE, "application/json")
@@ -83,13 +96,17 @@ pub(super) fn request(
         // What is compressed could not be metered as it comes.
         .header(ACCEPT_ENCODING, "identity")
         .header(USER_AGENT, OUR_NAME)
-        .header("x-request-id", request_id)
-        .body(Full::new(body))?;
-    if let Some(secret) = &target.remote.secret {
-        let mut value =
-            HeaderValue::try_from(format!("Bearer {}", secret.0)).map_err(hyper::http::Error::from)?;
-        value.set_sensitive(true);
-        request.headers_mut().insert(AUTHORIZATION, value);
+        .header("x-request-id", &ask.request_id);
+    if let Some(signer) = target.remote.credential.signer() {
+        let left = ask.deadline.saturating_duration_since(now) + DEADLINE_GRACE;
+        request = request
+            .header(DEADLINE_HEADER, left.as_millis().to_string())
+            .header(FAIRNESS_KEY_HEADER, signer.opaque("fairness key", ask.fairness_key).to_string())
+            .header(CACHE_SCOPE_HEADER, signer.opaque("cache scope", ask.cache_scope).to_string());
+    }
+    let mut request = request.body(Full::new(body))?;
+    if let Some(authorization) = target.remote.credential.authorization() {
+        request.headers_mut().insert(AUTHORIZATION, authorization);
     }
     Ok(request)
 }
@@ -110,8 +127,36 @@ mod tests {
             images: 0,
             choices: 1,
         };
-        let body = body(&work, "org/m", 7).expect("an object");
+        let body = body(&work, "org/m", 7, is_stream).expect("an object");
         assert_eq!(String::from_utf8(body.to_vec()).expect("text"), to);
+    }
+
+    /// The answer of a node is always a stream, whatever the client asked for.
+    #[test]
+    fn a_stream_can_be_asked_for_in_its_place() {
+        let rows = [
+            (
+                r#"{"model":"m"}"#,
+                r#"{"model":"m","max_tokens":7,"stream":true,"stream_options":{"include_usage":true}}"#,
+            ),
+            (
+                r#"{"model":"m","stream":false,"stream_options":null}"#,
+                r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"max_tokens":7}"#,
+            ),
+        ];
+        for (from, to) in rows {
+            let work = UpstreamWork {
+                call: UpstreamCall::ChatCompletions,
+                body: Bytes::from_static(from.as_bytes()),
+                is_stream: false,
+                relay: Relay::Parse,
+                prompt_bytes: 0,
+                images: 0,
+                choices: 1,
+            };
+            let body = body(&work, "m", 7, true).expect("an object");
+            assert_eq!(String::from_utf8(body.to_vec()).expect("text"), to);
+        }
     }
 
     #[test]

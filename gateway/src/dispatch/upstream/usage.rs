@@ -2,6 +2,7 @@
 //! Never counts tokens itself and never decides what is billed for a missing figure: `count` does.
 //! Called for each chunk or body that carries a `usage` object.
 
+use domain::{EnergySource, Micros, Millijoules};
 use serde_json::Value;
 
 /// What one answer can have used at the very most.
@@ -26,6 +27,27 @@ pub(super) struct StatedUsage {
     pub(super) reasoning_tokens: u64,
     /// What could not be believed; the figures then are estimates.
     pub(super) flaw: Option<&'static str>,
+}
+
+/// What only a node states: energy and time in its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NodeUsage {
+    /// The request's share of the device's energy.
+    pub(super) energy: Millijoules,
+    /// Where that figure comes from.
+    pub(super) energy_source: EnergySource,
+    /// Time between submission and the first step.
+    pub(super) queue: Micros,
+}
+
+impl NodeUsage {
+    /// Reads them from a `usage` object of a node. `None`: one of them is missing or no such figure.
+    pub(super) fn read(usage: &Value) -> Option<Self> {
+        let energy_source = usage.get("energy_source").and_then(Value::as_str)?.parse().ok()?;
+        let count = |field: &str| usage.get(field).and_then(Value::as_u64);
+        let (energy, queue) = (Millijoules::new(count("energy_mj")?), Micros::new(count("queue_us")?));
+        Some(Self { energy, energy_source, queue })
+    }
 }
 
 impl StatedUsage {
@@ -137,6 +159,22 @@ mod tests {
         for none in [json!(null), json!([]), json!(7), json!("7")] {
             assert_eq!(StatedUsage::read(&none, bounds), None);
         }
+    }
+
+    #[test]
+    fn a_nodes_figures_come_together_or_not_at_all() {
+        let usage = json!({"energy_mj": 7, "energy_source": "rapl", "queue_us": 9, "prompt_tokens": 1});
+        let (energy, queue) = (Millijoules::new(7), Micros::new(9));
+        let expected = NodeUsage { energy, energy_source: EnergySource::Rapl, queue };
+        assert_eq!(NodeUsage::read(&usage), Some(expected));
+        for field in ["energy_mj", "energy_source", "queue_us"] {
+            for bad in [json!(null), json!(-1), json!(1.5), json!("7"), json!([7])] {
+                let mut broken = usage.clone();
+                broken[field] = bad;
+                assert_eq!(NodeUsage::read(&broken), None, "{broken}");
+            }
+        }
+        assert_eq!(NodeUsage::read(&json!(null)), None);
     }
 
     #[test]

@@ -17,7 +17,17 @@ mod sse;
 
 use bytes::Bytes;
 
-use super::ApiError;
+use super::{ApiError, run::Work};
+
+/// Reads the body of a chat request, for engine nodes.
+pub(super) fn chat_work(body: Bytes) -> Result<impl Work, ApiError> {
+    request::ChatRequest::from_wire(body)
+}
+
+/// Reads the body of a completion request, for engine nodes.
+pub(super) fn completion_work(body: Bytes) -> Result<impl Work, ApiError> {
+    completions::work(body)
+}
 
 /// Reads the body of a chat request, for `http::read_body`.
 pub(super) fn read_chat(body: Bytes) -> Result<(), ApiError> {

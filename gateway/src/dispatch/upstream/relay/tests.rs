@@ -31,6 +31,7 @@ fn relay(relay: Relay, choices: u32, name_there: Option<&str>) -> StreamRelay {
         prompt_tokens_max: 100,
         energy: Default::default(),
         model: "here".to_owned(),
+        is_node: false,
         is_renamed: name_there.is_some(),
     };
     StreamRelay::new(relay, Reading::new(expectation, Counter::default()))

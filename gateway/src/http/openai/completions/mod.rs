@@ -15,7 +15,7 @@ use crate::{
     app::App,
     http::{
         ApiError,
-        run::{Running, Work as _},
+        run::{Running, Work},
         sse,
     },
 };
@@ -23,6 +23,11 @@ use crate::{
 /// Reads the body of a completion request, for `http::read_body`.
 pub(in crate::http) fn read(body: Bytes) -> Result<(), ApiError> {
     CompletionRequest::from_wire(body).map(drop)
+}
+
+/// A completion request, for engine nodes.
+pub(in crate::http) fn work(body: Bytes) -> Result<impl Work, ApiError> {
+    CompletionRequest::from_wire(body)
 }
 
 /// Answers a completion request, whole or as a stream.

@@ -8,7 +8,7 @@ use super::{
     chunk::Chunk,
     count::{Counter, RunningCount},
     relay::with_model,
-    usage::{StatedUsage, UsageBounds},
+    usage::{NodeUsage, StatedUsage, UsageBounds},
 };
 use crate::{
     config::TokenEnergy,
@@ -34,6 +34,8 @@ pub(super) struct Expectation {
     pub(super) energy: (TokenEnergy, TokenEnergy),
     /// The gateway's name for the model.
     pub(super) model: String,
+    /// It is a node of ours: its figures of energy are believed, and it counts its tokens as it makes them.
+    pub(super) is_node: bool,
     /// The upstream has another name for it.
     pub(super) is_renamed: bool,
 }
@@ -67,6 +69,8 @@ pub(super) struct Reading {
     /// Tokens said to have come so far.
     told: u64,
     stated: Option<StatedUsage>,
+    /// What only a node states.
+    of_node: Option<NodeUsage>,
     /// Text came after usage was stated: the statement does not have it.
     is_statement_old: bool,
 }
@@ -94,6 +98,7 @@ impl Reading {
             choices,
             told: 0,
             stated: None,
+            of_node: None,
             is_statement_old: false,
         }
     }
@@ -181,7 +186,14 @@ impl Reading {
             Some(stated) if said_output.is_some() => stated.reasoning_tokens,
             _ => self.reasoning.tokens(),
         };
+        let nothing = Tally::nothing(Finish::Failed);
         let (prompt_energy, output_energy) = self.expectation.energy;
+        let modelled = NodeUsage {
+            energy: TokenEnergy::of((prompt, prompt_energy), (output, output_energy)),
+            energy_source: nothing.energy_source,
+            queue: nothing.queue,
+        };
+        let NodeUsage { energy, energy_source, queue } = self.of_node.unwrap_or(modelled);
         let stops = self.choices.iter_mut().map(|choice| choice.stop.take().unwrap_or(Stop::Done));
         let finish = finish.unwrap_or_else(|| Finish::Stopped(stops.collect()));
         Tally {
@@ -191,9 +203,16 @@ impl Reading {
             ),
             output_tokens: Tokens::new(output),
             reasoning_tokens: Tokens::new(reasoning.min(output)),
-            energy: TokenEnergy::of((prompt, prompt_energy), (output, output_energy)),
-            usage_source: if is_exact { UsageSource::Upstream } else { UsageSource::Estimated },
-            ..Tally::nothing(finish)
+            energy,
+            energy_source,
+            queue,
+            usage_source: match (is_exact, self.expectation.is_node) {
+                (true, true) => UsageSource::Engine,
+                (true, false) => UsageSource::Upstream,
+                (false, _) => UsageSource::Estimated,
+            },
+            finish,
+            ..nothing
         }
     }
 
@@ -220,7 +239,9 @@ impl Reading {
             let chunks = choice.chunks + u64::from(last != Some(index));
             last = Some(index);
             let bytes = choice.bytes.saturating_add(text.len() as u64);
-            chunks > tokens_max || bytes > tokens_max.saturating_mul(TOKEN_BYTES_MAX)
+            // A node's chunk may bring text that was held back, and no token.
+            let is_too_often = chunks > tokens_max && !self.expectation.is_node;
+            is_too_often || bytes > tokens_max.saturating_mul(TOKEN_BYTES_MAX)
         })
     }
 
@@ -257,6 +278,9 @@ impl Reading {
             self.stated = Some(stated);
             self.is_statement_old = false;
         }
+        if self.expectation.is_node {
+            self.of_node = chunk.usage.as_ref().and_then(NodeUsage::read).or(self.of_node);
+        }
     }
 
     /// An index beyond what was asked for counts for the last choice: nothing an upstream sends is free.
@@ -283,112 +307,4 @@ impl Reading {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn reading(choices: u32, output_tokens_max: u32) -> Reading {
-        let energy = (TokenEnergy::default(), "0.5".parse().expect("a figure"));
-        let expectation = Expectation {
-            choices,
-            output_tokens_max,
-            prompt_tokens: 10,
-            prompt_tokens_max: 100,
-            energy,
-            model: "m".to_owned(),
-            is_renamed: false,
-        };
-        Reading::new(expectation, Counter::default())
-    }
-
-    fn chunk(value: &Value) -> Chunk {
-        Chunk::read(value.to_string().as_bytes()).expect("an object")
-    }
-
-    fn text(text: &str) -> Value {
-        json!({"choices": [{"index": 0, "delta": {"content": text}}]})
-    }
-
-    fn last(reason: &str) -> Value {
-        json!({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
-    }
-
-    fn usage(prompt: u64, output: u64) -> Value {
-        json!({"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": output}})
-    }
-
-    /// Chunks of an answer of at most 5 tokens; expected: tokens told, prompt and output of the tally, its source.
-    fn check(chunks: &[Value], expected: (&[u64], u64, u64, UsageSource)) {
-        let mut reading = reading(1, 5);
-        let mut told: Vec<_> = chunks.iter().map(|value| reading.take(&chunk(value)).tokens).collect();
-        told.push(reading.rest());
-        let tally = reading.tally(None);
-        let found =
-            (told.as_slice(), tally.prompt_tokens.get(), tally.output_tokens.get(), tally.usage_source);
-        assert_eq!(found, expected, "{chunks:?}");
-        assert!(told.iter().sum::<u64>() >= tally.output_tokens.get(), "{chunks:?}");
-    }
-
-    #[test]
-    fn stated_usage_counts_and_else_the_text() {
-        use UsageSource::{Estimated, Upstream};
-        check(&[], (&[0], 10, 0, Estimated));
-        check(&[text("abcd"), text("efgh"), last("stop")], (&[1, 1, 0, 0], 10, 2, Estimated));
-        check(&[text("abcd"), text("e"), last("stop"), usage(7, 3)], (&[1, 1, 0, 1, 0], 7, 3, Upstream));
-        // Fewer than the text looked like: what is billed is what was stated.
-        check(&[text("abcdefghi"), last("stop"), usage(7, 1)], (&[3, 0, 0, 0], 7, 1, Upstream));
-        // More than was allowed, or no figure at all.
-        check(&[text("abcd"), last("stop"), usage(7, 9)], (&[1, 0, 4, 0], 7, 5, Estimated));
-        check(&[text("abcd"), usage(700, 1)], (&[1, 0, 0], 100, 1, Estimated));
-        let no_prompt = json!({"choices": [], "usage": {"completion_tokens": 2}});
-        check(&[text("abcd"), no_prompt], (&[1, 1, 0], 10, 2, Estimated));
-        // Usage with every chunk: exact until the next text.
-        let mut with_usage = text("abcd");
-        with_usage["usage"] = json!({"prompt_tokens": 7, "completion_tokens": 2});
-        check(&[with_usage.clone()], (&[2, 0], 7, 2, Upstream));
-        check(&[with_usage, text("abcdefghijkl")], (&[2, 2, 0], 7, 4, Estimated));
-    }
-
-    #[test]
-    fn answers_beyond_their_bound_are_noticed() {
-        let mut one_a_chunk = reading(1, 3);
-        let gains: Vec<_> = (0..5).map(|_| one_a_chunk.take(&chunk(&text("a"))).is_too_much).collect();
-        assert_eq!(gains, [false, false, false, true, true]);
-        assert_eq!(one_a_chunk.tally(None).output_tokens.get(), 1, "three letters are a token");
-        let mut all_at_once = reading(1, 3);
-        assert!(!all_at_once.take(&chunk(&text(&"a".repeat(768)))).is_too_much);
-        assert!(all_at_once.take(&chunk(&text("a"))).is_too_much);
-        let other = json!({"choices": [{"index": 1, "text": "a"}]});
-        let mut two = reading(2, 1);
-        assert!(!two.take(&chunk(&text("a"))).is_too_much);
-        assert!(!two.take(&chunk(&other)).is_too_much, "each choice has its own bound");
-        assert!(two.take(&chunk(&other)).is_too_much);
-        // Choices that nobody asked for count for the last.
-        let mut one = reading(1, 1);
-        assert!(!one.take(&chunk(&text("a"))).is_too_much);
-        assert!(one.take(&chunk(&json!({"choices": [{"index": 7, "text": "a"}]}))).is_too_much);
-    }
-
-    #[test]
-    fn ends_are_kept_by_choice() {
-        let mut two = reading(2, 9);
-        two.take(&chunk(&last("length")));
-        assert!(!two.is_ended());
-        assert_eq!(two.unended(), [1]);
-        two.end_silent();
-        assert!(two.is_ended());
-        assert_eq!(two.tally(None).finish, Finish::Stopped(vec![Stop::Length, Stop::Done]));
-        let mut cut = reading(1, 9);
-        cut.end_cut();
-        assert_eq!(cut.tally(None).finish, Finish::Stopped(vec![Stop::Length]));
-        assert_eq!(reading(1, 9).tally(Some(Finish::Cancelled)).finish, Finish::Cancelled);
-    }
-
-    #[test]
-    fn energy_is_modelled_from_tokens() {
-        let mut reading = reading(1, 9);
-        reading.take(&chunk(&usage(7, 3)));
-        assert_eq!(reading.tally(None).energy.get(), 2, "three halves, a half rounded up");
-    }
-}
+mod tests;
