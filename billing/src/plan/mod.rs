@@ -2,6 +2,7 @@
 //! Never a float and never a default price: a model without a price is not served.
 //! Read from TOML by the command line, stored by the ledger, asked by admission and rating.
 
+mod charge;
 mod error;
 mod read;
 
@@ -11,6 +12,10 @@ use bigdecimal::{BigDecimal, ToPrimitive as _};
 use domain::{Currency, EndReason, ModelName, PlanVersionId, Slo, Timestamp};
 use jiff::{civil::Date, tz::TimeZone};
 
+pub use charge::{
+    Basis, CHARGE_NAME_LENGTH_MAX, CHARGES_MAX, Charge, Discount, DiscountAmount, Filter, Meter,
+    QuantityRounding, QuantityUnit, Scheme, TIERS_MAX, TOKENS_CHARGE, Tier, UNIT_DECIMALS_MAX, UsageCharge,
+};
 pub use error::{PlanError, PlanProblem};
 
 /// The plan of the embedded default: what `tallygate` starts with.
@@ -50,6 +55,8 @@ struct Terms {
     slo: Slo,
     late_tokens_percent: Percent,
     prices: Vec<Price>,
+    charges: Vec<Charge>,
+    discounts: Vec<Discount>,
 }
 
 /// What tokens of one model cost.
@@ -160,6 +167,25 @@ impl Plan {
     /// Every price, in the order of the file.
     pub fn prices(&self) -> &[Price] {
         &self.terms.prices
+    }
+
+    /// Every charge, in the order of the file.
+    pub fn charges(&self) -> &[Charge] {
+        &self.terms.charges
+    }
+
+    /// Every discount, in the order of the file: each is taken from what those before it leave.
+    pub fn discounts(&self) -> &[Discount] {
+        &self.terms.discounts
+    }
+
+    /// Whether requests to a model can be sold: it has a price, or a charge for its tokens or its requests.
+    pub fn sells(&self, model: &ModelName) -> bool {
+        let is_sold_by = |charge: &Charge| match &charge.basis {
+            Basis::Usage(usage) => usage.meter != Meter::Energy && usage.filter.takes_model(model),
+            Basis::Flat(_) | Basis::Percentage { .. } => false,
+        };
+        self.price_of(model).is_some() || self.terms.charges.iter().any(is_sold_by)
     }
 
     /// The text it was read from, as stored.

@@ -2,15 +2,18 @@
 //! Never an invoice's amount: what is owed stays exact until its one rounding, so caps may count more, never less.
 //! Called by admission for holds and bounds, and when a request's record is made.
 
-use domain::{EndReason, ModelName, Nanos, Tokens};
+use bigdecimal::{BigDecimal, ToPrimitive as _, num_bigint::BigInt};
+use domain::{EndReason, ModelName, Nanos, SloClass, Tokens};
 
 use super::RateError;
-use crate::plan::{Plan, Price, UnitPrice};
+use crate::plan::{Basis, Meter, Plan, UsageCharge};
 
-/// Prices are for this many tokens.
-const PRICE_PER_TOKENS: u128 = 1_000_000;
+/// Rates are for this many tokens or requests.
+const RATE_PER_COUNTS: u128 = 1_000_000;
+/// Billionths of a currency unit.
+const NANOS_PER_UNIT: u64 = 1_000_000_000;
 
-/// What one request used, as far as it has a price.
+/// What one request used, as far as caps count it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChargedTokens {
     /// Tokens of the prompt, cached ones included.
@@ -19,85 +22,175 @@ pub struct ChargedTokens {
     pub cached_prompt: Tokens,
     /// Produced tokens, reasoning included.
     pub output: Tokens,
+    /// Produced tokens that were reasoning.
+    pub reasoning: Tokens,
 }
 
 /// What caps count for a request: its charge before any credit, rounded up; zero for reasons that are not billed.
 ///
-/// Each request adds less than one billionth to the exact sum, and never takes from it.
-/// Errors: a model without a price, more cached than prompt tokens, an amount that does not fit.
+/// Each request adds less than one billionth to the exact sum, and never takes from it. Of charges it counts the share
+/// of one request at the dearest tier, without free units; what a period owes as a whole (flat amounts, begun
+/// packages, bounds, percentages, energy, discounts) belongs to no request and is not counted.
+/// Errors: a model that is not sold, more cached than prompt tokens, an amount that does not fit.
 pub fn charge_nanos(
     plan: &Plan,
-    model: &ModelName,
+    (model, class): (&ModelName, SloClass),
     reason: EndReason,
     tokens: ChargedTokens,
 ) -> Result<Nanos, RateError> {
     if !plan.is_billed(reason) {
         return Ok(Nanos::ZERO);
     }
-    let price = price(plan, model)?;
+    check_sold(plan, model)?;
+    let rates = Rates::of(plan, model, class)?;
     let computed = tokens.prompt.checked_sub(tokens.cached_prompt);
     let computed = computed.ok_or(RateError::Impossible("more cached prompt tokens than prompt tokens"))?;
     round_up_to_nanos(&[
-        (computed, nanos(&price.input)),
-        (tokens.cached_prompt, nanos(&price.cached_input)),
-        (tokens.output, nanos(&price.output)),
+        (computed.get(), rates.input),
+        (tokens.cached_prompt.get(), rates.cached_input),
+        (tokens.output.get(), rates.output),
+        (tokens.reasoning.get(), rates.reasoning),
+        (1, rates.request),
     ])
 }
 
-/// The most that a request with this prompt and at most this output can be charged.
+/// The most that a request with this prompt and at most this output can be charged, whatever class it is served in.
 ///
-/// Errors: a model without a price, an amount that does not fit.
+/// Errors: a model that is not sold, an amount that does not fit.
 pub fn hold_nanos(
     plan: &Plan,
     model: &ModelName,
     prompt_tokens: Tokens,
     output_tokens: Tokens,
 ) -> Result<Nanos, RateError> {
-    let price = price(plan, model)?;
-    round_up_to_nanos(&[(prompt_tokens, prompt_nanos(price)), (output_tokens, nanos(&price.output))])
+    let holds = each_class(plan, model)?.into_iter().map(|rates| {
+        let (prompt, output) = (rates.dearest_prompt(), rates.dearest_output());
+        round_up_to_nanos(&[(prompt_tokens.get(), prompt), (output_tokens.get(), output), (1, rates.request)])
+    });
+    holds.reduce(|one, other| Ok(one?.max(other?))).unwrap_or(Ok(Nanos::ZERO))
 }
 
 /// The largest output for which [`hold_nanos`] is at most `available`. `None`: not even the prompt is affordable.
 ///
 /// Output that costs nothing has no bound here: the answer is then the largest count there is.
-/// Errors: a model without a price.
+/// Errors: a model that is not sold.
 pub fn affordable_output_tokens(
     plan: &Plan,
     model: &ModelName,
     prompt_tokens: Tokens,
     available: Nanos,
 ) -> Result<Option<Tokens>, RateError> {
-    let price = price(plan, model)?;
     // Rounding up fits exactly when the exact amount does, so everything stays in millionths of a billionth.
-    let available = u128::from(available.get()) * PRICE_PER_TOKENS;
-    let prompt = u128::from(prompt_tokens.get()) * u128::from(prompt_nanos(price));
-    let Some(left) = available.checked_sub(prompt) else { return Ok(None) };
-    let output = left.checked_div(u128::from(nanos(&price.output)));
-    Ok(Some(Tokens::new(output.and_then(|output| u64::try_from(output).ok()).unwrap_or(u64::MAX))))
+    let available = u128::from(available.get()) * RATE_PER_COUNTS;
+    let bounds = each_class(plan, model)?.into_iter().map(|rates| {
+        let before = u128::from(prompt_tokens.get()).checked_mul(rates.dearest_prompt())?;
+        let left = available.checked_sub(before.checked_add(rates.request)?)?;
+        let output = left.checked_div(rates.dearest_output());
+        Some(output.and_then(|output| u64::try_from(output).ok()).unwrap_or(u64::MAX))
+    });
+    let least = bounds.reduce(|one, other| Some(one?.min(other?))).flatten();
+    Ok(least.map(Tokens::new))
 }
 
-/// Σ tokens × price ÷ 1,000,000 in whole billionths. Any part of a billionth counts as one.
+/// What each count of a request adds at most. Unit: billionths for 1,000,000 counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Rates {
+    input: u128,
+    cached_input: u128,
+    output: u128,
+    /// On top of the output's.
+    reasoning: u128,
+    request: u128,
+}
+
+impl Rates {
+    /// The model's price and every charge that takes it in this class.
+    fn of(plan: &Plan, model: &ModelName, class: SloClass) -> Result<Self, RateError> {
+        let mut rates = Self::default();
+        if let Some(price) = plan.price_of(model) {
+            rates.input = u128::from(price.input.nanos_per_million_tokens());
+            rates.cached_input = u128::from(price.cached_input.nanos_per_million_tokens());
+            rates.output = u128::from(price.output.nanos_per_million_tokens());
+        }
+        for charge in plan.charges() {
+            let Basis::Usage(usage) = &charge.basis else { continue };
+            if usage.filter.takes(model, class) {
+                rates.add(usage)?;
+            }
+        }
+        Ok(rates)
+    }
+
+    fn add(&mut self, usage: &UsageCharge) -> Result<(), RateError> {
+        let rate = dearest_rate(usage)?;
+        let counted = match usage.meter {
+            Meter::InputTokens => &mut self.input,
+            Meter::CachedInputTokens => &mut self.cached_input,
+            Meter::OutputTokens => &mut self.output,
+            Meter::ReasoningTokens => &mut self.reasoning,
+            Meter::Requests => &mut self.request,
+            // Known only when the request is over, and then a matter of the period.
+            Meter::Energy => return Ok(()),
+        };
+        *counted = counted.checked_add(rate).ok_or_else(|| RateError::TooLarge(rate.to_string()))?;
+        Ok(())
+    }
+
+    /// Which prompt tokens come from the cache is known only afterwards.
+    fn dearest_prompt(&self) -> u128 {
+        self.input.max(self.cached_input)
+    }
+
+    /// All output may turn out to be reasoning.
+    fn dearest_output(&self) -> u128 {
+        self.output.saturating_add(self.reasoning)
+    }
+}
+
+/// The highest price of one count of a charge, any part of a billionth for a million of them counted as one.
+fn dearest_rate(usage: &UsageCharge) -> Result<u128, RateError> {
+    let (price, per) = usage.scheme.dearest_unit();
+    let scaled = price * BigDecimal::from(NANOS_PER_UNIT) * BigDecimal::from(BigInt::from(RATE_PER_COUNTS));
+    let size = per * BigDecimal::from(usage.unit.counts);
+    let decimals = scaled.fractional_digit_count().max(size.fractional_digit_count()).max(0);
+    let (scaled, _) = scaled.with_scale(decimals).into_bigint_and_scale();
+    let (size, _) = size.with_scale(decimals).into_bigint_and_scale();
+    let rate: BigInt = (scaled + &size - 1) / size;
+    rate.to_u128().ok_or_else(|| RateError::TooLarge(rate.to_string()))
+}
+
+/// The rates of each class. Most plans have one: then it is told once.
+fn each_class(plan: &Plan, model: &ModelName) -> Result<Vec<Rates>, RateError> {
+    check_sold(plan, model)?;
+    let mut all: Vec<Rates> = Vec::with_capacity(1);
+    for class in SloClass::ALL {
+        let rates = Rates::of(plan, model, class)?;
+        if !all.contains(&rates) {
+            all.push(rates);
+        }
+    }
+    Ok(all)
+}
+
+/// Σ counts × rate ÷ 1,000,000 in whole billionths. Any part of a billionth counts as one.
 ///
 /// Errors: an amount beyond 18 thousand million units.
-fn round_up_to_nanos(parts: &[(Tokens, u64)]) -> Result<Nanos, RateError> {
-    // At most three products of 2^64 with 10^18: far below 2^128.
-    let exact: u128 = parts.iter().map(|(tokens, price)| u128::from(tokens.get()) * u128::from(*price)).sum();
-    let nanos = exact.div_ceil(PRICE_PER_TOKENS);
+fn round_up_to_nanos(parts: &[(u64, u128)]) -> Result<Nanos, RateError> {
+    let too_large = || RateError::TooLarge("more than 2^128 billionths of millionths".to_owned());
+    let mut exact = 0_u128;
+    for (counts, rate) in parts {
+        let part = u128::from(*counts).checked_mul(*rate).ok_or_else(too_large)?;
+        exact = exact.checked_add(part).ok_or_else(too_large)?;
+    }
+    let nanos = exact.div_ceil(RATE_PER_COUNTS);
     u64::try_from(nanos).map(Nanos::new).map_err(|_| RateError::TooLarge(nanos.to_string()))
 }
 
-/// Which prompt tokens come from the cache is known only afterwards.
-fn prompt_nanos(price: &Price) -> u64 {
-    nanos(&price.input).max(nanos(&price.cached_input))
-}
-
-fn nanos(price: &UnitPrice) -> u64 {
-    price.nanos_per_million_tokens()
-}
-
-fn price<'a>(plan: &'a Plan, model: &ModelName) -> Result<&'a Price, RateError> {
-    plan.price_of(model)
-        .ok_or_else(|| RateError::Unpriced { model: model.to_string(), price_version: plan.id().to_string() })
+fn check_sold(plan: &Plan, model: &ModelName) -> Result<(), RateError> {
+    match plan.sells(model) {
+        true => Ok(()),
+        false => Err(RateError::Unpriced { model: model.to_string(), price_version: plan.id().to_string() }),
+    }
 }
 
 #[cfg(test)]
@@ -126,8 +219,9 @@ mod tests {
             prompt: Tokens::new(prompt),
             cached_prompt: Tokens::new(cached),
             output: Tokens::new(output),
+            reasoning: Tokens::ZERO,
         };
-        charge_nanos(plan, &demo(), EndReason::Completed, tokens).map(Nanos::get)
+        charge_nanos(plan, (&demo(), SloClass::Standard), EndReason::Completed, tokens).map(Nanos::get)
     }
 
     fn hold(plan: &Plan, prompt: u64, output: u64) -> Result<u64, RateError> {
@@ -173,15 +267,21 @@ mod tests {
     #[test]
     fn only_billed_reasons_and_priced_models_are_charged() {
         let plan = plan("0.15", "0.075", "0.60");
-        let tokens =
-            ChargedTokens { prompt: Tokens::new(9), cached_prompt: Tokens::ZERO, output: Tokens::new(9) };
+        let tokens = ChargedTokens {
+            prompt: Tokens::new(9),
+            cached_prompt: Tokens::ZERO,
+            output: Tokens::new(9),
+            reasoning: Tokens::ZERO,
+        };
         for reason in EndReason::ALL {
-            let charge = charge_nanos(&plan, &demo(), reason, tokens).expect("priced");
+            let charge = charge_nanos(&plan, (&demo(), SloClass::Batch), reason, tokens).expect("priced");
             assert_eq!(!charge.is_zero(), plan.is_billed(reason), "{reason:?}");
         }
         let other = ModelName::new("other").expect("a name");
         let unpriced = |outcome: Result<(), RateError>| matches!(outcome, Err(RateError::Unpriced { .. }));
-        assert!(unpriced(charge_nanos(&plan, &other, EndReason::Completed, tokens).map(drop)));
+        assert!(unpriced(
+            charge_nanos(&plan, (&other, SloClass::Batch), EndReason::Completed, tokens).map(drop)
+        ));
         assert!(unpriced(hold_nanos(&plan, &other, Tokens::ZERO, Tokens::ZERO).map(drop)));
         assert!(unpriced(affordable_output_tokens(&plan, &other, Tokens::ZERO, Nanos::ZERO).map(drop)));
     }
@@ -206,6 +306,103 @@ mod tests {
         for (plan, prompt, available, expected) in rows {
             assert_eq!(affordable(plan, prompt, available), expected, "{prompt} {available}");
         }
+    }
+
+    /// The plan above with charges of its own for the model `tiered`, which has no price.
+    fn with_charges(charges: &str) -> Plan {
+        let text = Plan::demo().expect("a plan").source().to_owned() + charges;
+        Plan::from_toml("t", &text).expect("a plan")
+    }
+
+    #[test]
+    fn charges_count_at_their_dearest_in_the_class_that_was_served() {
+        let plan = with_charges(
+            r#"
+[[charge]]
+name = "out"
+scheme = "graduated"
+meter = "output_tokens"
+models = ["tiered"]
+classes = ["interactive", "standard"]
+unit = { name = "Mtok", counts = 1000000 }
+free = "1"
+[[charge.tier]]
+up_to = "10"
+price = "3"
+flat = "100"
+[[charge.tier]]
+price = "2"
+[[charge]]
+name = "out-batch"
+scheme = "package"
+meter = "output_tokens"
+models = ["tiered"]
+classes = ["batch"]
+price = "1"
+size = "1000000"
+[[charge]]
+name = "thought"
+scheme = "unit"
+meter = "reasoning_tokens"
+models = ["tiered"]
+price = "0.5"
+per = 1000000
+[[charge]]
+name = "call"
+scheme = "unit"
+meter = "requests"
+price = "0.001"
+[[charge]]
+name = "power"
+scheme = "unit"
+meter = "energy"
+unit = "kWh"
+price = "0.3"
+"#,
+        );
+        let tiered = ModelName::new("tiered").expect("a name");
+        let tokens = |output, reasoning| ChargedTokens {
+            prompt: Tokens::new(5),
+            cached_prompt: Tokens::ZERO,
+            output: Tokens::new(output),
+            reasoning: Tokens::new(reasoning),
+        };
+        let rows = [
+            // class, output, reasoning, billionths: three, one, a half of them for a token; a million for the call
+            (SloClass::Interactive, 10, 0, 1_000_000 + 30_000),
+            (SloClass::Standard, 10, 4, 1_000_000 + 30_000 + 2_000),
+            (SloClass::Batch, 10, 4, 1_000_000 + 10_000 + 2_000),
+        ];
+        for (class, output, reasoning, expected) in rows {
+            let charged =
+                charge_nanos(&plan, (&tiered, class), EndReason::Completed, tokens(output, reasoning));
+            assert_eq!(charged, Ok(Nanos::new(expected)), "{class}");
+        }
+        // The dearest class, and all of the output may be reasoning.
+        let held = hold_nanos(&plan, &tiered, Tokens::new(5), Tokens::new(10));
+        assert_eq!(held, Ok(Nanos::new(1_000_000 + 35_000)));
+        let affordable = |nanos| {
+            affordable_output_tokens(&plan, &tiered, Tokens::new(5), Nanos::new(nanos)).expect("sold")
+        };
+        assert_eq!(affordable(999_999), None);
+        assert_eq!(affordable(1_000_000), Some(Tokens::ZERO));
+        assert_eq!(affordable(1_034_999), Some(Tokens::new(9)));
+        assert_eq!(affordable(1_035_000), Some(Tokens::new(10)));
+    }
+
+    #[test]
+    fn a_rate_without_an_end_is_rounded_up() {
+        let plan = with_charges(
+            "[[charge]]\nname = \"a\"\nscheme = \"package\"\nmeter = \"output_tokens\"\nmodels = [\"x\"]\n\
+             price = \"1\"\nsize = \"3\"\n",
+        );
+        let x = ModelName::new("x").expect("a name");
+        let held = hold_nanos(&plan, &x, Tokens::ZERO, Tokens::new(3_000_000));
+        assert_eq!(
+            held,
+            Ok(Nanos::new(1_000_000_000_000_002)),
+            "a third of 10^15 millionths, rounded up, times 3"
+        );
     }
 
     /// A price with up to nine decimals.

@@ -3,6 +3,7 @@
 //! Called by invoices; the rules are told in docs/billing.md.
 
 mod cap;
+mod charge;
 mod display;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use bigdecimal::{BigDecimal, Signed, ToPrimitive, Zero, num_bigint::BigInt};
 use domain::{Currency, Fault, PlanVersionId, QuantityError, Tokens};
 
 pub use cap::{ChargedTokens, affordable_output_tokens, charge_nanos, hold_nanos};
+pub use charge::{PartKind, PeriodCounts, RatedCharge, RatedPart, rate_charge, to_units};
 pub use display::allocate_by_largest_remainder;
 
 use crate::plan::{Percent, UnitPrice};

@@ -133,7 +133,7 @@ async fn refuse_lost_ledger(ledger: &Ledger, recovery: &Recovery) -> Result<(), 
 async fn warn_unpriced(app: &App, ledger: &Ledger) -> Result<(), CliError> {
     let plans = ledger.plans().await?;
     for route in app.backends.all() {
-        if !plans.iter().any(|plan| plan.price_of(&route.model).is_some()) {
+        if !plans.iter().any(|plan| plan.sells(&route.model)) {
             tracing::warn!(model = %route.model, "no published plan prices this model: requests for it are refused");
         }
     }
