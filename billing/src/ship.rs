@@ -13,13 +13,13 @@ use std::{
     time::Duration,
 };
 
-use domain::{Fault, JournalId, JournaledRecord, RecordHash};
-use tokio::sync::watch;
+use domain::{Clock as _, Fault, JournalId, JournaledRecord, RecordHash, SystemClock};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    journal::{Journal, JournalError},
-    ledger::{JournalCursor, Ledger, LedgerError, SHIP_RECORDS_MAX},
+    journal::{Journal, JournalError, JournalState},
+    ledger::{Complete, JournalCursor, Ledger, LedgerError, SHIP_RECORDS_MAX},
 };
 
 /// The first wait after a failure; each further one is twice as long.
@@ -28,6 +28,9 @@ const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 /// How often an idle shipper looks by itself, should a wake-up have been missed.
 const IDLE_LOOK: Duration = Duration::from_secs(5);
+
+/// How often the ledger is told up to when all has come; an invoice can be issued this long after its period.
+const MARK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where records come from: the journal, or a list in tests.
 pub trait RecordSource: Send + Sync + 'static {
@@ -53,6 +56,9 @@ pub trait RecordSource: Send + Sync + 'static {
 
     /// The last sequence; changes when there is more.
     fn tail(&self) -> watch::Receiver<u64>;
+
+    /// Before this instant every record that ended can be read here. Asked now; after it stopped, for all time.
+    fn complete(&self) -> Complete;
 }
 
 impl RecordSource for Journal {
@@ -76,6 +82,16 @@ impl RecordSource for Journal {
 
     fn tail(&self) -> watch::Receiver<u64> {
         Self::tail(self)
+    }
+
+    fn complete(&self) -> Complete {
+        let status = self.status();
+        match (status.state, status.open_requests) {
+            (JournalState::Stopped, 0) => Complete::ForGood,
+            // What failed may have kept a record to itself until the next start.
+            (JournalState::Failed, _) => Complete::Unknown,
+            _ => Complete::Before(self.complete_before(SystemClock.now())),
+        }
     }
 }
 
@@ -166,15 +182,19 @@ impl<S: RecordSource> Shipper<S> {
     pub async fn run(self, stop: CancellationToken) {
         let mut tail = self.source.tail();
         let mut retry = RETRY_MIN;
+        let mut marked: Option<Instant> = None;
         loop {
             // Seen before reading: a record that comes during the read wakes us again.
             tail.borrow_and_update();
             // Asked before reading: a record that comes between the last read and the stop is still shipped.
             let is_last = stop.is_cancelled();
-            match self.ship_all().await {
-                Ok(_) if is_last => return,
-                Ok(_) => {
+            let is_due = is_last || marked.is_none_or(|marked| marked.elapsed() >= MARK_INTERVAL);
+            let mark = is_due.then(|| self.source.complete());
+            match self.ship_and_mark(mark).await {
+                Ok(()) if is_last => return,
+                Ok(()) => {
                     retry = RETRY_MIN;
+                    marked = if is_due { Some(Instant::now()) } else { marked };
                     idle(&mut tail, &stop).await;
                 }
                 Err(error) => {
@@ -189,6 +209,15 @@ impl<S: RecordSource> Shipper<S> {
                 }
             }
         }
+    }
+
+    /// Ships everything, then tells the ledger how complete the journal is: what was so before it was read.
+    async fn ship_and_mark(&self, mark: Option<Complete>) -> Result<(), ShipError> {
+        self.ship_all().await?;
+        if let Some(complete) = mark {
+            self.ledger.note_complete(self.source.journal_id(), complete).await?;
+        }
+        Ok(())
     }
 
     /// Ships everything the source has now and says through which record.

@@ -46,6 +46,16 @@ macro_rules! uuid_id {
                 Self(Uuid::new_v7(timestamp))
             }
 
+            /// When it was made, to the millisecond before. `None`: it is no UUIDv7.
+            pub fn made_at(&self) -> Option<Timestamp> {
+                if self.0.get_version_num() != 7 {
+                    return None;
+                }
+                let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+                let micros = i64::try_from(seconds).ok()?.checked_mul(1_000_000)?;
+                micros.checked_add(i64::from(nanos / 1_000)).map(Timestamp::from_unix_micros)
+            }
+
             /// Takes an id that was stored as a UUID.
             pub fn from_uuid(uuid: Uuid) -> Self {
                 Self(uuid)
@@ -145,6 +155,11 @@ uuid_id!(
     "a project id"
 );
 uuid_id!(
+    /// A person of a tenant.
+    UserId,
+    "a user id"
+);
+uuid_id!(
     /// An amount of money given to a tenant, or taken back.
     GrantId,
     "a grant id"
@@ -189,6 +204,9 @@ mod tests {
         let late = RequestId::generate(Timestamp::from_unix_micros(2_000_000));
         assert!(early < late);
         assert_eq!(early.to_string().parse(), Ok(early));
+        let made = RequestId::generate(Timestamp::from_unix_micros(1_794_268_800_123_456));
+        assert_eq!(made.made_at(), Some(Timestamp::from_unix_micros(1_794_268_800_123_000)));
+        assert_eq!(RequestId::from_uuid(Uuid::nil()).made_at(), None);
     }
 
     #[test]

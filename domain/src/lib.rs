@@ -16,7 +16,9 @@ mod usage;
 pub use access::{KeyScope, KeyScopes, UnknownKeyScope};
 pub use budget::{BudgetPeriod, BudgetWindow, UnknownBudgetPeriod};
 pub use fault::Fault;
-pub use ids::{GrantId, IdError, JournalId, KeyId, ModelName, PlanVersionId, ProjectId, RequestId, TenantId};
+pub use ids::{
+    GrantId, IdError, JournalId, KeyId, ModelName, PlanVersionId, ProjectId, RequestId, TenantId, UserId,
+};
 pub use money::{Currency, Money, MoneyError};
 pub use period::{Period, PeriodError};
 pub use quantity::{Micros, Millijoules, Nanos, QuantityError, Tokens};

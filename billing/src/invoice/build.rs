@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use domain::{Currency, EndReason, EnergySource, Period, PlanVersionId, Timestamp, Tokens};
 use jiff::tz::TimeZone;
 
-use super::{Attainment, BilledPeriod, BilledTenant, Invoice, Line, LineKind, SCHEMA, Status};
+use super::{
+    Attainment, BilledPeriod, BilledTenant, Invoice, Line, LineKind, SCHEMA, Status,
+    share::{self, ProjectUse},
+};
 use crate::{
     ledger::{Tenant, UsageSum, UsageTotals},
     plan::{Plan, Price, UnitPrice},
@@ -30,6 +33,8 @@ pub struct InvoiceParts<'a> {
     pub sums: &'a [UsageSum],
     /// The plan versions named in `sums`.
     pub plans: &'a BTreeMap<PlanVersionId, Plan>,
+    /// The same usage by project, with each one's id and path; empty when the tenant has none.
+    pub projects: &'a [ProjectUse],
 }
 
 /// An invoice with the amounts that SQL stores beside it.
@@ -77,6 +82,7 @@ pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
     let subtotal_exact = ExactAmount::sum(&exact);
     let subtotal = subtotal_exact.round_half_away_from_zero(currency)?;
     let displayed = allocate_by_largest_remainder(&exact, subtotal, currency)?;
+    let projects = share::shares(parts, subtotal)?;
     let finished = drafts.into_iter().zip(&displayed).zip(1..);
     let lines = finished.map(|((draft, displayed), position)| draft.finish(position, *displayed, currency));
     let records = parts.sums.iter().map(|sum| sum.totals.requests);
@@ -97,9 +103,21 @@ pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
         subtotal_exact: subtotal_exact.to_text(currency),
         subtotal: subtotal.to_text(currency),
         total: subtotal.to_text(currency),
+        projects,
         issued_body: None,
     };
     Ok(Built { invoice, displayed, subtotal })
+}
+
+/// The exact amount of all lines that these sums make.
+pub(super) fn exact_sum(parts: &InvoiceParts<'_>) -> Result<ExactAmount, RateError> {
+    let mut sum = ExactAmount::zero();
+    for used in billed(parts)? {
+        for draft in charges(&used)? {
+            sum = sum.plus(&draft.exact);
+        }
+    }
+    Ok(sum)
 }
 
 fn billed_period(period: &Period, now: Timestamp) -> BilledPeriod {

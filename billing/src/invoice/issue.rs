@@ -4,15 +4,16 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Period, Timestamp};
+use domain::{Period, ProjectId, Timestamp};
 
 use super::{
-    Invoice, InvoiceParts, Status,
+    Invoice, InvoiceParts, ProjectUse, Status,
     build::{Built, build},
 };
 use crate::ledger::{
-    IssuedInvoice, Ledger, LedgerError, LineColumns, Tenant, Transaction, check_tallies, find_issued,
-    find_plan, invoice_number, lock_invoice_numbers, store_invoice, usage_sums,
+    IssuedInvoice, Ledger, LedgerError, LineColumns, Tenant, Transaction, UsageSum, check_tallies,
+    find_issued, find_plan, invoice_number, lock_invoice_numbers, project_name, projects_of, store_invoice,
+    usage_sums_by_project,
 };
 
 /// What the invoice of a period would be now. A running period gives what has been used so far.
@@ -109,7 +110,10 @@ async fn rate(
     period: &Period,
     now: Timestamp,
 ) -> Result<Built, LedgerError> {
-    let sums = usage_sums(transaction, tenant.id, period.start(), period.end()).await?;
+    // Lines and projects are made of the same rows: read twice, they might not be of one moment.
+    let by_project = usage_sums_by_project(transaction, tenant.id, period.start(), period.end()).await?;
+    let projects = projects(transaction, tenant, &by_project).await?;
+    let sums: Vec<UsageSum> = by_project.into_iter().map(|(_, sum)| sum).collect();
     let mut plans = BTreeMap::new();
     for sum in &sums {
         if !plans.contains_key(&sum.price_version)
@@ -118,5 +122,25 @@ async fn rate(
             plans.insert(sum.price_version.clone(), plan);
         }
     }
-    Ok(build(&InvoiceParts { tenant, period, now, sums: &sums, plans: &plans })?)
+    Ok(build(&InvoiceParts { tenant, period, now, sums: &sums, plans: &plans, projects: &projects })?)
+}
+
+/// Usage by project, by path; nothing where no request belonged to a project.
+async fn projects(
+    transaction: &mut Transaction,
+    tenant: &Tenant,
+    sums: &[(Option<ProjectId>, UsageSum)],
+) -> Result<Vec<ProjectUse>, LedgerError> {
+    if sums.iter().all(|(project, _)| project.is_none()) {
+        return Ok(Vec::new());
+    }
+    let all = projects_of(transaction, Some(tenant.id)).await?;
+    let mut uses: BTreeMap<Option<ProjectId>, Vec<UsageSum>> = BTreeMap::new();
+    for (id, sum) in sums {
+        uses.entry(*id).or_default().push(sum.clone());
+    }
+    let named = uses.into_iter().map(|(id, sums)| ProjectUse { id, path: project_name(id, &all), sums });
+    let mut named: Vec<_> = named.collect();
+    named.sort_by(|left, right| left.path.cmp(&right.path));
+    Ok(named)
 }

@@ -5,12 +5,14 @@
 mod build;
 mod html;
 mod issue;
+mod share;
 mod text;
 
 use serde::{Deserialize, Serialize};
 
 pub use build::InvoiceParts;
 pub use issue::{issue, preview};
+pub use share::ProjectUse;
 
 use crate::ledger::LedgerError;
 
@@ -52,6 +54,9 @@ pub struct Invoice {
     pub subtotal: String,
     /// What is owed. No tax is computed yet.
     pub total: String,
+    /// How the subtotal divides over projects, by path; left out when the tenant has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub projects: Vec<ProjectShare>,
     /// The bytes as stored, once issued: JSON is given out exactly as it was issued.
     #[serde(skip)]
     issued_body: Option<String>,
@@ -168,6 +173,21 @@ pub struct Line {
     /// The result with all digits.
     pub exact: String,
     /// The part of the rounded subtotal that this line shows.
+    pub displayed: String,
+}
+
+/// The part of an invoice that belongs to one project, without those below it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectShare {
+    /// The project's id; `null` for keys that have no project.
+    pub id: Option<String>,
+    /// Its path when the invoice was made.
+    pub path: String,
+    /// Its usage records, billed or not.
+    pub records: u64,
+    /// Its part of all lines' exact amounts; those of all projects add up to the sum of the lines.
+    pub exact: String,
+    /// The part of the rounded subtotal that it shows; those of all projects add up to the subtotal.
     pub displayed: String,
 }
 

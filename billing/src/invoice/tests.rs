@@ -73,7 +73,14 @@ fn plans() -> BTreeMap<domain::PlanVersionId, Plan> {
 fn build(name: &str, sums: &[UsageSum]) -> Result<Invoice, RateError> {
     let period = Period::month("2026-11", "Europe/Berlin").expect("a month");
     let (tenant, plans) = (tenant(name), plans());
-    Invoice::build(&InvoiceParts { tenant: &tenant, period: &period, now: DECEMBER, sums, plans: &plans })
+    Invoice::build(&InvoiceParts {
+        tenant: &tenant,
+        period: &period,
+        now: DECEMBER,
+        sums,
+        plans: &plans,
+        projects: &[],
+    })
 }
 
 fn some_sums() -> Vec<UsageSum> {
@@ -232,7 +239,8 @@ fn a_month_is_not_begun_then_running_then_over() {
         (period.end(), ""),
     ];
     for (now, remark) in rows {
-        let parts = InvoiceParts { tenant: &tenant, period: &period, now, sums: &[], plans: &plans };
+        let parts =
+            InvoiceParts { tenant: &tenant, period: &period, now, sums: &[], plans: &plans, projects: &[] };
         let invoice = Invoice::build(&parts).expect("an invoice");
         for page in [invoice.to_text(), invoice.to_html().expect("html")] {
             let shown = ["not begun yet", "still running"].into_iter().filter(|words| page.contains(words));

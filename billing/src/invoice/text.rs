@@ -27,6 +27,7 @@ pub(super) fn render(invoice: &Invoice) -> String {
     page.row(&format!("      Sum of the exact amounts = {}", invoice.subtotal_exact), "");
     page.row("      Subtotal, rounded once, half away from zero", &invoice.subtotal);
     page.row(&format!("      TOTAL {}", invoice.currency), &invoice.total);
+    projects(&mut page, invoice);
     page.rule('=');
     page.line("The amounts on the right are parts of the rounded subtotal: each line is cut to whole minor");
     page.line(
@@ -53,6 +54,25 @@ fn head(page: &mut Page, invoice: &Invoice) {
     if let Some(number) = &invoice.issued_as {
         let late = late_records(invoice);
         page.line(&format!("Issued    as {number} before; {late}"));
+    }
+}
+
+/// How the subtotal divides over projects, where there are any.
+fn projects(page: &mut Page, invoice: &Invoice) {
+    if invoice.projects.is_empty() {
+        return;
+    }
+    page.rule('-');
+    page.row("      By project", "");
+    for share in &invoice.projects {
+        let records = counted(share.records, "usage records");
+        for chunk in chunks(
+            &format!("{}: {records}, exactly {}", share.path, share.exact),
+            WIDTH - INDENT - AMOUNT_WIDTH,
+        ) {
+            page.line(&format!("{:INDENT$}{chunk}", ""));
+        }
+        page.row("", &share.displayed);
     }
 }
 

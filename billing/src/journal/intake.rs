@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use domain::{JournalId, RecordHash, RequestId};
+use domain::{JournalId, RecordHash, RequestId, Timestamp};
 use tokio::sync::{oneshot, watch};
 
 use super::{
@@ -91,6 +91,16 @@ pub(super) struct Intake {
 impl Intake {
     pub(super) fn open_requests(&self) -> usize {
         self.open.len()
+    }
+
+    /// When the first request without a record was made. `None`: there is none.
+    ///
+    /// An id that does not say when it was made is as old as can be.
+    pub(super) fn first_open_at(&self) -> Option<Timestamp> {
+        self.open
+            .keys()
+            .map(|request| request.made_at().unwrap_or(Timestamp::from_unix_micros(i64::MIN)))
+            .min()
     }
 
     /// The first segment that holds the `open` line of a request without a record.

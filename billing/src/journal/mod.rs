@@ -29,7 +29,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use domain::{Clock, JournalId, JournaledRecord, RecordHash, RequestId, UsageRecord};
+use domain::{Clock, JournalId, JournaledRecord, RecordHash, RequestId, Timestamp, UsageRecord};
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
@@ -231,6 +231,11 @@ impl Journal {
             Ok(Err(error)) => Err(error),
             Err(_) => Err(self.end_error()),
         }
+    }
+
+    /// Before this instant every record that ended is durable here, as long as clocks do not go back.
+    pub fn complete_before(&self, now: Timestamp) -> Timestamp {
+        self.0.shared.intake().first_open_at().map_or(now, |first| first.min(now))
     }
 
     /// The last durable record's sequence; changes wake the shipper.

@@ -101,6 +101,22 @@ pub enum LedgerError {
     /// A revoked key comes back in no way.
     #[error("the key {0} is revoked for good; create another")]
     Revoked(KeyId),
+    /// A key that another took the place of ends when its owner was told.
+    #[error("the key {0} was replaced by another: it may end earlier, not later")]
+    Replaced(KeyId),
+    /// Records that belong to the period may still come.
+    #[error(
+        "usage from before {end} may still be on its way from {count} journals: {journals}; start their gateways, \
+         which ship what they have, and try again; ignore a journal only if it is lost"
+    )]
+    JournalsBehind {
+        /// The instant up to which all must have come.
+        end: Timestamp,
+        /// How many journals are not complete.
+        count: usize,
+        /// Some of them.
+        journals: String,
+    },
     /// A key that has expired already has no successor.
     #[error("the key {key_id} expired at {expired_at}; create another")]
     Expired {
@@ -317,6 +333,8 @@ impl LedgerError {
             | Self::LastOperator
             | Self::GrantConflict { .. }
             | Self::Revoked(_)
+            | Self::Replaced(_)
+            | Self::JournalsBehind { .. }
             | Self::Expired { .. }
             | Self::TooMany { .. }
             | Self::PlanChanged(_)

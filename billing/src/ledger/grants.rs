@@ -164,6 +164,24 @@ impl Ledger {
         Ok(rows.into_iter().map(|row| Grant::from_row(row, &tenant)).collect())
     }
 
+    /// The first grants of a tenant after one, by id and so by age; at most `rows_max`.
+    ///
+    /// Errors: no such tenant.
+    pub async fn grants_page(
+        &self,
+        tenant: TenantId,
+        after: Option<GrantId>,
+        rows_max: usize,
+    ) -> Result<Vec<Grant>, LedgerError> {
+        let mut transaction = self.pool.read().await?;
+        let tenant = tenants::find_by_id(&mut transaction, tenant).await?;
+        let after = after.map_or(uuid::Uuid::nil(), |after| after.as_uuid());
+        let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
+        let values = [Value::Id(tenant.id.as_uuid()), Value::Id(after), Value::Int(rows_max)];
+        let rows = transaction.rows(sql::GRANTS_PAGE, &values).await?;
+        Ok(rows.into_iter().map(|row| Grant::from_row(row, &tenant)).collect())
+    }
+
     /// What a tenant was given and charged up to now: the records that have arrived.
     ///
     /// Errors: no such tenant.

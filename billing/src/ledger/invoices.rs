@@ -78,10 +78,18 @@ impl IssuedInvoice {
 }
 
 impl Ledger {
-    /// A tenant's issued invoices, by period.
-    pub async fn invoices(&self, tenant: TenantId) -> Result<Vec<IssuedInvoice>, LedgerError> {
+    /// The first issued invoices of a tenant whose period begins after an instant, by period; at most `rows_max`.
+    pub async fn invoices_page(
+        &self,
+        tenant: TenantId,
+        after: Option<Timestamp>,
+        rows_max: usize,
+    ) -> Result<Vec<IssuedInvoice>, LedgerError> {
+        let after = after.map_or(i64::MIN, Timestamp::unix_micros);
+        let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
+        let values = [Value::Id(tenant.as_uuid()), Value::Int(after), Value::Int(rows_max)];
         let mut transaction = self.pool.read().await?;
-        let rows = transaction.rows(sql::INVOICES_OF_TENANT, &[Value::Id(tenant.as_uuid())]).await?;
+        let rows = transaction.rows(sql::INVOICES_PAGE, &values).await?;
         rows.into_iter().map(IssuedInvoice::from_row).collect()
     }
 

@@ -8,16 +8,12 @@ use domain::{KeyId, KeyScopes, ModelName, ProjectId, SloClass, TenantId, Timesta
 use uuid::Uuid;
 
 use super::{
-    Ledger, LedgerError, LimitScope, Limits, Tenant, Transaction, Value,
+    Ledger, LedgerError, LimitScope, Limits, Transaction, Value,
     error::read_back,
-    limits::{self, LimitsByScope},
-    plans, projects, raise_revision, sql, tenants,
+    key_rules::{check_class, check_expiry, check_name, check_project, models_column},
+    limits::{self, LimitColumns, LimitsByScope},
+    raise_revision, sql, tenants,
 };
-
-/// Longest name a person gives a key.
-const KEY_NAME_LENGTH_MAX: usize = 100;
-/// Models in a key's list: more than any gateway serves.
-const MODELS_ALLOWED_MAX: usize = 100;
 
 /// SHA-256 of the secret half of a key. It is compared in constant time by the gateway and never shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -136,8 +132,24 @@ struct KeyRow {
     revoked_unix_us: Option<i64>,
 }
 
+/// A key with the first of its line and the limits that its line shares.
+#[derive(sqlx::FromRow)]
+struct ShownRow {
+    #[sqlx(flatten)]
+    key: KeyRow,
+    first_id: String,
+    #[sqlx(flatten)]
+    limits: LimitColumns,
+}
+
+impl ShownRow {
+    fn into_key(self) -> Result<Key, LedgerError> {
+        Key::from_row(self.key, KeyId::new(self.first_id)?, Limits::from_columns(self.limits)?)
+    }
+}
+
 impl Key {
-    fn from_row(row: KeyRow, limits_key: KeyId, limits: &LimitsByScope) -> Result<Self, LedgerError> {
+    fn from_row(row: KeyRow, limits_key: KeyId, limits: Limits) -> Result<Self, LedgerError> {
         let models = |text: &str| text.split(',').map(ModelName::new).collect::<Result<Vec<_>, _>>();
         Ok(Self {
             id: KeyId::new(row.key_id)?,
@@ -145,7 +157,7 @@ impl Key {
             name: row.name,
             project_id: row.project_id.map(ProjectId::from_uuid),
             scopes: read_back("list of scopes", &row.scopes)?,
-            limits: limits.of_key(&limits_key),
+            limits,
             limits_key,
             models_allowed: row.models_allowed.as_deref().map(models).transpose()?,
             slo_class: row.slo_class.map(|class| read_back("SLO class", &class)).transpose()?,
@@ -188,12 +200,12 @@ impl Ledger {
         after: Option<&KeyId>,
         rows_max: usize,
     ) -> Result<Vec<Key>, LedgerError> {
-        // All are read: the first of a key's line, whose limits it has, may stand on another page.
-        let mut keys = self.keys(Some(tenant)).await?;
-        keys.retain(|key| after.is_none_or(|after| key.id > *after));
-        keys.sort_by(|left, right| left.id.cmp(&right.id));
-        keys.truncate(rows_max);
-        Ok(keys)
+        let after = after.map_or("", KeyId::as_str);
+        let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
+        let values = [Value::Id(tenant.as_uuid()), Value::Text(after), Value::Int(rows_max)];
+        let mut transaction = self.pool.read().await?;
+        let rows: Vec<ShownRow> = transaction.rows(sql::KEYS_PAGE, &values).await?;
+        rows.into_iter().map(ShownRow::into_key).collect()
     }
 
     /// The key with this public half.
@@ -324,7 +336,8 @@ pub(super) async fn of(
         }
         let limits_key = KeyId::new(first)?;
         let secret_hash = SecretHash::from_column(&row.secret_hash)?;
-        Ok((Key::from_row(row, limits_key, &limits)?, secret_hash))
+        let own = limits.of_key(&limits_key);
+        Ok((Key::from_row(row, limits_key, own)?, secret_hash))
     });
     keys.collect()
 }
@@ -333,67 +346,10 @@ pub(super) async fn of(
 ///
 /// Errors: there is none.
 pub(super) async fn find(transaction: &mut Transaction, key: &KeyId) -> Result<Key, LedgerError> {
-    let owner: Option<(Uuid,)> = transaction.find(sql::TENANT_OF_KEY, &[Value::Text(key.as_str())]).await?;
-    let (owner,) = owner.ok_or_else(|| missing(key))?;
-    let all = of(transaction, Some(TenantId::from_uuid(owner))).await?;
-    all.into_iter().map(|(key, _)| key).find(|found| found.id == *key).ok_or_else(|| missing(key))
+    let row: Option<ShownRow> = transaction.find(sql::KEY, &[Value::Text(key.as_str())]).await?;
+    row.ok_or_else(|| missing(key))?.into_key()
 }
 
 fn missing(key: &KeyId) -> LedgerError {
     LedgerError::Missing { what: "key", name: key.to_string() }
-}
-
-pub(super) fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), LedgerError> {
-    match expires_at.filter(|expires_at| *expires_at <= now) {
-        Some(expires_at) => Err(LedgerError::BadExpiry { expires_at, now }),
-        None => Ok(()),
-    }
-}
-
-/// A stricter class than the plan's is promised only where the tenant may have it.
-async fn check_class(
-    transaction: &mut Transaction,
-    owner: &Tenant,
-    class: Option<SloClass>,
-    now: Timestamp,
-) -> Result<(), LedgerError> {
-    let Some(class) = class.filter(|_| !owner.terms.allow_stricter_slo) else { return Ok(()) };
-    let plan = plans::schedule_of(transaction, owner).await?;
-    match plan.plan_at(now).map(|plan| plan.slo().class) {
-        Some(plan_class) if class < plan_class => Err(LedgerError::StricterClass { class, plan_class }),
-        _ => Ok(()),
-    }
-}
-
-async fn check_project(
-    transaction: &mut Transaction,
-    tenant: TenantId,
-    project: Option<ProjectId>,
-) -> Result<(), LedgerError> {
-    let Some(id) = project else { return Ok(()) };
-    let all = projects::of(transaction, Some(tenant)).await?;
-    let missing = || LedgerError::Missing { what: "project", name: id.to_string() };
-    let project = all.iter().find(|project| project.id == id).ok_or_else(missing)?;
-    match projects::closed(project, &all) {
-        Some(closed) => Err(LedgerError::Disabled { what: "project", name: closed.path.clone() }),
-        None => Ok(()),
-    }
-}
-
-fn check_name(name: &str) -> Result<(), LedgerError> {
-    let length = name.chars().count();
-    if !(1..=KEY_NAME_LENGTH_MAX).contains(&length) || name.chars().any(char::is_control) {
-        let name = name.chars().take(KEY_NAME_LENGTH_MAX).collect();
-        return Err(LedgerError::BadName { what: "key", name, allowed: "1 to 100 printable characters" });
-    }
-    Ok(())
-}
-
-/// No model name holds a comma.
-fn models_column(models: Option<&[ModelName]>) -> Result<Option<String>, LedgerError> {
-    let Some(models) = models else { return Ok(None) };
-    if models.is_empty() || models.len() > MODELS_ALLOWED_MAX {
-        return Err(LedgerError::BadModelList(MODELS_ALLOWED_MAX));
-    }
-    Ok(Some(models.iter().map(ModelName::as_str).collect::<Vec<_>>().join(",")))
 }

@@ -59,6 +59,15 @@ pub(super) struct LimitColumns {
     budget_period: Option<String>,
 }
 
+/// Where limits are: the end of a page of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitsPlace {
+    /// Of what.
+    pub scope: LimitScope,
+    /// Of one model. `None`: of all together.
+    pub model: Option<ModelName>,
+}
+
 #[derive(sqlx::FromRow)]
 struct ScopeRow {
     tenant_id: Uuid,
@@ -159,6 +168,26 @@ impl Ledger {
     pub async fn limits(&self, tenant: TenantId) -> Result<Vec<ScopeLimits>, LedgerError> {
         let mut transaction = self.pool.read().await?;
         of(&mut transaction, Some(tenant)).await
+    }
+
+    /// The first limits of a tenant after a place, by place; at most `rows_max`.
+    pub async fn limits_page(
+        &self,
+        tenant: TenantId,
+        after: Option<&LimitsPlace>,
+        rows_max: usize,
+    ) -> Result<Vec<ScopeLimits>, LedgerError> {
+        let id = after.map_or_else(String::new, |place| place.scope.id_column());
+        let values = [
+            Value::Id(tenant.as_uuid()),
+            Value::Text(after.map_or("", |place| place.scope.kind())),
+            Value::Text(&id),
+            Value::Text(after.and_then(|place| place.model.as_ref()).map_or("", ModelName::as_str)),
+            Value::Int(i64::try_from(rows_max).unwrap_or(i64::MAX)),
+        ];
+        let mut transaction = self.pool.read().await?;
+        let rows: Vec<ScopeRow> = transaction.rows(sql::LIMITS_PAGE, &values).await?;
+        rows.into_iter().map(ScopeLimits::from_row).collect()
     }
 
     /// Sets the limits of a scope, for one model or for all together; what is not limited has no limit from then on.

@@ -25,6 +25,7 @@ const SQLITE_MIGRATIONS: &[Embedded] = &[
     (4, "stored_responses", include_str!("../../../migrations/sqlite/0004_stored_responses.sql")),
     (5, "identity", include_str!("../../../migrations/sqlite/0005_identity.sql")),
     (6, "audit", include_str!("../../../migrations/sqlite/0006_audit.sql")),
+    (7, "people", include_str!("../../../migrations/sqlite/0007_people.sql")),
 ];
 /// The same steps in the other dialect.
 const POSTGRES_MIGRATIONS: &[Embedded] = &[
@@ -34,6 +35,7 @@ const POSTGRES_MIGRATIONS: &[Embedded] = &[
     (4, "stored_responses", include_str!("../../../migrations/postgres/0004_stored_responses.sql")),
     (5, "identity", include_str!("../../../migrations/postgres/0005_identity.sql")),
     (6, "audit", include_str!("../../../migrations/postgres/0006_audit.sql")),
+    (7, "people", include_str!("../../../migrations/postgres/0007_people.sql")),
 ];
 
 fn migrator(embedded: &'static [Embedded]) -> Migrator {

@@ -6,8 +6,12 @@ mod access;
 mod audit;
 mod error;
 mod grants;
+mod groups;
 mod idempotency;
 mod invoices;
+mod journals;
+mod key_change;
+mod key_rules;
 mod keys;
 mod limits;
 mod migrations;
@@ -20,18 +24,23 @@ mod responses;
 mod rotate;
 mod spending;
 mod sql;
+mod subscriptions;
 mod tallies;
 mod tenants;
 mod usage;
+mod users;
 
 pub use access::{AccessSnapshot, KeyAccess, PlanSchedule, TenantAccess};
 pub use audit::{Actor, ActorKind, AuditEntry, AuditQuestion};
 pub use error::{ChainBreak, LedgerError};
 pub use grants::{Balance, GRANT_NANOS_MAX, Grant, Granted, NewGrant};
+pub use groups::{GroupUsage, NO_PROJECT, UsageGroup};
 pub use idempotency::{Claim, Claimed, EXPIRED_ROWS_MAX, IdempotencyKey, Outcome, StoredAnswer};
 pub use invoices::IssuedInvoice;
+pub use journals::{Complete, JournalState};
+pub use key_change::KeyChange;
 pub use keys::{Key, NewKey, SecretHash};
-pub use limits::{Budget, Limits, ScopeLimits};
+pub use limits::{Budget, Limits, LimitsPlace, ScopeLimits};
 pub use operators::{FirstStart, NewOperator, Operator, OperatorRole, UnknownRole};
 pub use plans::Published;
 pub use projects::{NewProject, PROJECT_DEPTH_MAX, PROJECTS_MAX, Project};
@@ -39,9 +48,11 @@ pub use records::{RecordPosition, RecordsPage, StoredRecord};
 pub use responses::{EXPIRED_RESPONSES_MAX, RESPONSE_BYTES_MAX, StoredResponse};
 pub use rotate::Rotation;
 pub use spending::{LimitScope, SPENT_QUESTIONS_MAX, SpentQuestion};
-pub use tallies::{NO_PROJECT, UsageGroup, UsageSum, UsageTotals};
+pub use subscriptions::{Subscription, TenantChange};
+pub use tallies::{UsageSum, UsageTotals};
 pub use tenants::{BillingMode, NewTenant, Tenant, TenantTerms};
 pub use usage::{JournalCursor, SHIP_RECORDS_MAX, Shipped};
+pub use users::{NewUser, UnknownUserRole, User, UserRole};
 
 pub(crate) use invoices::{
     LineColumns, find_for_period as find_issued, insert as store_invoice,
@@ -49,7 +60,8 @@ pub(crate) use invoices::{
 };
 pub(crate) use plans::find as find_plan;
 pub(crate) use pool::Transaction;
-pub(crate) use tallies::{check as check_tallies, sums as usage_sums};
+pub(crate) use projects::{name_of as project_name, of as projects_of};
+pub(crate) use tallies::{check as check_tallies, sums_by_project as usage_sums_by_project};
 
 use pool::{Pool, Value};
 

@@ -158,6 +158,26 @@ impl Ledger {
         all(&mut transaction).await
     }
 
+    /// The first operators after one, by name; at most `rows_max`.
+    pub async fn operators_page(
+        &self,
+        after: Option<&str>,
+        rows_max: usize,
+    ) -> Result<Vec<Operator>, LedgerError> {
+        let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
+        let mut transaction = self.pool.read().await?;
+        let values = [Value::Text(after.unwrap_or("")), Value::Int(rows_max)];
+        let rows: Vec<OperatorRow> = transaction.rows(sql::OPERATORS_PAGE, &values).await?;
+        rows.into_iter().map(Operator::from_row).collect()
+    }
+
+    /// The operator with this name.
+    pub async fn find_operator(&self, name: &str) -> Result<Option<Operator>, LedgerError> {
+        let mut transaction = self.pool.read().await?;
+        let row: Option<OperatorRow> = transaction.find(sql::OPERATOR, &[Value::Text(name)]).await?;
+        row.map(Operator::from_row).transpose()
+    }
+
     /// Takes an operator's token its power. Doing it twice keeps the first time.
     ///
     /// Errors: no such operator; the last one who may change things, as nobody could make another then.

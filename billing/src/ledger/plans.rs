@@ -37,6 +37,20 @@ impl Ledger {
         all(&mut transaction).await
     }
 
+    /// The first versions after one, by plan name and version; at most `rows_max`.
+    pub async fn plans_page(
+        &self,
+        after: Option<(&str, u32)>,
+        rows_max: usize,
+    ) -> Result<Vec<Plan>, LedgerError> {
+        let (name, version) = after.unwrap_or(("", 0));
+        let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
+        let values = [Value::Text(name), Value::Int(i64::from(version)), Value::Int(rows_max)];
+        let mut transaction = self.pool.read().await?;
+        let rows: Vec<(String, String)> = transaction.rows(sql::PLAN_VERSIONS_PAGE, &values).await?;
+        rows.iter().map(|(id, body)| Ok(Plan::from_toml(id, body)?)).collect()
+    }
+
     /// One published version.
     pub async fn find_plan(&self, id: &PlanVersionId) -> Result<Option<Plan>, LedgerError> {
         let mut transaction = self.pool.read().await?;

@@ -2,7 +2,10 @@
 //! Never moved and never deleted: usage and invoices name them.
 //! Called by the command line and the operators' interface; usage and invoices ask for their paths.
 
-use std::{collections::HashMap, str::FromStr as _};
+use std::{
+    collections::{HashMap, HashSet},
+    str::FromStr as _,
+};
 
 use domain::{ProjectId, TenantId, Timestamp};
 use uuid::Uuid;
@@ -212,6 +215,33 @@ fn join(parent: Option<&str>, name: &str) -> String {
         Some(parent) => format!("{parent}{PATH_SEPARATOR}{name}"),
         None => name.to_owned(),
     }
+}
+
+/// The project in a column that may not be empty, where the nil id stands for none.
+pub(super) fn of_column(id: Uuid) -> Option<ProjectId> {
+    (!id.is_nil()).then(|| ProjectId::from_uuid(id))
+}
+
+/// A project of this tenant, and all below it.
+///
+/// Errors: there is none.
+pub(super) async fn with_those_below(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    id: ProjectId,
+) -> Result<HashSet<ProjectId>, LedgerError> {
+    let all = of(transaction, Some(tenant)).await?;
+    if !all.iter().any(|project| project.id == id) {
+        return Err(missing(id));
+    }
+    let mut found = HashSet::from([id]);
+    // By path, so a parent comes before what is below it.
+    for project in &all {
+        if project.parent_id.is_some_and(|parent| found.contains(&parent)) {
+            found.insert(project.id);
+        }
+    }
+    Ok(found)
 }
 
 /// The path of a project; its id when the ledger does not have it, as usage arrives all the same.

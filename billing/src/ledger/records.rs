@@ -149,6 +149,7 @@ impl Ledger {
         &self,
         tenant: TenantId,
         period: &Period,
+        within: Option<ProjectId>,
         after: Option<RecordPosition>,
         records_max: usize,
     ) -> Result<RecordsPage, LedgerError> {
@@ -166,7 +167,14 @@ impl Ledger {
             Value::Int(i64::try_from(limit).unwrap_or(1)),
         ];
         let mut transaction = self.pool.read().await?;
-        let rows = transaction.rows(sql::RECORDS_PAGE, &values).await?;
+        let rows = match within {
+            None => transaction.rows(sql::RECORDS_PAGE, &values).await?,
+            Some(project) => {
+                let [tenant, start, end, time, id, limit] = values;
+                let values = [tenant, start, end, time, id, limit, Value::Id(project.as_uuid())];
+                transaction.rows(sql::RECORDS_PAGE_WITHIN, &values).await?
+            }
+        };
         let records: Vec<_> = rows.into_iter().map(StoredRecord::from_row).collect::<Result<_, _>>()?;
         let is_full = records.len() == limit;
         let next = records.last().filter(|_| is_full).map(StoredRecord::position);

@@ -8,7 +8,8 @@ use domain::{KeyId, Timestamp};
 
 use super::{
     Key, Ledger, LedgerError, SecretHash, Value,
-    keys::{check_expiry, find, insert},
+    key_rules::check_expiry,
+    keys::{find, insert},
     raise_revision, sql,
 };
 

@@ -53,6 +53,13 @@ pub(super) const OPERATORS: Statement = Statement::both(
 pub(super) const INSERT_OPERATOR: Statement = Statement::both(
     "INSERT INTO operators (name, token_id, secret_hash, role, created_unix_us) VALUES ($1, $2, $3, $4, $5)",
 );
+pub(super) const OPERATORS_PAGE: Statement = Statement::both(
+    "SELECT name, token_id, secret_hash, role, created_unix_us, disabled_unix_us FROM operators
+     WHERE name > $1 ORDER BY name LIMIT $2",
+);
+pub(super) const OPERATOR: Statement = Statement::both(
+    "SELECT name, token_id, secret_hash, role, created_unix_us, disabled_unix_us FROM operators WHERE name = $1",
+);
 pub(super) const DISABLE_OPERATOR: Statement =
     Statement::both("UPDATE operators SET disabled_unix_us = COALESCE(disabled_unix_us, $2) WHERE name = $1");
 
@@ -65,6 +72,10 @@ pub(super) const INSERT_PLAN_VERSION: Statement = Statement::both(
 );
 pub(super) const PLAN_VERSIONS: Statement =
     Statement::both("SELECT plan_version, body FROM plan_versions ORDER BY plan_name, version");
+pub(super) const PLAN_VERSIONS_PAGE: Statement = Statement::both(
+    "SELECT plan_version, body FROM plan_versions WHERE (plan_name, version) > ($1, $2)
+     ORDER BY plan_name, version LIMIT $3",
+);
 pub(super) const PLAN_VERSION: Statement =
     Statement::both("SELECT body FROM plan_versions WHERE plan_version = $1");
 
@@ -99,6 +110,32 @@ pub(super) const SET_TENANT_TERMS: Statement = Statement::both(
 );
 pub(super) const SET_TENANT_PLAN: Statement =
     Statement::both("UPDATE tenants SET plan_name = $2 WHERE tenant_id = $1");
+pub(super) const SUBSCRIPTIONS_PAGE: Statement = Statement::both(
+    "SELECT sequence, plan_name, since_unix_us FROM subscriptions WHERE tenant_id = $1 AND sequence < $2
+     ORDER BY sequence DESC LIMIT $3",
+);
+macro_rules! users {
+    ($rest:literal) => {
+        Statement::both(concat!(
+            "SELECT user_id, tenant_id, email, subject, role, created_unix_us, disabled_unix_us FROM users ",
+            $rest
+        ))
+    };
+}
+pub(super) const USERS_PAGE: Statement =
+    users!("WHERE tenant_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3");
+pub(super) const USER: Statement = users!("WHERE tenant_id = $1 AND user_id = $2");
+pub(super) const INSERT_USER: Statement = Statement::both(
+    "INSERT INTO users (user_id, tenant_id, email, subject, role, created_unix_us)
+     VALUES ($1, $2, $3, $4, $5, $6)",
+);
+pub(super) const SET_USER_ROLE: Statement =
+    Statement::both("UPDATE users SET role = $3 WHERE tenant_id = $1 AND user_id = $2");
+pub(super) const DISABLE_USER: Statement = Statement::both(
+    "UPDATE users SET disabled_unix_us = COALESCE(disabled_unix_us, $3) WHERE tenant_id = $1 AND user_id = $2",
+);
+pub(super) const ENABLE_USER: Statement =
+    Statement::both("UPDATE users SET disabled_unix_us = NULL WHERE tenant_id = $1 AND user_id = $2");
 pub(super) const DISABLE_TENANT: Statement = Statement::both(
     "UPDATE tenants SET disabled_unix_us = COALESCE(disabled_unix_us, $2) WHERE tenant_id = $1",
 );
@@ -117,8 +154,40 @@ macro_rules! keys {
 }
 pub(super) const KEYS: Statement = keys!("ORDER BY created_unix_us, key_id");
 pub(super) const KEYS_OF_TENANT: Statement = keys!("WHERE tenant_id = $1 ORDER BY created_unix_us, key_id");
-pub(super) const TENANT_OF_KEY: Statement =
-    Statement::both("SELECT tenant_id FROM api_keys WHERE key_id = $1");
+/// Some keys, each with the first of its line, and with the limits over all models that its line shares.
+macro_rules! keys_with_limits {
+    ($page:literal) => {
+        Statement::both(concat!(
+            "WITH RECURSIVE page AS (
+               SELECT key_id, tenant_id, name, secret_hash, models_allowed, created_unix_us, disabled_unix_us,
+                      project_id, scopes, expires_unix_us, slo_class, replaces, revoked_unix_us
+               FROM api_keys ",
+            $page,
+            "),
+             line (key_id, first_id, replaces) AS (
+               SELECT key_id, key_id, replaces FROM page
+               UNION ALL
+               SELECT line.key_id, api_keys.key_id, api_keys.replaces
+               FROM line JOIN api_keys ON api_keys.key_id = line.replaces
+             )
+             SELECT page.key_id AS key_id, page.tenant_id AS tenant_id, page.name AS name, secret_hash, models_allowed,
+                    created_unix_us, disabled_unix_us, project_id, scopes, expires_unix_us, slo_class,
+                    page.replaces AS replaces, revoked_unix_us, line.first_id AS first_id,
+                    limits.requests_per_minute AS requests_per_minute,
+                    limits.tokens_per_minute AS tokens_per_minute,
+                    limits.requests_per_day AS requests_per_day, limits.concurrency AS concurrency,
+                    limits.budget_nanos AS budget_nanos, limits.budget_period AS budget_period
+             FROM page JOIN line ON line.key_id = page.key_id AND line.replaces IS NULL
+               LEFT JOIN scope_limits AS limits
+               ON limits.tenant_id = page.tenant_id AND limits.scope_kind = 'key'
+              AND limits.scope_id = line.first_id AND limits.model = ''
+             ORDER BY page.key_id"
+        ))
+    };
+}
+pub(super) const KEYS_PAGE: Statement =
+    keys_with_limits!("WHERE tenant_id = $1 AND key_id > $2 ORDER BY key_id LIMIT $3");
+pub(super) const KEY: Statement = keys_with_limits!("WHERE key_id = $1");
 pub(super) const INSERT_KEY: Statement = Statement::both(
     "INSERT INTO api_keys (key_id, tenant_id, name, secret_hash, models_allowed, created_unix_us, project_id,
                            scopes, expires_unix_us, slo_class, replaces)
@@ -134,6 +203,13 @@ pub(super) const DISABLE_KEY: Statement = Statement::both(
 );
 pub(super) const ENABLE_KEY: Statement =
     Statement::both("UPDATE api_keys SET disabled_unix_us = NULL WHERE key_id = $1");
+pub(super) const CHANGE_KEY: Statement = Statement::both(
+    "UPDATE api_keys SET name = $2, project_id = $3, scopes = $4, models_allowed = $5, slo_class = $6,
+                         expires_unix_us = $7
+     WHERE key_id = $1",
+);
+pub(super) const SUCCESSOR_OF_KEY: Statement =
+    Statement::both("SELECT key_id FROM api_keys WHERE replaces = $1 LIMIT 1");
 pub(super) const EXPIRE_KEY: Statement =
     Statement::both("UPDATE api_keys SET expires_unix_us = $2 WHERE key_id = $1");
 
@@ -150,6 +226,10 @@ macro_rules! limits {
 pub(super) const LIMITS: Statement = limits!("ORDER BY tenant_id, scope_kind, scope_id, model");
 pub(super) const LIMITS_OF_TENANT: Statement =
     limits!("WHERE tenant_id = $1 ORDER BY tenant_id, scope_kind, scope_id, model");
+pub(super) const LIMITS_PAGE: Statement = limits!(
+    "WHERE tenant_id = $1 AND (scope_kind, scope_id, model) > ($2, $3, $4)
+     ORDER BY scope_kind, scope_id, model LIMIT $5"
+);
 pub(super) const PUT_LIMITS: Statement = Statement::both(
     "INSERT INTO scope_limits (tenant_id, scope_kind, scope_id, model, requests_per_minute, tokens_per_minute,
                                requests_per_day, concurrency, budget_nanos, budget_period)
@@ -195,6 +275,7 @@ macro_rules! grants {
     };
 }
 pub(super) const GRANTS_OF_TENANT: Statement = grants!("ORDER BY created_unix_us, grant_id");
+pub(super) const GRANTS_PAGE: Statement = grants!("AND grant_id > $2 ORDER BY grant_id LIMIT $3");
 pub(super) const GRANT_BY_KEY: Statement = grants!("AND idempotency_key = $2");
 pub(super) const INSERT_GRANT: Statement = Statement::both(
     "INSERT INTO grants (grant_id, tenant_id, amount_nanos, idempotency_key, note, created_unix_us)
@@ -215,6 +296,29 @@ pub(super) const LOCK_CURSOR: Statement = Statement::both(
 );
 pub(super) const ADVANCE_CURSOR: Statement =
     Statement::both("UPDATE journal_cursors SET sequence = $2, record_hash = $3 WHERE journal_id = $1");
+
+pub(super) const MARK_JOURNAL: Statement = Statement::both(
+    "INSERT INTO journal_marks (journal_id, complete_unix_us) VALUES ($1, $2)
+     ON CONFLICT (journal_id) DO UPDATE SET complete_unix_us = excluded.complete_unix_us",
+);
+macro_rules! journals {
+    ($rest:literal) => {
+        Statement::both(concat!(
+            "SELECT known.journal_id, COALESCE(journal_cursors.sequence, 0), journal_marks.complete_unix_us
+             FROM (SELECT journal_id FROM journal_cursors UNION SELECT journal_id FROM journal_marks) AS known
+               LEFT JOIN journal_cursors ON journal_cursors.journal_id = known.journal_id
+               LEFT JOIN journal_marks ON journal_marks.journal_id = known.journal_id ",
+            $rest
+        ))
+    };
+}
+pub(super) const JOURNALS_PAGE: Statement =
+    journals!("WHERE known.journal_id > $1 ORDER BY known.journal_id LIMIT $2");
+/// Bounded by the number of gateways there ever were; a thousand is more than anybody reads.
+pub(super) const JOURNALS_BEHIND: Statement = journals!(
+    "WHERE journal_marks.complete_unix_us IS NULL OR journal_marks.complete_unix_us < $1
+     ORDER BY known.journal_id"
+);
 
 /// The columns of a usage record, in the order of the table.
 macro_rules! record_columns {
@@ -373,7 +477,10 @@ pub(super) const USAGE_SUMS: Statement = Statement::both(usage_sums!(
     "price_version, model, slo_class, reason, energy_source",
     "price_version, model, slo_class, reason, energy_source"
 ));
-pub(super) const USAGE_BY_KEY: Statement = Statement::both(usage_sums!("key_id", "key_id"));
+pub(super) const USAGE_BY_KEY: Statement = Statement::each(
+    usage_sums!("key_id, project_id", "key_id, COALESCE(project_id, zeroblob(16))"),
+    usage_sums!("key_id, project_id", "key_id, COALESCE(project_id, '00000000-0000-0000-0000-000000000000')"),
+);
 pub(super) const USAGE_SUMS_BY_PROJECT: Statement = Statement::each(
     usage_sums_by_project!("COALESCE(project_id, zeroblob(16))"),
     usage_sums_by_project!("COALESCE(project_id, '00000000-0000-0000-0000-000000000000')"),
@@ -488,6 +595,19 @@ pub(super) const RECORDS_PAGE: Statement = records!(
        AND (finished_unix_us, request_id) > ($4, $5)
      ORDER BY finished_unix_us, request_id LIMIT $6"
 );
+/// The same of the project `$7` and all below it.
+pub(super) const RECORDS_PAGE_WITHIN: Statement = records!(
+    "WHERE tenant_id = $1 AND finished_unix_us >= $2 AND finished_unix_us < $3
+       AND (finished_unix_us, request_id) > ($4, $5)
+       AND project_id IN (
+         WITH RECURSIVE subtree (project_id) AS (
+           SELECT project_id FROM projects WHERE project_id = $7 AND tenant_id = $1
+           UNION ALL
+           SELECT below.project_id FROM projects AS below JOIN subtree ON below.parent_id = subtree.project_id
+         )
+         SELECT project_id FROM subtree)
+     ORDER BY finished_unix_us, request_id LIMIT $6"
+);
 pub(super) const LATEST_RECORDS: Statement =
     records!("WHERE tenant_id = $1 ORDER BY finished_unix_us DESC, request_id DESC LIMIT $2");
 pub(super) const RECORD: Statement = records!("WHERE request_id = $1");
@@ -511,8 +631,8 @@ pub(super) const INVOICES_OVERLAPPING: Statement = invoices!(
     "WHERE tenant_id = $1 AND period_start_unix_us < $3 AND period_end_unix_us > $2
      ORDER BY period_start_unix_us LIMIT 2"
 );
-pub(super) const INVOICES_OF_TENANT: Statement =
-    invoices!("WHERE tenant_id = $1 ORDER BY period_start_unix_us, number");
+pub(super) const INVOICES_PAGE: Statement =
+    invoices!("WHERE tenant_id = $1 AND period_start_unix_us > $2 ORDER BY period_start_unix_us LIMIT $3");
 pub(super) const INVOICE_BY_NUMBER: Statement = invoices!("WHERE number = $1");
 pub(super) const INSERT_INVOICE: Statement = Statement::both(
     "INSERT INTO invoices (number, issuer, serial, tenant_id, period_start_unix_us, period_end_unix_us, zone,

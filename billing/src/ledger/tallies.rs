@@ -1,21 +1,16 @@
 //! Sums of usage over any period: whole hours from the tallies, partial hours at its edges from the records.
 //! Never a sum that depends on the zone's offset: a month that begins at half past is exact too.
-//! Called by invoices and by `tallygate usage`.
-
-use std::collections::BTreeMap;
+//! Called by invoices, and by `groups` for those who look at usage.
 
 use domain::{
     EndReason, EnergySource, Millijoules, ModelName, Period, PlanVersionId, ProjectId, SloClass, TenantId,
     Timestamp, Tokens,
 };
-use jiff::{ToSpan, tz::TimeZone};
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError, Transaction, Value, error::read_back, projects, sql};
 
 const HOUR_US: i64 = 3_600_000_000;
-/// Hours or days in one answer: a month of hours is 745. A longer period is asked for by day.
-const SPANS_MAX: usize = 1_000;
 
 /// What was used, summed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,30 +52,8 @@ pub struct UsageSum {
     pub totals: UsageTotals,
 }
 
-/// What stands in the place of a project's path for keys that have none. No path looks like this.
-pub const NO_PROJECT: &str = "(no project)";
-
-/// What a usage summary is grouped by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UsageGroup {
-    /// Hours of the period, from its start.
-    Hour,
-    /// Days of the period's zone.
-    Day,
-    /// Models.
-    Model,
-    /// Latency classes.
-    SloClass,
-    /// Reasons.
-    Reason,
-    /// Keys.
-    Key,
-    /// Projects by their paths, each without those below it; [`NO_PROJECT`] for keys that have none.
-    Project,
-}
-
 #[derive(sqlx::FromRow)]
-struct TotalsRow {
+pub(super) struct TotalsRow {
     requests: i64,
     requests_slo_met: i64,
     prompt_tokens: i64,
@@ -125,15 +98,8 @@ struct ProjectSumRow {
     sum: SumRow,
 }
 
-#[derive(sqlx::FromRow)]
-struct KeyRow {
-    key_id: String,
-    #[sqlx(flatten)]
-    totals: TotalsRow,
-}
-
 impl UsageTotals {
-    fn from_row(row: &TotalsRow) -> Result<Self, LedgerError> {
+    pub(super) fn from_row(row: &TotalsRow) -> Result<Self, LedgerError> {
         let count = |count: i64| u64::try_from(count).map_err(|error| LedgerError::corrupt("tally", &error));
         Ok(Self {
             requests: count(row.requests)?,
@@ -219,38 +185,10 @@ impl Ledger {
         let mut transaction = self.pool.read().await?;
         sums(&mut transaction, tenant, period.start(), period.end()).await
     }
-
-    /// What a tenant used in a period, grouped; with each group's name. Groups without usage are left out.
-    ///
-    /// Errors: more than 1,000 hours or days.
-    pub async fn usage_by(
-        &self,
-        tenant: TenantId,
-        period: &Period,
-        group: UsageGroup,
-    ) -> Result<Vec<(String, UsageTotals)>, LedgerError> {
-        let mut transaction = self.pool.read().await?;
-        let (start, end) = (period.start(), period.end());
-        let name: fn(&UsageSum) -> String = match group {
-            UsageGroup::Key => return by_key(&mut transaction, tenant, start, end).await,
-            UsageGroup::Project => return by_project(&mut transaction, tenant, start, end).await,
-            UsageGroup::Hour => return by_span(&mut transaction, tenant, hours(period)?).await,
-            UsageGroup::Day => return by_span(&mut transaction, tenant, days(period)?).await,
-            UsageGroup::Model => |sum| sum.model.to_string(),
-            UsageGroup::SloClass => |sum| sum.slo_class.to_string(),
-            UsageGroup::Reason => |sum| sum.reason.as_str().to_owned(),
-        };
-        let mut groups: BTreeMap<String, UsageTotals> = BTreeMap::new();
-        for sum in sums(&mut transaction, tenant, start, end).await? {
-            let totals = groups.entry(name(&sum)).or_default();
-            *totals = totals.checked_add(&sum.totals)?;
-        }
-        Ok(groups.into_iter().collect())
-    }
 }
 
 /// One statement, so the sums are of one moment.
-pub(crate) async fn sums(
+async fn sums(
     transaction: &mut Transaction,
     tenant: TenantId,
     start: Timestamp,
@@ -269,8 +207,9 @@ pub(crate) async fn sums_by_project(
 ) -> Result<Vec<(Option<ProjectId>, UsageSum)>, LedgerError> {
     let values = span_values(tenant, start, end);
     let rows: Vec<ProjectSumRow> = transaction.rows(sql::USAGE_SUMS_BY_PROJECT, &values).await?;
-    let project = |id: Uuid| (!id.is_nil()).then(|| ProjectId::from_uuid(id));
-    rows.into_iter().map(|row| Ok((project(row.project_id), UsageSum::from_row(row.sum)?))).collect()
+    rows.into_iter()
+        .map(|row| Ok((projects::of_column(row.project_id), UsageSum::from_row(row.sum)?)))
+        .collect()
 }
 
 /// Compares the tallies that a sum over this period takes with the usage records they were made from.
@@ -289,56 +228,8 @@ pub(crate) async fn check(
     found.map_or(Ok(()), |row| Err(row.into_error()))
 }
 
-async fn by_key(
-    transaction: &mut Transaction,
-    tenant: TenantId,
-    start: Timestamp,
-    end: Timestamp,
-) -> Result<Vec<(String, UsageTotals)>, LedgerError> {
-    let rows: Vec<KeyRow> = transaction.rows(sql::USAGE_BY_KEY, &span_values(tenant, start, end)).await?;
-    rows.into_iter().map(|row| Ok((row.key_id, UsageTotals::from_row(&row.totals)?))).collect()
-}
-
-async fn by_project(
-    transaction: &mut Transaction,
-    tenant: TenantId,
-    start: Timestamp,
-    end: Timestamp,
-) -> Result<Vec<(String, UsageTotals)>, LedgerError> {
-    let mut groups: BTreeMap<Option<ProjectId>, UsageTotals> = BTreeMap::new();
-    for (project, sum) in sums_by_project(transaction, tenant, start, end).await? {
-        let totals = groups.entry(project).or_default();
-        *totals = totals.checked_add(&sum.totals)?;
-    }
-    let projects = projects::of(transaction, Some(tenant)).await?;
-    let named = groups.into_iter().map(|(project, totals)| (projects::name_of(project, &projects), totals));
-    let mut named: Vec<_> = named.collect();
-    named.sort_by(|left, right| left.0.cmp(&right.0));
-    Ok(named)
-}
-
-/// A named span of time.
-type Span = (String, Timestamp, Timestamp);
-
-async fn by_span(
-    transaction: &mut Transaction,
-    tenant: TenantId,
-    spans: Vec<Span>,
-) -> Result<Vec<(String, UsageTotals)>, LedgerError> {
-    let mut groups = Vec::new();
-    for (name, start, end) in spans {
-        let sums = sums(transaction, tenant, start, end).await?;
-        let add = |totals: UsageTotals, sum: &UsageSum| totals.checked_add(&sum.totals);
-        let totals = sums.iter().try_fold(UsageTotals::default(), add)?;
-        if totals.requests > 0 {
-            groups.push((name, totals));
-        }
-    }
-    Ok(groups)
-}
-
 /// Where whole hours end and edges begin: values for the usage statements.
-fn span_values(tenant: TenantId, start: Timestamp, end: Timestamp) -> [Value<'static>; 7] {
+pub(super) fn span_values(tenant: TenantId, start: Timestamp, end: Timestamp) -> [Value<'static>; 7] {
     let (start, end) = (start.unix_micros(), end.unix_micros());
     let first_hour = start.div_euclid(HOUR_US) + i64::from(start.rem_euclid(HOUR_US) > 0);
     let last_hour = end.div_euclid(HOUR_US);
@@ -356,40 +247,4 @@ fn span_values(tenant: TenantId, start: Timestamp, end: Timestamp) -> [Value<'st
         Value::Int(tail_start),
         Value::Int(end),
     ]
-}
-
-fn hours(period: &Period) -> Result<Vec<Span>, LedgerError> {
-    spans(period, |at| at.checked_add(1.hour()).ok(), |at| at.strftime("%Y-%m-%d %H:%M %:z").to_string())
-}
-
-fn days(period: &Period) -> Result<Vec<Span>, LedgerError> {
-    let next_day = |at: &jiff::ZonedDateTime| at.start_of_day().ok()?.tomorrow().ok()?.start_of_day().ok();
-    spans(period, next_day, |at| at.date().to_string())
-}
-
-fn spans(
-    period: &Period,
-    next: impl Fn(&jiff::ZonedDateTime) -> Option<jiff::ZonedDateTime>,
-    name: impl Fn(&jiff::ZonedDateTime) -> String,
-) -> Result<Vec<Span>, LedgerError> {
-    let out_of_range = || LedgerError::Period(domain::PeriodError::OutOfRange);
-    let zone = TimeZone::get(period.zone()).map_err(|error| LedgerError::corrupt("time zone", &error))?;
-    let start =
-        jiff::Timestamp::from_microsecond(period.start().unix_micros()).map_err(|_| out_of_range())?;
-    let mut at = start.to_zoned_datetime(zone);
-    let mut spans = Vec::new();
-    let mut from = period.start();
-    while from < period.end() {
-        if spans.len() == SPANS_MAX {
-            return Err(out_of_range());
-        }
-        let following = next(&at).ok_or_else(out_of_range)?;
-        let to = Timestamp::from_unix_micros(following.timestamp().as_microsecond()).min(period.end());
-        if to <= from {
-            return Err(out_of_range());
-        }
-        spans.push((name(&at), from, to));
-        (at, from) = (following, to);
-    }
-    Ok(spans)
 }

@@ -173,40 +173,6 @@ impl Ledger {
         row.map(Tenant::from_row).transpose()
     }
 
-    /// Sets what was agreed with a tenant beside its plan, for requests from now on.
-    ///
-    /// Errors: no such tenant.
-    pub async fn set_tenant_terms(&self, tenant: TenantId, terms: TenantTerms) -> Result<(), LedgerError> {
-        let mut transaction = self.pool.write().await?;
-        raise_revision(&mut transaction).await?;
-        let values = [
-            Value::Id(tenant.as_uuid()),
-            Value::Text(terms.billing.as_str()),
-            Value::Flag(terms.allow_slo_downgrade),
-            Value::Flag(terms.allow_stricter_slo),
-        ];
-        let changed = transaction.execute(sql::SET_TENANT_TERMS, &values).await?;
-        expect_tenant(changed, tenant)?;
-        transaction.commit().await
-    }
-
-    /// Puts a tenant under another plan of the same currency, for requests from now on.
-    ///
-    /// Errors: no such tenant or plan, another currency.
-    pub async fn set_tenant_plan(&self, tenant: TenantId, plan_name: &str) -> Result<(), LedgerError> {
-        let mut transaction = self.pool.write().await?;
-        raise_revision(&mut transaction).await?;
-        let found = find_by_id(&mut transaction, tenant).await?;
-        let wanted = plans::currency_of(&mut transaction, plan_name).await?;
-        if found.currency != wanted {
-            let (name, current) = (found.name, found.currency);
-            return Err(LedgerError::CurrencyChange { what: "tenant", name, current, wanted });
-        }
-        let values = [Value::Id(tenant.as_uuid()), Value::Text(plan_name)];
-        transaction.execute(sql::SET_TENANT_PLAN, &values).await?;
-        transaction.commit().await
-    }
-
     /// Shuts a tenant out. Its usage and invoices stay. Doing it twice keeps the first time.
     ///
     /// Errors: no such tenant.

@@ -10,6 +10,8 @@ mod access;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod grants;
@@ -23,6 +25,8 @@ mod invoices;
 mod limits;
 #[cfg(test)]
 mod migrations;
+#[cfg(test)]
+mod pages;
 #[cfg(test)]
 mod periods;
 #[cfg(test)]

@@ -130,23 +130,23 @@ on_each_database! {
         let groups =
             [UsageGroup::Hour, UsageGroup::Day, UsageGroup::Model, UsageGroup::SloClass, UsageGroup::Reason, UsageGroup::Key, UsageGroup::Project];
         for group in groups {
-            let rows = ledger.usage_by(acme.id, &period, group).await.expect("groups");
-            let sum = rows.iter().fold(UsageTotals::default(), |sum, (_, totals)| sum.checked_add(totals).expect("it fits"));
+            let rows = ledger.usage_by(acme.id, &period, group, None).await.expect("groups");
+            let sum = rows.iter().fold(UsageTotals::default(), |sum, row| sum.checked_add(&row.totals).expect("it fits"));
             assert_eq!(sum, whole, "{group:?}");
-            let mut names: Vec<_> = rows.iter().map(|(name, _)| name).collect();
+            let mut names: Vec<_> = rows.iter().map(|row| &row.name).collect();
             names.sort();
             names.dedup();
             assert_eq!(names.len(), rows.len(), "{group:?}");
         }
-        let days = ledger.usage_by(acme.id, &period, UsageGroup::Day).await.expect("days");
-        assert_eq!((days[0].0.as_str(), days[days.len() - 1].0.as_str()), ("2026-11-01", "2026-11-30"));
+        let days = ledger.usage_by(acme.id, &period, UsageGroup::Day, None).await.expect("days");
+        assert_eq!((days[0].name.as_str(), days[days.len() - 1].name.as_str()), ("2026-11-01", "2026-11-30"));
         let first = Period::new(period.start(), at("2026-11-01T18:15:00Z"), "UTC").expect("a day of Kathmandu");
         let expected = within(&records, &first).iter().fold(UsageTotals::default(), |totals, record| plus(&totals, record));
-        assert_eq!(days[0].1, expected);
-        let hours = ledger.usage_by(acme.id, &period, UsageGroup::Hour).await.expect("hours");
-        assert_eq!(hours[0].0, "2026-11-01 00:00 +05:45");
+        assert_eq!(days[0].totals, expected);
+        let hours = ledger.usage_by(acme.id, &period, UsageGroup::Hour, None).await.expect("hours");
+        assert_eq!(hours[0].name, "2026-11-01 00:00 +05:45");
         let years = Period::new(at("2020-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z"), "UTC").expect("a period");
-        assert!(ledger.usage_by(acme.id, &years, UsageGroup::Day).await.is_err());
+        assert!(ledger.usage_by(acme.id, &years, UsageGroup::Day, None).await.is_err());
     }
 
     async fn an_hour_that_comes_twice_is_two_hours(database: &Database) {
@@ -158,10 +158,10 @@ on_each_database! {
         let batch = chain.add_all(instants.iter().zip(1..).map(|(instant, number)| record(&acme, number, at(instant))));
         ledger.ship(chain.journal_id, &batch).await.expect("shipped");
         let october = Period::month("2026-10", "Europe/Berlin").expect("a month");
-        let hours = ledger.usage_by(acme.id, &october, UsageGroup::Hour).await.expect("hours");
-        let names: Vec<_> = hours.iter().map(|(name, _)| name.as_str()).collect();
+        let hours = ledger.usage_by(acme.id, &october, UsageGroup::Hour, None).await.expect("hours");
+        let names: Vec<_> = hours.iter().map(|row| row.name.as_str()).collect();
         assert_eq!(names, ["2026-10-25 02:00 +02:00", "2026-10-25 02:00 +01:00"]);
-        let days = ledger.usage_by(acme.id, &october, UsageGroup::Day).await.expect("days");
-        assert_eq!((days.len(), days[0].1.requests), (1, 2));
+        let days = ledger.usage_by(acme.id, &october, UsageGroup::Day, None).await.expect("days");
+        assert_eq!((days.len(), days[0].totals.requests), (1, 2));
     }
 }

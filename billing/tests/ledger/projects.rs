@@ -2,10 +2,16 @@
 //! Never a key's rights.
 //! Run on both databases.
 
-use billing::ledger::{Ledger, LedgerError, LimitScope, Limits, NewProject, Project, SpentQuestion, Tenant};
-use domain::{Fault, Nanos, ProjectId, Timestamp, UsageRecord};
+use billing::{
+    invoice::{self, Invoice, ProjectShare},
+    ledger::{
+        Ledger, LedgerError, LimitScope, Limits, NO_PROJECT, NewProject, Project, SpentQuestion, Tenant,
+        UsageGroup,
+    },
+};
+use domain::{Currency, Fault, Money, Nanos, ProjectId, Timestamp, UsageRecord};
 
-use crate::records::{Chain, NOW, record, tenant};
+use crate::records::{Chain, NOW, at, november, project, record, some_records, tenant};
 
 /// A project of a tenant, below another or at the top.
 pub(crate) async fn create(
@@ -147,5 +153,84 @@ on_each_database! {
         let zeta = tenant(ledger, "zeta", "UTC").await;
         let answers = ledger.spent_since(zeta.id, &questions).await.expect("answers");
         assert_eq!(answers, [Nanos::ZERO; 5]);
+    }
+
+    async fn an_invoice_divides_exactly_over_projects(database: &Database) {
+        let ledger = &database.ledger;
+        let acme = tenant(ledger, "acme", "UTC").await;
+        let zeta = tenant(ledger, "zeta", "UTC").await;
+        let top = create(ledger, &acme, None, "top").await.expect("created");
+        let deep = create(ledger, &acme, Some(&top), "deep").await.expect("created");
+        let mut chain = Chain::new();
+        let batch = chain.add_all(some_records(&acme, 150).into_iter().zip(0..).map(|(record, number)| {
+            let project_id = [None, Some(top.id), Some(deep.id), Some(project(9))][number % 4];
+            UsageRecord { project_id, ..record }
+        }));
+        ledger.ship(chain.journal_id, &batch).await.expect("shipped");
+        let invoice = invoice::issue(ledger, &acme, &november("UTC"), at("2026-12-01T00:00:00Z")).await.expect("issued");
+        // A project that the ledger does not have is named by its id.
+        let paths: Vec<_> = invoice.projects.iter().map(|share| share.path.as_str()).collect();
+        assert_eq!(paths, [NO_PROJECT, &project(9).to_string(), "top", "top/deep"]);
+        let sum = |text: fn(&ProjectShare) -> &str| {
+            invoice.projects.iter().map(|share| Money::parse(text(share), Currency::USD).expect("an amount").nanos()).sum::<i128>()
+        };
+        let whole = |text: &str| Money::parse(text, Currency::USD).expect("an amount").nanos();
+        assert_eq!(sum(|share| &share.exact), whole(&invoice.subtotal_exact));
+        assert_eq!(sum(|share| &share.displayed), whole(&invoice.subtotal));
+        assert_eq!(invoice.projects.iter().map(|share| share.records).sum::<u64>(), invoice.records);
+        let text = invoice.to_text();
+        assert!(text.contains("By project") && text.contains("top/deep"), "{text}");
+        assert!(invoice.to_html().expect("a page").contains("<td>top/deep</td>"));
+        assert_eq!(Invoice::from_issued(&invoice.to_json().expect("json")).expect("it reads"), invoice);
+        // Issued before its preview asked again: the same, whatever becomes of the projects.
+        ledger.disable_project(acme.id, top.id, NOW).await.expect("disabled");
+        let again = invoice::issue(ledger, &acme, &november("UTC"), at("2026-12-02T00:00:00Z")).await.expect("issued");
+        assert_eq!(again.to_json().expect("json"), invoice.to_json().expect("json"));
+        // A tenant without projects has an invoice without them, as those of before there were any: it reads back.
+        let plain = invoice::preview(ledger, &zeta, &november("UTC"), NOW).await.expect("a draft");
+        let json = plain.to_json().expect("json");
+        assert!(!json.contains("projects"));
+        assert_eq!(Invoice::from_issued(&json).expect("it reads").projects, []);
+    }
+
+    async fn usage_is_told_of_a_project_with_all_below_it(database: &Database) {
+        let ledger = &database.ledger;
+        let acme = tenant(ledger, "acme", "UTC").await;
+        let zeta = tenant(ledger, "zeta", "UTC").await;
+        let top = create(ledger, &acme, None, "top").await.expect("created");
+        let deep = create(ledger, &acme, Some(&top), "deep").await.expect("created");
+        let side = create(ledger, &acme, None, "side").await.expect("created");
+        let places = [None, Some(top.id), Some(deep.id), Some(side.id)];
+        let mut chain = Chain::new();
+        let records: Vec<_> = some_records(&acme, 80).into_iter().zip(0..).map(|(record, number)| {
+            UsageRecord { project_id: places[number % 4], ..record }
+        }).collect();
+        let batch = chain.add_all(records.iter().cloned());
+        ledger.ship(chain.journal_id, &batch).await.expect("shipped");
+        let groups = [UsageGroup::Hour, UsageGroup::Day, UsageGroup::Model, UsageGroup::SloClass, UsageGroup::Reason,
+                      UsageGroup::Key, UsageGroup::Project];
+        for (within, requests) in [(None, 80), (Some(&top), 40), (Some(&deep), 20), (Some(&side), 20)] {
+            let within = within.map(|project| project.id);
+            for group in groups {
+                let rows = ledger.usage_by(acme.id, &november("UTC"), group, within).await.expect("groups");
+                assert_eq!(rows.iter().map(|row| row.totals.requests).sum::<u64>(), requests, "{group:?} {within:?}");
+            }
+            let (mut after, mut found) = (None, 0);
+            loop {
+                let page = ledger.records_page(acme.id, &november("UTC"), within, after, 7).await.expect("a page");
+                found += page.records.len();
+                let Some(next) = page.next else { break };
+                after = Some(next);
+            }
+            assert_eq!(u64::try_from(found).expect("few"), requests, "{within:?}");
+        }
+        let rows = ledger.usage_by(acme.id, &november("UTC"), UsageGroup::Project, Some(top.id)).await.expect("groups");
+        let named: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.project_id)).collect();
+        assert_eq!(named, [("top", Some(top.id)), ("top/deep", Some(deep.id))]);
+        // Another tenant has no such project, and sees nothing of its records.
+        let error = ledger.usage_by(zeta.id, &november("UTC"), UsageGroup::Model, Some(top.id)).await.expect_err("none");
+        assert_eq!(error.fault(), Fault::Missing);
+        let page = ledger.records_page(zeta.id, &november("UTC"), Some(top.id), None, 7).await.expect("a page");
+        assert!(page.records.is_empty());
     }
 }

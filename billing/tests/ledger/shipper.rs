@@ -3,6 +3,7 @@
 //! Run on both databases.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -12,9 +13,12 @@ use std::{
 
 use billing::{
     journal::{Journal, JournalConfig, OpenEntry},
+    ledger::Complete,
     ship::{RecordSource, ShipObserver, Shipper},
 };
-use domain::{Fault, JournalId, JournaledRecord, RecordHash, SystemClock, UsageRecord};
+use domain::{
+    Clock as _, Fault, JournalId, JournaledRecord, RecordHash, RequestId, SystemClock, Timestamp, UsageRecord,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -78,6 +82,10 @@ impl RecordSource for Memory {
 
     fn tail(&self) -> watch::Receiver<u64> {
         self.tail.subscribe()
+    }
+
+    fn complete(&self) -> Complete {
+        Complete::Before(NOW)
     }
 }
 
@@ -214,6 +222,42 @@ on_each_database! {
         tokio::time::timeout(PATIENCE, running).await.expect("it ends").expect("no panic");
         assert_eq!(source.released.load(Ordering::SeqCst), 0);
         assert_eq!(Shipper::new(database.ledger.clone(), source).ship_all().await.expect("shipped"), 4);
+    }
+
+    async fn a_journal_is_complete_when_no_open_request_is_older(database: &Database) {
+        let acme = tenant(&database.ledger, "acme", "UTC").await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = JournalConfig::new(folder.path().join("journal"));
+        let (journal, _) = Journal::open(config, Arc::new(SystemClock)).expect("a journal");
+        let admitted = Timestamp::from_unix_micros(SystemClock.now().unix_micros() - 60_000_000);
+        let usage = UsageRecord { request_id: RequestId::generate(admitted), ..record(&acme, 1, SystemClock.now()) };
+        let complete = |journal: &Journal| match journal.complete() {
+            Complete::Before(at) => at,
+            other => panic!("{other:?}"),
+        };
+        let before = SystemClock.now();
+        assert!(complete(&journal) >= before, "nothing is open");
+        journal.open_request(opening(&usage)).expect("opened");
+        assert!(complete(&journal) <= admitted, "its record may end at any time since");
+        let closed = journal.close(usage).await.expect("durable");
+        assert_eq!(closed.sequence(), 1);
+        assert!(complete(&journal) >= before);
+        // Whatever the ledger is told, it has.
+        let shipper = Shipper::new(database.ledger.clone(), journal.clone());
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(shipper.run(stop.clone()));
+        let end = Timestamp::from_unix_micros(before.unix_micros());
+        let none = BTreeSet::new();
+        tokio::time::timeout(PATIENCE, async {
+            while database.ledger.check_complete(end, &none).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }).await.expect("in time");
+        journal.shutdown().await.expect("closed");
+        stop.cancel();
+        tokio::time::timeout(PATIENCE, running).await.expect("in time").expect("no panic");
+        let state = database.ledger.journals_page(None, 2).await.expect("read");
+        assert_eq!((state.len(), state[0].sequence, state[0].complete), (1, 1, Complete::ForGood));
     }
 
     async fn a_real_journal_arrives_with_its_hashes(database: &Database) {

@@ -73,7 +73,7 @@ on_each_database! {
             let mut seen = Vec::new();
             let mut after = None;
             loop {
-                let page = ledger.records_page(acme.id, &november("UTC"), after, size).await.expect("a page");
+                let page = ledger.records_page(acme.id, &november("UTC"), None, after, size).await.expect("a page");
                 seen.extend(page.records.into_iter().map(|stored| stored.journaled));
                 after = page.next;
                 if after.is_none() {
@@ -237,7 +237,7 @@ on_each_database! {
 
 /// The sums of November, added up from the records one by one.
 async fn independent(ledger: &Ledger, tenant: &Tenant) -> Vec<UsageSum> {
-    let page = |after| ledger.records_page(tenant.id, &NOVEMBER, after, 1_000);
+    let page = |after| ledger.records_page(tenant.id, &NOVEMBER, None, after, 1_000);
     static NOVEMBER: std::sync::LazyLock<domain::Period> = std::sync::LazyLock::new(|| november("UTC"));
     let mut records = Vec::new();
     let mut next = None;

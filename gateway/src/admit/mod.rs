@@ -24,8 +24,8 @@ use crate::{authenticate::Principal, dispatch::Route, meter::Subject};
 pub use bucket::LimitView;
 pub use limits::{
     AmountKey, AmountKind, AmountLimit, Ask, AwayPolicy, BadAddress, Exceeded, Holds, LimitSet, LimitViews,
-    Limiter, Limits, Node, NodeId, PER_DAY_MAX, PER_MINUTE_MAX, Permit, Reservation, Scope, Settlement,
-    TakeError, Taken, Used,
+    Limiter, Limits, Node, NodeId, OpenHold, PER_DAY_MAX, PER_MINUTE_MAX, Permit, Reservation, Scope,
+    Settlement, TakeError, Taken, Used,
 };
 pub use slo::{Promise, Served, SloWish, TooStrict, Unattainable, UnknownTier, WhenLate};
 pub use spending::{Place, Spending};

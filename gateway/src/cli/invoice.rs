@@ -10,7 +10,7 @@ use billing::{
     ledger::Ledger,
 };
 use clap::{Args, ValueEnum};
-use domain::{Clock as _, Period, SystemClock};
+use domain::{Clock as _, JournalId, Period, SystemClock};
 
 use super::{CliError, open, out, usage};
 use crate::config::Config;
@@ -25,6 +25,10 @@ pub(super) struct Arguments {
     /// Issue it: it gets a number and never changes. Only for a month that is over.
     #[arg(long)]
     issue: bool,
+    /// With --issue: a journal whose gateway is gone for good, by its id; may be given several times. What it did not
+    /// ship is lost, and the invoice does not wait for it.
+    #[arg(long = "ignore-journal", value_name = "ID", requires = "issue")]
+    ignored: Vec<JournalId>,
     /// How to print it.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -47,6 +51,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
     let now = SystemClock.now();
     if arguments.issue {
         refuse_unshipped(config, &ledger, &period).await?;
+        ledger.check_complete(period.end(), &arguments.ignored.iter().copied().collect()).await?;
     }
     let invoice: Invoice = match arguments.issue {
         true => invoice::issue(&ledger, &tenant, &period, now).await?,
@@ -70,9 +75,8 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
 
 /// An issued invoice never changes, so nothing of its period may still be on its way to the ledger.
 ///
-/// It looks at this machine's journal from the ledger's cursor on. It cannot see a record that is timed but not
-/// yet written (the last moments before a close), nor the journals of other gateways: whoever runs several issues
-/// a month when all of them have shipped it.
+/// It looks at this machine's journal from the ledger's cursor on, which says how many wait. What every gateway's
+/// journal has told the ledger comes after: it also covers requests that still run, and other machines.
 ///
 /// Errors: records that finished before the period's end and are not shipped; a journal that no longer has the
 /// record after the cursor; damage behind the cursor.

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
-use billing::ledger::{Key, Ledger, NewKey, Rotation, SecretHash};
+use billing::ledger::{Key, KeyChange, Ledger, NewKey, Rotation, SecretHash};
 use clap::{Args, Subcommand};
 use domain::{
     Clock as _, KeyId, KeyScope, KeyScopes, ModelName, ProjectId, SloClass, SystemClock, Timestamp,
@@ -32,6 +32,8 @@ pub(super) enum Command {
         /// Only this tenant's; its name or id.
         tenant: Option<String>,
     },
+    /// Change a key that is in use, for requests from now on: all that is given, or nothing.
+    Change(ChangeArguments),
     /// Make a key that takes another's place, with the same rights, limits and budget; its text is shown this once.
     Rotate {
         /// The old key's public id.
@@ -84,6 +86,42 @@ pub(super) struct CreateArguments {
     slo_class: Option<SloClass>,
     #[command(flatten)]
     limits: LimitArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ChangeArguments {
+    /// The key's public id.
+    key_id: KeyId,
+    /// What its owner calls it.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// All models it may use; may be given several times.
+    #[arg(long = "model", value_name = "MODEL", conflicts_with = "all_models")]
+    models: Vec<ModelName>,
+    /// It may use all models of the plan.
+    #[arg(long)]
+    all_models: bool,
+    /// The project its usage belongs to from now on, by path or id.
+    #[arg(long, value_name = "PATH", conflicts_with = "no_project")]
+    project: Option<String>,
+    /// Its usage belongs to no project from now on.
+    #[arg(long)]
+    no_project: bool,
+    /// All it may be used for: inference, models:read, usage:read; may be given several times.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<KeyScope>,
+    /// When it expires: an instant such as 2027-01-31T00:00:00Z, or a span from now such as 90d.
+    #[arg(long, value_name = "WHEN", conflicts_with = "never_expires")]
+    expires: Option<Expiry>,
+    /// It has no end.
+    #[arg(long)]
+    never_expires: bool,
+    /// The latency class of its requests: interactive, standard or batch.
+    #[arg(long, value_name = "CLASS", conflicts_with = "plan_class")]
+    slo_class: Option<SloClass>,
+    /// Its requests have the plan's latency class.
+    #[arg(long)]
+    plan_class: bool,
 }
 
 /// A span of time: a whole number and s, m, h or d.
@@ -149,6 +187,7 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
     match command {
         Command::Create(arguments) => create(&ledger, arguments).await,
         Command::List { tenant } => list(&ledger, tenant).await,
+        Command::Change(arguments) => change(&ledger, arguments).await,
         Command::Rotate { key_id, overlap, expires } => rotate(&ledger, &key_id, overlap, expires).await,
         Command::Disable { key_id } => {
             ledger.disable_key(&key_id, SystemClock.now()).await?;
@@ -189,6 +228,40 @@ async fn create(ledger: &Ledger, arguments: CreateArguments) -> Result<(), CliEr
     let key = ledger.create_key(tenant.id, &new, now).await?;
     out::say(&format!("created key {} for tenant {}", key.id, tenant.name));
     say_secret(&fresh.text);
+    Ok(())
+}
+
+/// What a value and the word that takes it away say together.
+fn given<T>(value: Option<T>, is_taken_away: bool) -> Option<Option<T>> {
+    match (value, is_taken_away) {
+        (Some(value), _) => Some(Some(value)),
+        (None, true) => Some(None),
+        (None, false) => None,
+    }
+}
+
+async fn change(ledger: &Ledger, arguments: ChangeArguments) -> Result<(), CliError> {
+    let missing = || CliError::Usage(format!("there is no key {}", arguments.key_id));
+    let key = ledger.find_key(&arguments.key_id).await?.ok_or_else(missing)?;
+    let project = match &arguments.project {
+        Some(path) => {
+            let tenant = open::tenant(ledger, &key.tenant_id.to_string()).await?;
+            Some(open::project(ledger, &tenant, path).await?.id)
+        }
+        None => None,
+    };
+    let now = SystemClock.now();
+    let models = Some(arguments.models).filter(|models| !models.is_empty());
+    let change = KeyChange {
+        name: arguments.name.as_deref(),
+        project_id: given(project, arguments.no_project),
+        scopes: KeyScopes::new(arguments.scopes),
+        models_allowed: given(models, arguments.all_models),
+        slo_class: given(arguments.slo_class, arguments.plan_class),
+        expires_at: given(arguments.expires.map(|expires| expires.resolve(now)), arguments.never_expires),
+    };
+    let key = ledger.change_key(&key.id, &change, now).await?;
+    out::say(&format!("changed key {}", key.id));
     Ok(())
 }
 

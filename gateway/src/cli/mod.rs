@@ -11,6 +11,7 @@ mod key;
 mod limit;
 mod listen;
 mod open;
+mod operator;
 mod out;
 mod plan;
 mod project;
@@ -99,7 +100,10 @@ enum Command {
     /// Create, list and change tenants.
     #[command(subcommand)]
     Tenant(tenant::Command),
-    /// Create, list, rotate, switch off and revoke API keys.
+    /// Create, list and switch off operators, who use the admin API.
+    #[command(subcommand)]
+    Operator(operator::Command),
+    /// Create, list, change, rotate, switch off and revoke API keys.
     #[command(subcommand)]
     Key(key::Command),
     /// Create, list and switch off projects: departments and purposes within a tenant.
@@ -146,6 +150,7 @@ impl Cli {
             Command::Serve => serve::run(config, self.config).await,
             Command::Check => check::run(&config).await,
             Command::Tenant(command) => tenant::run(&config, command).await,
+            Command::Operator(command) => operator::run(&config, command).await,
             Command::Key(command) => key::run(&config, command).await,
             Command::Project(command) => project::run(&config, command).await,
             Command::Limit(command) => limit::run(&config, command).await,

@@ -17,7 +17,7 @@ use actix_web::{
 };
 use billing::{
     journal::{Journal, Recovery},
-    ledger::Ledger,
+    ledger::{Complete, Ledger},
     ship::{ShipStatus, Shipper},
 };
 use domain::{Clock, SystemClock};
@@ -84,6 +84,8 @@ pub(super) async fn run(config: Config, path: Option<PathBuf>) -> Result<(), Cli
         truncated_bytes = recovery.truncated_bytes, "journal opened");
     let backends = start_engines(&config)?;
     refuse_lost_ledger(&ledger, &recovery).await?;
+    // From here on there may be records again; the shipper says when all have come.
+    ledger.note_complete(recovery.journal_id, Complete::Unknown).await?;
     let secrets = start::first_start(&ledger, clock.now()).await?;
     let shipper = Shipper::new(ledger.clone(), journal.clone());
     let app = Arc::new(build(&config, &clock, &ledger, backends, (journal.clone(), shipper.status())).await?);

@@ -2,9 +2,11 @@
 //! Never rates: prices belong to `tallygate invoice`.
 //! Called by `Cli::run`.
 
-use billing::ledger::{Ledger, Tenant, UsageGroup, UsageTotals};
+use std::collections::BTreeMap;
+
+use billing::ledger::{GroupUsage, Ledger, StoredRecord, Tenant, UsageGroup, UsageTotals};
 use clap::{Args, ValueEnum};
-use domain::{Clock as _, JournaledRecord, Period, SystemClock};
+use domain::{Clock as _, Period, ProjectId, SystemClock};
 use serde_json::json;
 
 use super::{CliError, open, out};
@@ -23,6 +25,9 @@ pub(super) struct Arguments {
     /// What to sum by.
     #[arg(long, value_enum, default_value_t = Group::Model, conflicts_with = "records")]
     by: Group,
+    /// Only what this project used, and all below it: its path or id.
+    #[arg(long, value_name = "PATH")]
+    project: Option<String>,
     /// Every single record instead of sums.
     #[arg(long)]
     records: bool,
@@ -61,8 +66,12 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
     let ledger = open::existing_ledger(config).await?;
     let tenant = open::tenant(&ledger, &arguments.tenant).await?;
     let period = period_of(&tenant, arguments.period.as_deref())?;
+    let within = match &arguments.project {
+        Some(path) => Some(open::project(&ledger, &tenant, path).await?.id),
+        None => None,
+    };
     if arguments.records {
-        return records(&ledger, &tenant, &period, arguments.format).await;
+        return records(&ledger, &tenant, (&period, within), arguments.format).await;
     }
     let group = match arguments.by {
         Group::Hour => UsageGroup::Hour,
@@ -73,10 +82,10 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
         Group::Key => UsageGroup::Key,
         Group::Project => UsageGroup::Project,
     };
-    let rows = ledger.usage_by(tenant.id, &period, group).await?;
+    let rows = ledger.usage_by(tenant.id, &period, group, within).await?;
     match arguments.format {
         Format::Text => text(&tenant, &period, &rows)?,
-        Format::Json => rows.iter().for_each(|(name, totals)| out::say(&to_json(name, totals).to_string())),
+        Format::Json => rows.iter().for_each(|row| out::say(&to_json(row).to_string())),
         Format::Csv => csv(&rows),
     }
     Ok(())
@@ -97,7 +106,7 @@ fn columns(totals: &UsageTotals) -> [(&'static str, u64); 9] {
     ]
 }
 
-fn text(tenant: &Tenant, period: &Period, rows: &[(String, UsageTotals)]) -> Result<(), CliError> {
+fn text(tenant: &Tenant, period: &Period, rows: &[GroupUsage]) -> Result<(), CliError> {
     out::say(&format!(
         "Usage of {} from {} to {} ({})",
         tenant.name,
@@ -108,7 +117,7 @@ fn text(tenant: &Tenant, period: &Period, rows: &[(String, UsageTotals)]) -> Res
     out::say("");
     let mut all = UsageTotals::default();
     let mut cells = Vec::new();
-    for (name, totals) in rows {
+    for GroupUsage { name, totals, .. } in rows {
         all = all.checked_add(totals).map_err(|error| CliError::Usage(error.to_string()))?;
         cells.push(cells_of(name, totals));
     }
@@ -137,36 +146,48 @@ fn cells_of(name: &str, totals: &UsageTotals) -> [String; 10] {
     })
 }
 
-fn to_json(name: &str, totals: &UsageTotals) -> serde_json::Value {
-    let mut row = json!({"group": name});
+fn to_json(GroupUsage { name, project_id, totals }: &GroupUsage) -> serde_json::Value {
+    let mut row = json!({"group": name, "project_id": project_id});
     for (column, figure) in columns(totals) {
         row[column] = json!(figure);
     }
     row
 }
 
-fn csv(rows: &[(String, UsageTotals)]) {
+fn csv(rows: &[GroupUsage]) {
     let names = columns(&UsageTotals::default()).map(|(name, _)| name);
-    out::say(&format!("group,{}", names.join(",")));
-    for (name, totals) in rows {
+    out::say(&format!("group,{},project_id", names.join(",")));
+    for GroupUsage { name, project_id, totals } in rows {
         let figures = columns(totals).map(|(_, figure)| figure.to_string());
-        out::say(&format!("{},{}", csv_cell(name), figures.join(",")));
+        let project = project_id.map_or_else(String::new, |project| project.to_string());
+        out::say(&format!("{},{},{project}", csv_cell(name), figures.join(",")));
     }
 }
 
-async fn records(ledger: &Ledger, tenant: &Tenant, period: &Period, format: Format) -> Result<(), CliError> {
+/// Paths of projects, which records name by their ids.
+type Paths = BTreeMap<ProjectId, String>;
+
+async fn records(
+    ledger: &Ledger,
+    tenant: &Tenant,
+    (period, within): (&Period, Option<ProjectId>),
+    format: Format,
+) -> Result<(), CliError> {
+    let projects = ledger.projects(tenant.id).await?;
+    let paths: Paths = projects.into_iter().map(|project| (project.id, project.path)).collect();
     if format == Format::Csv {
         out::say(&RECORD_COLUMNS.join(","));
     }
     let mut after = None;
     loop {
-        let page = ledger.records_page(tenant.id, period, after, PAGE_RECORDS).await?;
+        let page = ledger.records_page(tenant.id, period, within, after, PAGE_RECORDS).await?;
         for stored in &page.records {
             match format {
-                Format::Csv => out::say(&record_csv(&stored.journaled)),
+                Format::Csv => out::say(&record_csv(stored, &paths)),
                 Format::Text | Format::Json => {
                     let mut line = json!(stored.journaled);
                     line["hash"] = json!(stored.hash);
+                    line["project_path"] = json!(path_of(stored, &paths));
                     out::say(&line.to_string());
                 }
             }
@@ -178,7 +199,7 @@ async fn records(ledger: &Ledger, tenant: &Tenant, period: &Period, format: Form
     }
 }
 
-const RECORD_COLUMNS: [&str; 21] = [
+const RECORD_COLUMNS: [&str; 25] = [
     "request_id",
     "key_id",
     "model",
@@ -200,12 +221,20 @@ const RECORD_COLUMNS: [&str; 21] = [
     "started_at",
     "finished_at",
     "price_version",
+    "project_id",
+    "project_path",
+    "usage_source",
+    "charge_nanos",
 ];
 
-fn record_csv(journaled: &JournaledRecord) -> String {
-    let record = &journaled.record;
+fn path_of<'a>(stored: &StoredRecord, paths: &'a Paths) -> Option<&'a str> {
+    stored.journaled.record.project_id.and_then(|project| paths.get(&project)).map(String::as_str)
+}
+
+fn record_csv(stored: &StoredRecord, paths: &Paths) -> String {
+    let record = &stored.journaled.record;
     let span = |span: Option<domain::Micros>| span.map_or_else(String::new, |span| span.to_string());
-    let cells: [String; 21] = [
+    let cells: [String; 25] = [
         record.request_id.to_string(),
         record.key_id.to_string(),
         record.model.to_string(),
@@ -227,6 +256,10 @@ fn record_csv(journaled: &JournaledRecord) -> String {
         record.started_at.to_string(),
         record.finished_at.to_string(),
         record.price_version.to_string(),
+        record.project_id.map_or_else(String::new, |project| project.to_string()),
+        path_of(stored, paths).unwrap_or_default().to_owned(),
+        record.usage_source.as_str().to_owned(),
+        record.charge.to_string(),
     ];
     cells.join(",")
 }

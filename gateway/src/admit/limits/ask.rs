@@ -230,6 +230,21 @@ pub struct Settlement {
     pub charge_nanos: i64,
 }
 
+/// What one running request holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenHold {
+    /// Which request.
+    pub request_id: RequestId,
+    /// Tokens reserved: prompt and output bound.
+    pub tokens: u64,
+    /// The most it may cost. Unit: billionths of the tenant's currency.
+    pub nanos: i64,
+    /// How long it has been held.
+    pub age: Duration,
+    /// When it ends by itself, if nobody settles or voids it.
+    pub left: Duration,
+}
+
 /// What is held for requests that run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holds {

@@ -23,8 +23,8 @@ use domain::{Fault, RequestId, TenantId};
 
 pub use self::{
     ask::{
-        AmountKey, AmountKind, AmountLimit, Ask, Holds, LimitSet, Node, NodeId, PER_DAY_MAX, PER_MINUTE_MAX,
-        Scope, Settlement, Used,
+        AmountKey, AmountKind, AmountLimit, Ask, Holds, LimitSet, Node, NodeId, OpenHold, PER_DAY_MAX,
+        PER_MINUTE_MAX, Scope, Settlement, Used,
     },
     exceeded::{Exceeded, LimitViews, Limiter},
     shared::AwayPolicy,
@@ -169,6 +169,22 @@ impl Limits {
         match &self.store {
             Store::Local(local) => Ok(local.held(tenant_id)),
             Store::Shared(shared) => shared.held(tenant_id).await,
+        }
+    }
+
+    /// The first holds of a tenant after one, by request and so by age; at most `rows_max`.
+    ///
+    /// In process these are this gateway's, in Redis those of all gateways.
+    /// Errors: the store is away.
+    pub async fn open_holds(
+        &self,
+        tenant_id: TenantId,
+        after: Option<RequestId>,
+        rows_max: usize,
+    ) -> Result<Vec<OpenHold>, TakeError> {
+        match &self.store {
+            Store::Local(local) => Ok(local.open_holds(tenant_id, after, rows_max)),
+            Store::Shared(shared) => shared.open_holds(tenant_id, after, rows_max).await,
         }
     }
 

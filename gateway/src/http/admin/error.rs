@@ -64,6 +64,8 @@ fn param_of(error: &LedgerError) -> Option<&'static str> {
         (matches!(error, LedgerError::BadModelList(_)), "models"),
         (matches!(error, LedgerError::Plan(_)), "toml"),
         (matches!(error, LedgerError::BadGrant), "amount_nanos"),
+        (matches!(error, LedgerError::BadText { what: "email", .. }), "email"),
+        (matches!(error, LedgerError::BadText { what: "subject", .. }), "subject"),
         (matches!(error, LedgerError::BadExpiry { .. }), "expires_at"),
         (matches!(error, LedgerError::StricterClass { .. }), "slo_class"),
         (matches!(error, LedgerError::ProjectTooDeep(_)), "parent_id"),

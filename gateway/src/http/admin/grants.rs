@@ -4,7 +4,7 @@
 
 use actix_web::{get, post, web};
 use billing::ledger::{Grant, Granted, NewGrant};
-use domain::Money;
+use domain::{GrantId, Money};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -100,13 +100,11 @@ fn nanos(amount: Money) -> i64 {
 #[get("/tenants/{tenant_id}/grants")]
 async fn list(call: Call) -> Answer {
     let page: PageQuery = call.query()?;
+    let after = page.after::<GrantId>()?;
     let tenant = call.tenant().await?;
-    let all = call.ledger().grants(tenant.id).await?;
-    let start =
-        page.cursor.as_deref().and_then(|after| all.iter().position(|one| one.id.to_string() == after));
-    let rest = start.map_or(all.as_slice(), |start| &all[start + 1..]);
-    let rest = rest.iter().take(page.limit.get() + 1).map(GrantWire::to_wire).collect();
-    Ok(ok(&Page::cut(rest, page.limit, |grant| grant.id.clone())))
+    let grants = call.ledger().grants_page(tenant.id, after, page.limit.get() + 1).await?;
+    let grants = grants.iter().map(GrantWire::to_wire).collect();
+    Ok(ok(&Page::cut(grants, page.limit, |grant| grant.id.clone())))
 }
 
 /// Add a grant. The same key with the same amount and note changes nothing and answers 200.

@@ -2,13 +2,16 @@
 //! Never computes an amount and never changes an issued invoice: `billing::invoice` does the first, nobody the second.
 //! Registered by `admin::resources`.
 
+use std::collections::BTreeSet;
+
 use actix_web::{HttpResponse, get, http::header::CONTENT_TYPE, post, web};
 use billing::{
     invoice::{self, Invoice},
-    ledger::IssuedInvoice,
+    journal::Journal,
+    ledger::{IssuedInvoice, LedgerError},
     ship::RecordSource as _,
 };
-use domain::{Fault, Period};
+use domain::{Fault, JournalId, Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -93,7 +96,14 @@ struct IssueWire {
     /// A month of the tenant's zone that is over, as YYYY-MM.
     #[schema(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$")]
     month: String,
+    /// Journals whose gateways are gone for good: what they did not ship is lost, and the invoice does not wait for it.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>, max_items = 100)]
+    ignore_journals: Vec<JournalId>,
 }
+
+/// Journals that one request may name: far more than die in a month.
+const IGNORED_MAX: usize = 100;
 
 /// List a tenant's issued invoices, by period.
 #[utoipa::path(tag = "invoices", operation_id = "list_invoices",
@@ -102,12 +112,13 @@ struct IssueWire {
 #[get("/tenants/{tenant_id}/invoices")]
 async fn list(call: Call) -> Answer {
     let page: PageQuery = call.query()?;
+    // No two invoices of a tenant begin at one instant.
+    let after = page.after::<i64>()?.map(Timestamp::from_unix_micros);
     let tenant = call.tenant().await?;
-    let issued = call.ledger().invoices(tenant.id).await?;
-    let start = page.cursor.as_deref().and_then(|after| issued.iter().position(|one| one.number == after));
-    let rest = start.map_or(issued.as_slice(), |start| &issued[start + 1..]);
-    let rest = rest.iter().take(page.limit.get() + 1).map(InvoiceSummaryWire::to_wire).collect();
-    Ok(ok(&Page::cut(rest, page.limit, |invoice| invoice.number.clone())))
+    let issued = call.ledger().invoices_page(tenant.id, after, page.limit.get() + 1).await?;
+    let cursor_of = |invoice: &IssuedInvoice| invoice.period.start().unix_micros().to_string();
+    let Page { data, next_cursor } = Page::cut(issued, page.limit, cursor_of);
+    Ok(ok(&Page { data: data.iter().map(InvoiceSummaryWire::to_wire).collect(), next_cursor }))
 }
 
 /// Show what a month's invoice would be now.
@@ -135,17 +146,22 @@ async fn preview(call: &Call) -> Result<Invoice, ApiError> {
     Ok(invoice::preview(call.ledger(), &tenant, &period, call.now()).await?)
 }
 
-/// Issue a month's invoice: it gets a number and never changes. Asked again, it gives the same one.
+/// Issue a month's invoice: it gets a number and never changes. Asked again, it gives the same one. It is refused while
+/// usage of the month may still be on its way from any gateway.
 #[utoipa::path(tag = "invoices", operation_id = "issue_invoice", request_body = IssueWire,
     params(("tenant_id" = String, Path, format = "uuid")),
     responses((status = 201, description = "The invoice", body = inline(InvoiceWire)), ChangeFailures))]
 #[post("/tenants/{tenant_id}/invoices")]
 async fn issue(call: Call, body: web::Payload) -> Answer {
     call.log_change("invoice.issue");
-    let IssueWire { month } = call.body(body).await?;
+    let IssueWire { month, ignore_journals } = call.body(body).await?;
+    if ignore_journals.len() > IGNORED_MAX {
+        let message = format!("ignore_journals: at most {IGNORED_MAX}");
+        return Err(ApiError::invalid("invalid_value", "ignore_journals", message));
+    }
     let tenant = call.tenant().await?;
     let period = Span { month: Some(month), ..Span::default() }.period(&tenant, call.now())?;
-    refuse_unshipped(&call, &period).await?;
+    refuse_unshipped(&call, &period, ignore_journals.into_iter().collect()).await?;
     let invoice = invoice::issue(call.ledger(), &tenant, &period, call.now()).await?;
     Ok(HttpResponse::Created().insert_header((CONTENT_TYPE, "application/json")).body(invoice.to_json()?))
 }
@@ -196,9 +212,37 @@ fn html(invoice: &Invoice) -> Answer {
 
 /// An issued invoice never changes, so nothing of its period may still be on its way to the ledger.
 ///
-/// It sees this gateway's journal and no other's: whoever runs several issues a month when all have shipped it.
-async fn refuse_unshipped(call: &Call, period: &Period) -> Result<(), ApiError> {
+/// This gateway's journal is looked at itself; of every other one the ledger has been told up to when it is complete.
+async fn refuse_unshipped(
+    call: &Call,
+    period: &Period,
+    mut ignored: BTreeSet<JournalId>,
+) -> Result<(), ApiError> {
     let journal = call.app().streams.journal.clone();
+    if ignored.contains(&journal.journal_id()) {
+        let message = "ignore_journals: the journal of the gateway that you ask is not lost";
+        return Err(ApiError::invalid("invalid_value", "ignore_journals", message));
+    }
+    // Asked before the journal is read: what was complete then is in what is read.
+    if journal.complete_before(call.now()) < period.end() {
+        return Err(unshipped(
+            "requests of this period still run; try again when they have ended".to_owned(),
+        ));
+    }
+    refuse_unread(call, &journal, period).await?;
+    ignored.insert(journal.journal_id());
+    call.ledger().check_complete(period.end(), &ignored).await.map_err(|error| match error {
+        LedgerError::JournalsBehind { .. } => unshipped(error.to_string()),
+        other => other.into(),
+    })
+}
+
+fn unshipped(message: String) -> ApiError {
+    ApiError::new(Fault::Conflict, "usage_not_shipped", message)
+}
+
+/// Refuses while this gateway's journal has records of the period that the ledger has not.
+async fn refuse_unread(call: &Call, journal: &Journal, period: &Period) -> Result<(), ApiError> {
     let mut sequence = call.ledger().journal_cursor(journal.journal_id()).await?.sequence;
     loop {
         let source = journal.clone();
@@ -212,7 +256,7 @@ async fn refuse_unshipped(call: &Call, period: &Period) -> Result<(), ApiError> 
         if records.iter().any(|(journaled, _)| journaled.record.finished_at < period.end()) {
             let message =
                 "usage records of this period are not in the ledger yet; try again in a few seconds";
-            return Err(ApiError::new(Fault::Conflict, "usage_not_shipped", message));
+            return Err(unshipped(message.to_owned()));
         }
     }
 }

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use actix_web::{get, post, web};
-use billing::ledger::{Key, NewKey, Rotation, SecretHash};
+use actix_web::{get, patch, post, web};
+use billing::ledger::{Key, KeyChange, NewKey, Rotation, SecretHash};
 use domain::{Fault, KeyId, KeyScope, KeyScopes, ModelName, ProjectId, SloClass, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -21,7 +21,7 @@ use super::{
 use crate::{authenticate::key, http::ApiError};
 
 pub(super) fn configure(routes: &mut ServiceConfig<'_>) {
-    routes.service(list).service(create).service(show).service(rotate);
+    routes.service(list).service(create).service(show).service(update).service(rotate);
     routes.service(disable).service(enable).service(revoke);
 }
 
@@ -177,6 +177,42 @@ impl ClassWire {
     }
 }
 
+/// What to change of a key. What is left out stays; null takes away.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = KeyChange)]
+struct KeyChangeWire {
+    /// What its owner calls it: printable characters.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 100)]
+    name: Option<String>,
+    /// The project its usage belongs to from now on; null: none.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, format = "uuid")]
+    project_id: Option<Option<ProjectId>>,
+    /// What it may be used for.
+    #[serde(default)]
+    #[schema(min_items = 1)]
+    scopes: Option<Vec<ScopeWire>>,
+    /// The models it may ask for; null: every priced model.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Vec<String>>, min_items = 1, max_items = 100)]
+    models: Option<Option<Vec<ModelName>>>,
+    /// The latency class of its requests; null: the plan's.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<ClassWire>)]
+    slo_class: Option<Option<ClassWire>>,
+    /// From when on it is refused; null: never. RFC 3339.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, format = "date-time")]
+    expires_at: Option<Option<String>>,
+}
+
+/// A field that is there, null or not: what is left out is something else.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(input: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(input).map(Some)
+}
+
 /// How a key is to be replaced.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -214,8 +250,7 @@ const OVERLAP_SECONDS_MAX: u32 = 31_536_000;
 #[get("/tenants/{tenant_id}/keys")]
 async fn list(call: Call) -> Answer {
     let page: PageQuery = call.query()?;
-    let after = page.cursor.as_deref().map(KeyId::new).transpose();
-    let after = after.map_err(|error| ApiError::invalid("invalid_value", "cursor", error.to_string()))?;
+    let after = page.after::<KeyId>()?;
     let tenant = call.tenant().await?;
     let keys = call.ledger().keys_page(tenant.id, after.as_ref(), page.limit.get() + 1).await?;
     let keys = keys.into_iter().map(KeyWire::to_wire).collect();
@@ -233,16 +268,7 @@ async fn create(call: Call, body: web::Payload) -> Answer {
     let project_id = new.project_id.as_deref().map(str::parse::<ProjectId>).transpose();
     let project_id =
         project_id.map_err(|error| ApiError::invalid("invalid_value", "project_id", error.to_string()))?;
-    let scopes = match new.scopes {
-        None => KeyScopes::ALL,
-        Some(scopes) => KeyScopes::new(scopes.into_iter().map(ScopeWire::to_scope)).ok_or_else(|| {
-            ApiError::invalid(
-                "invalid_value",
-                "scopes",
-                "scopes: at least one is needed; leave it out for all",
-            )
-        })?,
-    };
+    let scopes = scopes(new.scopes)?.unwrap_or(KeyScopes::ALL);
     let expires_at = instant(new.expires_at.as_deref())?;
     let tenant = call.tenant().await?;
     let fresh = fresh_key()?;
@@ -257,6 +283,14 @@ async fn create(call: Call, body: web::Payload) -> Answer {
     };
     let key = call.ledger().create_key(tenant.id, &stored, call.now()).await?;
     Ok(created(&CreatedKeyWire { key: KeyWire::to_wire(key), secret: fresh.text.reveal().to_owned() }))
+}
+
+/// Errors: a list of none.
+fn scopes(listed: Option<Vec<ScopeWire>>) -> Result<Option<KeyScopes>, ApiError> {
+    let Some(listed) = listed else { return Ok(None) };
+    let found = KeyScopes::new(listed.into_iter().map(ScopeWire::to_scope));
+    let message = "scopes: at least one is needed; leave it out for all";
+    found.map(Some).ok_or_else(|| ApiError::invalid("invalid_value", "scopes", message))
 }
 
 fn fresh_key() -> Result<key::NewKey, ApiError> {
@@ -283,6 +317,30 @@ fn instant(text: Option<&str>) -> Result<Option<Timestamp>, ApiError> {
 #[get("/keys/{key_id}")]
 async fn show(call: Call) -> Answer {
     Ok(ok(&KeyWire::to_wire(find(&call).await?)))
+}
+
+/// Change a key, for requests from now on: all that is given, or nothing. Usage keeps the project it was made under.
+#[utoipa::path(tag = "keys", operation_id = "change_key", request_body = KeyChangeWire,
+    params(("key_id" = String, Path, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9]+$")),
+    responses((status = 200, description = "The key as it is now", body = KeyWire), ChangeFailures))]
+#[patch("/keys/{key_id}")]
+async fn update(call: Call, body: web::Payload) -> Answer {
+    call.log_change("key.update");
+    let wire: KeyChangeWire = call.body(body).await?;
+    let expires_at = match &wire.expires_at {
+        None => None,
+        Some(text) => Some(instant(text.as_deref())?),
+    };
+    let change = KeyChange {
+        name: wire.name.as_deref(),
+        project_id: wire.project_id,
+        scopes: scopes(wire.scopes)?,
+        models_allowed: wire.models,
+        slo_class: wire.slo_class.map(|class| class.map(ClassWire::to_class)),
+        expires_at,
+    };
+    let id: KeyId = call.path("key_id")?;
+    Ok(ok(&KeyWire::to_wire(call.ledger().change_key(&id, &change, call.now()).await?)))
 }
 
 /// Replace a key by a new one with the same rights, limits and budget. The old one opens until the overlap is over.

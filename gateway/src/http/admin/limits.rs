@@ -3,7 +3,7 @@
 //! Registered by `admin::resources`; its wire form is used by tenants, projects and keys.
 
 use actix_web::{get, put, web};
-use billing::ledger::{Budget, LimitScope, Limits, ScopeLimits};
+use billing::ledger::{Budget, LimitScope, Limits, LimitsPlace, ScopeLimits};
 use domain::{BudgetPeriod, KeyId, ModelName, Nanos, ProjectId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use super::{
     Answer,
     call::{Call, ok},
     error::{ChangeFailures, ReadFailures},
-    page::Page,
+    page::{Page, PageQuery, bad_cursor},
 };
 use crate::http::ApiError;
 
@@ -184,15 +184,44 @@ impl ScopeLimitsWire {
     }
 }
 
-/// List every limit of a tenant, of its projects and of its keys.
+/// Where a page of limits ended: `kind/id/model`.
+fn cursor_of(found: &ScopeLimits) -> String {
+    let id = match &found.scope {
+        LimitScope::Tenant => String::new(),
+        LimitScope::Project(id) => id.to_string(),
+        LimitScope::Key(id) => id.to_string(),
+    };
+    format!("{}/{id}/{}", found.scope.kind(), found.model.as_ref().map_or("", ModelName::as_str))
+}
+
+fn place(cursor: &str) -> Option<LimitsPlace> {
+    let (kind, rest) = cursor.split_once('/')?;
+    let (id, model) = rest.split_once('/')?;
+    let scope = match kind {
+        "tenant" if id.is_empty() => LimitScope::Tenant,
+        "project" => LimitScope::Project(id.parse().ok()?),
+        "key" => LimitScope::Key(id.parse().ok()?),
+        _ => return None,
+    };
+    let model = match model {
+        "" => None,
+        model => Some(model.parse().ok()?),
+    };
+    Some(LimitsPlace { scope, model })
+}
+
+/// List the limits of a tenant, of its projects and of its keys.
 #[utoipa::path(tag = "limits", operation_id = "list_limits",
-    params(("tenant_id" = String, Path, format = "uuid")),
-    responses((status = 200, description = "All limits", body = Page<ScopeLimitsWire>), ReadFailures))]
+    params(("tenant_id" = String, Path, format = "uuid"), PageQuery),
+    responses((status = 200, description = "A page of limits", body = Page<ScopeLimitsWire>), ReadFailures))]
 #[get("/tenants/{tenant_id}/limits")]
 async fn list(call: Call) -> Answer {
+    let page: PageQuery = call.query()?;
+    let after = page.cursor.as_deref().map(|cursor| place(cursor).ok_or_else(bad_cursor)).transpose()?;
     let tenant = call.tenant().await?;
-    let found = call.ledger().limits(tenant.id).await?;
-    Ok(ok(&Page::whole(found.iter().map(ScopeLimitsWire::to_wire).collect())))
+    let found = call.ledger().limits_page(tenant.id, after.as_ref(), page.limit.get() + 1).await?;
+    let Page { data, next_cursor } = Page::cut(found, page.limit, cursor_of);
+    Ok(ok(&Page { data: data.iter().map(ScopeLimitsWire::to_wire).collect(), next_cursor }))
 }
 
 /// Set the limits of one place, over all models together or over one.

@@ -7,16 +7,21 @@ mod call;
 mod document;
 mod error;
 mod grants;
+mod holds;
 mod invoices;
+mod journals;
 mod keys;
 mod limits;
+mod operators;
 mod page;
 mod plans;
 mod projects;
 mod server;
 mod status;
+mod subscriptions;
 mod tenants;
 mod usage;
+mod users;
 
 use std::sync::Arc;
 
@@ -54,13 +59,18 @@ pub struct Admin {
 fn resources(routes: &mut ServiceConfig<'_>) {
     routes
         .configure(tenants::configure)
+        .configure(subscriptions::configure)
+        .configure(users::configure)
         .configure(projects::configure)
         .configure(keys::configure)
         .configure(limits::configure)
         .configure(grants::configure)
+        .configure(holds::configure)
         .configure(plans::configure)
         .configure(usage::configure)
         .configure(invoices::configure)
+        .configure(journals::configure)
+        .configure(operators::configure)
         .configure(status::configure)
         .configure(audit::configure);
 }

@@ -2,8 +2,12 @@
 //! Never an offset: a page begins after the last row of the one before, so that new rows move nothing.
 //! Used by every route that lists.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use utoipa::{IntoParams, ToSchema};
+
+use crate::http::ApiError;
 
 /// Rows of a page that asks for no number.
 const PAGE_ROWS_DEFAULT: usize = 100;
@@ -25,6 +29,40 @@ pub(super) struct PageQuery {
     pub(super) cursor: Option<String>,
 }
 
+impl PageQuery {
+    /// Where the page before ended, as a checked type.
+    ///
+    /// Errors: a text that no page gave.
+    pub(super) fn after<T: FromStr>(&self) -> Result<Option<T>, ApiError> {
+        let parsed = self.cursor.as_deref().map(str::parse::<T>).transpose();
+        parsed.map_err(|_| bad_cursor())
+    }
+
+    /// The part of a list that is in memory, and bounded: what comes after the row that the cursor names.
+    ///
+    /// Errors: it names none.
+    pub(super) fn rest<'a, T>(
+        &self,
+        all: &'a [T],
+        is_named: impl Fn(&T, &str) -> bool,
+    ) -> Result<impl Iterator<Item = &'a T>, ApiError> {
+        let start = match self.cursor.as_deref() {
+            None => 0,
+            Some(after) => all
+                .iter()
+                .position(|row| is_named(row, after))
+                .map(|place| place + 1)
+                .ok_or_else(bad_cursor)?,
+        };
+        Ok(all.iter().skip(start).take(self.limit.get() + 1))
+    }
+}
+
+/// A cursor that no page gave.
+pub(super) fn bad_cursor() -> ApiError {
+    ApiError::invalid("invalid_value", "cursor", "cursor: give back a next_cursor as it was")
+}
+
 /// Rows of a page.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows(usize);
@@ -36,6 +74,11 @@ impl Default for Rows {
 }
 
 impl Rows {
+    /// As many as a page may have.
+    pub(super) fn most() -> Self {
+        Self(PAGE_ROWS_MAX)
+    }
+
     pub(super) fn get(self) -> usize {
         self.0
     }

@@ -16,8 +16,10 @@ use super::{
     Answer,
     call::{Call, created, ok},
     error::{self, ChangeFailures, ReadFailures},
-    page::{Page, PageQuery},
+    page::{Page, PageQuery, bad_cursor},
 };
+
+use crate::http::ApiError;
 
 pub(super) fn configure(routes: &mut ServiceConfig<'_>) {
     routes.service(list).service(publish).service(validate).service(show);
@@ -145,13 +147,14 @@ impl PriceWire {
 #[get("/plans")]
 async fn list(call: Call) -> Answer {
     let page: PageQuery = call.query()?;
-    let plans = call.ledger().plans().await?;
-    let after = page.cursor.as_deref();
-    // As they come, a cursor names the last one that was given.
-    let start = after.and_then(|after| plans.iter().position(|plan| plan.id().as_str() == after));
-    let rest = start.map_or(plans.as_slice(), |start| &plans[start + 1..]);
-    let rest = rest.iter().take(page.limit.get() + 1).map(PlanWire::to_wire).collect();
-    Ok(ok(&Page::cut(rest, page.limit, |plan| plan.id.clone())))
+    let after = page.after::<PlanVersionId>()?;
+    let after = after.as_ref().map(|after| {
+        let (name, version) = after.as_str().rsplit_once('@').ok_or_else(bad_cursor)?;
+        Ok::<_, ApiError>((name, version.parse().map_err(|_| bad_cursor())?))
+    });
+    let plans = call.ledger().plans_page(after.transpose()?, page.limit.get() + 1).await?;
+    let plans = plans.iter().map(PlanWire::to_wire).collect();
+    Ok(ok(&Page::cut(plans, page.limit, |plan| plan.id.clone())))
 }
 
 /// Publish a version. The same terms again change nothing and answer 200.

@@ -90,10 +90,9 @@ async fn list(call: Call) -> Answer {
     let page: PageQuery = call.query()?;
     let tenant = call.tenant().await?;
     let all = call.ledger().projects(tenant.id).await?;
-    let start =
-        page.cursor.as_deref().and_then(|after| all.iter().position(|one| one.id.to_string() == after));
-    let rest = start.map_or(all.as_slice(), |start| &all[start + 1..]);
-    let rest = rest.iter().take(page.limit.get() + 1).map(ProjectWire::to_wire).collect();
+    // The ledger bounds how many there are.
+    let rest = page.rest(&all, |project, after| project.id.to_string() == after)?;
+    let rest = rest.map(ProjectWire::to_wire).collect();
     Ok(ok(&Page::cut(rest, page.limit, |project| project.id.clone())))
 }
 

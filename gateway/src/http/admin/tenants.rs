@@ -3,7 +3,7 @@
 //! Registered by `admin::resources`.
 
 use actix_web::{get, patch, post, web};
-use billing::ledger::{BillingMode, LedgerError, LimitScope, NewTenant, Tenant, TenantTerms};
+use billing::ledger::{BillingMode, LedgerError, NewTenant, Tenant, TenantChange, TenantTerms};
 use domain::TenantId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -160,8 +160,7 @@ struct TenantChangeWire {
 #[get("/tenants")]
 async fn list(call: Call) -> Answer {
     let page: PageQuery = call.query()?;
-    let after = page.cursor.as_deref().map(str::parse::<TenantId>).transpose();
-    let after = after.map_err(|error| ApiError::invalid("invalid_value", "cursor", error.to_string()))?;
+    let after = page.after::<TenantId>()?;
     let tenants = call.ledger().tenants_page(after, page.limit.get() + 1).await?;
     let tenants = tenants.into_iter().map(TenantWire::to_wire).collect();
     Ok(ok(&Page::cut(tenants, page.limit, |tenant| tenant.id.clone())))
@@ -195,7 +194,7 @@ async fn show(call: Call) -> Answer {
     Ok(ok(&TenantWire::to_wire(call.tenant().await?)))
 }
 
-/// Change a tenant's plan, terms or limits, one after another in this order.
+/// Change a tenant's plan, terms or limits: all that is given, or nothing.
 #[utoipa::path(tag = "tenants", operation_id = "change_tenant", request_body = TenantChangeWire,
     params(("tenant_id" = String, Path, format = "uuid")),
     responses((status = 200, description = "The tenant as it is now", body = TenantWire), ChangeFailures))]
@@ -204,16 +203,13 @@ async fn update(call: Call, body: web::Payload) -> Answer {
     call.log_change("tenant.update");
     let change: TenantChangeWire = call.body(body).await?;
     let tenant = call.tenant().await?;
-    if let Some(plan) = &change.plan {
-        call.ledger().set_tenant_plan(tenant.id, plan).await.map_err(refusal)?;
-    }
-    if let Some(terms) = change.terms {
-        call.ledger().set_tenant_terms(tenant.id, terms.to_terms()).await?;
-    }
-    if let Some(limits) = change.limits {
-        call.ledger().set_limits(tenant.id, &LimitScope::Tenant, None, limits.into_limits()).await?;
-    }
-    Ok(ok(&TenantWire::to_wire(call.tenant().await?)))
+    let change = TenantChange {
+        plan_name: change.plan.as_deref(),
+        terms: change.terms.map(TermsWire::to_terms),
+        limits: change.limits.map(LimitsWire::into_limits),
+    };
+    let changed = call.ledger().change_tenant(tenant.id, &change).await.map_err(refusal)?;
+    Ok(ok(&TenantWire::to_wire(changed)))
 }
 
 /// Refuse all requests of a tenant from now on. Doing it twice keeps the first time.
@@ -241,7 +237,7 @@ async fn enable(call: Call) -> Answer {
 }
 
 /// A plan or zone that the body names and that does not exist is a wrong body, not a missing page.
-fn refusal(error: LedgerError) -> ApiError {
+pub(super) fn refusal(error: LedgerError) -> ApiError {
     if matches!(error, LedgerError::Missing { what: "plan", .. }) {
         return ApiError::invalid("unknown_plan", "plan", error.to_string());
     }

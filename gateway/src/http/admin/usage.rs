@@ -2,9 +2,11 @@
 //! Never rates: prices belong to invoices.
 //! Registered by `admin::resources`.
 
+use std::collections::BTreeMap;
+
 use actix_web::get;
-use billing::ledger::{RecordPosition, StoredRecord, Tenant, UsageGroup, UsageTotals};
-use domain::{JournaledRecord, Period, RequestId, Timestamp};
+use billing::ledger::{GroupUsage, Project, RecordPosition, StoredRecord, Tenant, UsageGroup};
+use domain::{JournaledRecord, Period, ProjectId, RequestId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -13,7 +15,7 @@ use super::{
     Answer,
     call::{Call, ok},
     error::ReadFailures,
-    page::{Page, Rows, rows},
+    page::{Page, PageQuery, Rows, bad_cursor, rows},
 };
 use crate::http::ApiError;
 
@@ -76,6 +78,21 @@ struct SumsQuery {
     /// The first instant after the span. RFC 3339.
     #[param(format = "date-time")]
     to: Option<String>,
+    /// Only what this project used, and all below it: its path or id.
+    #[param(min_length = 1, max_length = 600)]
+    project: Option<String>,
+    /// How many groups at most.
+    #[serde(default = "all_rows", deserialize_with = "rows")]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 1000)]
+    limit: Rows,
+    /// The `next_cursor` of the page before: the last group's name.
+    #[param(min_length = 1, max_length = 600)]
+    cursor: Option<String>,
+}
+
+/// A month of hours is one page.
+fn all_rows() -> Rows {
+    Rows::most()
 }
 
 /// What to sum by.
@@ -95,6 +112,8 @@ enum Group {
     Reason,
     /// Keys.
     Key,
+    /// Projects by their paths, each without those below it.
+    Project,
 }
 
 impl Group {
@@ -106,6 +125,7 @@ impl Group {
             Self::Class => UsageGroup::SloClass,
             Self::Reason => UsageGroup::Reason,
             Self::Key => UsageGroup::Key,
+            Self::Project => UsageGroup::Project,
         }
     }
 }
@@ -114,8 +134,11 @@ impl Group {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Usage)]
 struct UsageWire {
-    /// The hour, day, model, class, reason or key.
+    /// The hour, day, model, class, reason, key or path of a project; `(no project)` for keys that have none.
     group: String,
+    /// The project, where sums are by project and this is one; else null.
+    #[schema(format = "uuid", required = true)]
+    project_id: Option<String>,
     requests: u64,
     requests_slo_met: u64,
     prompt_tokens: u64,
@@ -128,9 +151,10 @@ struct UsageWire {
 }
 
 impl UsageWire {
-    fn to_wire((group, totals): (String, UsageTotals)) -> Self {
+    fn to_wire(GroupUsage { name, project_id, totals }: GroupUsage) -> Self {
         Self {
-            group,
+            group: name,
+            project_id: project_id.map(|id| id.to_string()),
             requests: totals.requests,
             requests_slo_met: totals.requests_slo_met,
             prompt_tokens: totals.prompt_tokens.get(),
@@ -144,17 +168,21 @@ impl UsageWire {
     }
 }
 
-/// Sum what a tenant used, by hour, day, model, class, reason or key.
+/// Sum what a tenant used, by hour, day, model, class, reason, key or project.
 #[utoipa::path(tag = "usage", operation_id = "sum_usage",
     params(("tenant_id" = String, Path, format = "uuid"), SumsQuery),
-    responses((status = 200, description = "Every group that used something", body = Page<UsageWire>), ReadFailures))]
+    responses((status = 200, description = "A page of the groups that used something", body = Page<UsageWire>), ReadFailures))]
 #[get("/tenants/{tenant_id}/usage")]
 async fn sums(call: Call) -> Answer {
-    let SumsQuery { by, month, from, to } = call.query()?;
+    let SumsQuery { by, month, from, to, project, limit, cursor } = call.query()?;
     let tenant = call.tenant().await?;
     let period = Span { month, from, to }.period(&tenant, call.now())?;
-    let groups = call.ledger().usage_by(tenant.id, &period, by.to_group()).await?;
-    Ok(ok(&Page::whole(groups.into_iter().map(UsageWire::to_wire).collect())))
+    let within = within(&call, &tenant, project.as_deref()).await?;
+    let groups = call.ledger().usage_by(tenant.id, &period, by.to_group(), within).await?;
+    let page = PageQuery { limit, cursor };
+    let rest = page.rest(&groups, |group, after| group.name == after)?;
+    let rest = rest.cloned().map(UsageWire::to_wire).collect();
+    Ok(ok(&Page::cut(rest, limit, |group: &UsageWire| group.group.clone())))
 }
 
 /// Which usage records.
@@ -171,6 +199,9 @@ struct RecordsQuery {
     /// The first instant after the span. RFC 3339.
     #[param(format = "date-time")]
     to: Option<String>,
+    /// Only those of this project, and of all below it: its path or id.
+    #[param(min_length = 1, max_length = 600)]
+    project: Option<String>,
     /// How many rows at most.
     #[serde(default, deserialize_with = "rows")]
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
@@ -189,6 +220,9 @@ struct RecordWire {
     journaled: JournaledRecord,
     /// SHA-256 of the record, in hexadecimal digits.
     hash: String,
+    /// The path of its project now; null: it has none. The id in the record never changes and is part of the hash.
+    #[schema(required = true)]
+    project_path: Option<String>,
 }
 
 /// List usage records, by the time they finished.
@@ -197,18 +231,47 @@ struct RecordWire {
     responses((status = 200, description = "A page of records", body = Page<RecordWire>), ReadFailures))]
 #[get("/tenants/{tenant_id}/records")]
 async fn records(call: Call) -> Answer {
-    let RecordsQuery { month, from, to, limit, cursor } = call.query()?;
+    let RecordsQuery { month, from, to, project, limit, cursor } = call.query()?;
     let after = cursor.as_deref().map(position).transpose()?;
     let tenant = call.tenant().await?;
     let period = Span { month, from, to }.period(&tenant, call.now())?;
-    let page = call.ledger().records_page(tenant.id, &period, after, limit.get()).await?;
+    let within = within(&call, &tenant, project.as_deref()).await?;
+    let page = call.ledger().records_page(tenant.id, &period, within, after, limit.get()).await?;
     let next_cursor = page.next.map(cursor_of);
-    let data = page.records.into_iter().map(to_wire).collect::<Result<_, ApiError>>()?;
+    let paths: BTreeMap<ProjectId, String> = match page.records.is_empty() {
+        true => BTreeMap::new(),
+        false => paths(call.ledger().projects(tenant.id).await?),
+    };
+    let data = page.records.into_iter().map(|stored| RecordWire::to_wire(stored, &paths)).collect();
     Ok(ok(&Page { data, next_cursor }))
 }
 
-fn to_wire(stored: StoredRecord) -> Result<RecordWire, ApiError> {
-    Ok(RecordWire { journaled: stored.journaled, hash: stored.hash.to_string() })
+fn paths(projects: Vec<Project>) -> BTreeMap<ProjectId, String> {
+    projects.into_iter().map(|project| (project.id, project.path)).collect()
+}
+
+/// The project of the query, by path or id.
+///
+/// Errors: the tenant has none such.
+async fn within(call: &Call, tenant: &Tenant, project: Option<&str>) -> Result<Option<ProjectId>, ApiError> {
+    let Some(text) = project else { return Ok(None) };
+    // A text with a NUL names no project, and no database takes one.
+    let found = match text.contains('\0') {
+        true => None,
+        false => call.ledger().find_project(tenant.id, text).await?,
+    };
+    let text: String = text.chars().take(80).collect();
+    let message = format!("project: the tenant has no project {text:?}");
+    found
+        .map(|project| Some(project.id))
+        .ok_or_else(|| ApiError::invalid("unknown_project", "project", message))
+}
+
+impl RecordWire {
+    fn to_wire(StoredRecord { journaled, hash }: StoredRecord, paths: &BTreeMap<ProjectId, String>) -> Self {
+        let project_path = journaled.record.project_id.and_then(|id| paths.get(&id)).cloned();
+        Self { journaled, hash: hash.to_string(), project_path }
+    }
 }
 
 /// Microseconds and request id: where the page ended.
@@ -222,6 +285,5 @@ fn position(cursor: &str) -> Result<RecordPosition, ApiError> {
         let request_id: RequestId = id.parse().ok()?;
         Some(RecordPosition::new(finished_at, request_id))
     });
-    let message = "cursor: give back a next_cursor as it was";
-    parsed.ok_or_else(|| ApiError::invalid("invalid_value", "cursor", message))
+    parsed.ok_or_else(bad_cursor)
 }

@@ -14,7 +14,7 @@ use domain::{RequestId, TenantId};
 use self::tenant::{Moment, Refused, TenantState};
 use super::{
     TakeError,
-    ask::{AmountKey, Ask, Holds, Used},
+    ask::{AmountKey, Ask, Holds, OpenHold, Used},
     exceeded::LimitViews,
     now::Now,
 };
@@ -65,6 +65,19 @@ impl Local {
         let mut state = locked(&state);
         state.sweep(now_us);
         state.held()
+    }
+
+    pub(super) fn open_holds(
+        &self,
+        tenant_id: TenantId,
+        after: Option<RequestId>,
+        rows_max: usize,
+    ) -> Vec<OpenHold> {
+        let now_us = self.now.micros();
+        let state = self.tenant(tenant_id);
+        let mut state = locked(&state);
+        state.sweep(now_us);
+        state.open_holds(after, rows_max, now_us)
     }
 
     pub(super) fn sweep(&self) {

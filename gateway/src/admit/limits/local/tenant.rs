@@ -12,7 +12,7 @@ use domain::{RequestId, Timestamp};
 
 use super::super::{
     EXPIRED_MEMORY,
-    ask::{AmountKey, Ask, Holds, Node, NodeId, Used, costs},
+    ask::{AmountKey, Ask, Holds, Node, NodeId, OpenHold, Used, costs},
     exceeded::{Exceeded, LimitViews},
     verdict,
 };
@@ -264,6 +264,24 @@ impl TenantState {
             count: u64::try_from(self.holds.len()).unwrap_or(u64::MAX),
             nanos: self.holds.values().map(|hold| i128::from(hold.nanos)).sum(),
         }
+    }
+
+    pub(super) fn open_holds(&self, after: Option<RequestId>, rows_max: usize, now_us: u64) -> Vec<OpenHold> {
+        let mut ids: Vec<_> =
+            self.holds.keys().copied().filter(|id| after.is_none_or(|after| *id > after)).collect();
+        ids.sort_unstable();
+        ids.truncate(rows_max);
+        let open = |id: RequestId| {
+            let hold = self.holds.get(&id)?;
+            Some(OpenHold {
+                request_id: id,
+                tokens: hold.tokens,
+                nanos: hold.nanos,
+                age: Duration::from_micros(now_us.saturating_sub(hold.taken_at_us)),
+                left: Duration::from_micros(hold.until_us.saturating_sub(now_us)),
+            })
+        };
+        ids.into_iter().filter_map(open).collect()
     }
 
     fn each_amount(&mut self, hold: &Hold, mut act: impl FnMut(&mut Amount)) {

@@ -31,7 +31,7 @@ use self::{
 };
 use super::{
     TakeError,
-    ask::{AmountKey, Ask, Holds, Node, Settlement, Used},
+    ask::{AmountKey, Ask, Holds, Node, OpenHold, Settlement, Used},
     exceeded::LimitViews,
     local::Local,
     now::Now,
@@ -247,6 +247,29 @@ impl Shared {
 
     /// What a tenant's running requests hold in Redis.
     pub(super) async fn held(&self, tenant_id: TenantId) -> Result<Holds, TakeError> {
+        self.tell_all(tenant_id).await;
+        let answer = self.redis.run(&self.redis.scripts.held, tenant_id, |_| ()).await?;
+        wire::read_held(&answer).map_err(|Garbled| garbled().into())
+    }
+
+    /// Which requests of a tenant hold what in Redis.
+    pub(super) async fn open_holds(
+        &self,
+        tenant_id: TenantId,
+        after: Option<RequestId>,
+        rows_max: usize,
+    ) -> Result<Vec<OpenHold>, TakeError> {
+        self.tell_all(tenant_id).await;
+        let after = after.map_or_else(String::new, |after| after.to_string());
+        let write = |command: &mut ::redis::Cmd| {
+            command.arg(&after).arg(rows_max);
+        };
+        let answer = self.redis.run(&self.redis.scripts.open, tenant_id, write).await?;
+        wire::read_open(&answer).map_err(|Garbled| garbled().into())
+    }
+
+    /// Tells of every end of this tenant's requests that waits to be told.
+    async fn tell_all(&self, tenant_id: TenantId) {
         loop {
             let carried = self.pending.carry(tenant_id);
             // What was not heard stays where it is; the call after it says that Redis is away.
@@ -254,8 +277,6 @@ impl Shared {
                 break;
             }
         }
-        let answer = self.redis.run(&self.redis.scripts.held, tenant_id, |_| ()).await?;
-        wire::read_held(&answer).map_err(|Garbled| garbled().into())
     }
 
     /// Sweeps every tenant that any gateway has noted.

@@ -44,6 +44,7 @@ pub(in super::super) struct Scripts {
     pub(super) finish: Script,
     pub(super) seed: Script,
     pub(super) held: Script,
+    pub(super) open: Script,
     pub(super) sweep: Script,
 }
 
@@ -75,6 +76,7 @@ impl Scripts {
             finish: script(include_str!("scripts/finish.lua")),
             seed: script(include_str!("scripts/seed.lua")),
             held: script(include_str!("scripts/held.lua")),
+            open: script(include_str!("scripts/open.lua")),
             sweep: script(include_str!("scripts/sweep.lua")),
         }
     }

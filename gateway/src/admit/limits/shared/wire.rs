@@ -2,14 +2,14 @@
 //! Never decides: a refusal's words come from `verdict`, its numbers from the script.
 //! Called by the shared store.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use domain::{RequestId, Timestamp};
 use redis::{Cmd, Value};
 
 use super::super::TakeError;
 use super::super::{
-    ask::{AmountKey, AmountKind, Ask, Node},
+    ask::{AmountKey, AmountKind, Ask, Node, OpenHold},
     exceeded::LimitViews,
     verdict,
 };
@@ -187,6 +187,28 @@ pub(super) fn read_held(answer: &Value) -> Result<super::super::Holds, Garbled> 
         held.nanos += i128::from(nanos);
     }
     Ok(held)
+}
+
+/// What `open` answered: five values for each hold.
+pub(super) fn read_open(answer: &Value) -> Result<Vec<OpenHold>, Garbled> {
+    let (rows, rest) = array(answer)?.as_chunks::<5>();
+    if !rest.is_empty() {
+        return Err(Garbled);
+    }
+    let hold = |[id, tokens, nanos, age, left]: &[Value; 5]| {
+        Ok(OpenHold {
+            request_id: text(id)?.parse().map_err(|_| Garbled)?,
+            tokens: text(tokens)?.parse().map_err(|_| Garbled)?,
+            nanos: text(nanos)?.parse().map_err(|_| Garbled)?,
+            age: millis(age)?,
+            left: millis(left)?,
+        })
+    };
+    rows.iter().map(hold).collect()
+}
+
+fn millis(value: &Value) -> Result<Duration, Garbled> {
+    number(value).map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
 }
 
 pub(super) fn number(value: &Value) -> Result<i64, Garbled> {

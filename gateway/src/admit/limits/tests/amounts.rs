@@ -16,6 +16,7 @@ super::on_every_store!(
     amounts_are_exact_to_the_last_nano,
     a_settled_hold_becomes_its_charge,
     a_void_hold_leaves_nothing,
+    open_holds_are_told_by_request,
     each_hold_ends_once,
     an_expired_hold_still_counts_its_charge,
     an_expired_hold_is_forgotten_after_a_day,
@@ -121,6 +122,35 @@ async fn a_settled_hold_becomes_its_charge(stand: Stand) {
     for (node, left) in rows {
         assert_eq!(stand.left(node).await, left);
     }
+}
+
+async fn open_holds_are_told_by_request(stand: Stand) {
+    let nodes = [tenant(balance(1_000))];
+    stand.seed(&nodes, 0).await;
+    let mut kept = Vec::new();
+    for nanos in [10, 20, 30] {
+        kept.push(stand.hold(&nodes, nanos).await.expect("room"));
+    }
+    stand.advance(Duration::from_secs(5)).await;
+    let all = stand.limits.open_holds(stand.tenant_id, None, 10).await.expect("the store is there");
+    let mut expected: Vec<_> =
+        kept.iter().zip([10, 20, 30]).map(|(taken, nanos)| (taken.reservation.request_id(), nanos)).collect();
+    expected.sort_unstable();
+    assert_eq!(all.iter().map(|hold| (hold.request_id, hold.nanos)).collect::<Vec<_>>(), expected);
+    for hold in &all {
+        assert_eq!(
+            (hold.tokens, hold.age, hold.left),
+            (10, Duration::from_secs(5), TTL - Duration::from_secs(5))
+        );
+    }
+    let page = stand.limits.open_holds(stand.tenant_id, None, 2).await.expect("the store is there");
+    assert_eq!(page, all[..2]);
+    let rest = stand.limits.open_holds(stand.tenant_id, Some(page[1].request_id), 2).await;
+    assert_eq!(rest.expect("the store is there"), all[2..]);
+    for taken in kept {
+        taken.reservation.settle(used(1, 1)).await;
+    }
+    assert_eq!(stand.limits.open_holds(stand.tenant_id, None, 10).await.expect("the store is there"), []);
 }
 
 async fn a_void_hold_leaves_nothing(stand: Stand) {
