@@ -39,11 +39,14 @@ pub(super) fn render(invoice: &Invoice) -> Result<String, LedgerError> {
 }
 
 fn row<'a>(line: &'a Line, currency: &str) -> Row<'a> {
-    let quantity = match line.unit.as_str() {
-        "millijoules" => format!("{} J", joules(line.quantity)),
-        unit => counted(line.quantity, unit),
+    let quantity = match (line.units.as_ref().zip(line.units_name.as_ref()), line.unit.as_str()) {
+        (Some((units, name)), _) => format!("{units} {name}"),
+        (None, "") => String::new(),
+        (None, "millijoules") => format!("{} J", joules(line.quantity)),
+        (None, unit) => counted(line.quantity, unit),
     };
     let price = match (&line.unit_price, line.unit_price_per) {
+        (Some(price), Some(1)) => format!("{price} {currency}"),
         (Some(price), Some(per)) => format!("{price} {currency} per {}", with_separators(per)),
         _ => String::new(),
     };

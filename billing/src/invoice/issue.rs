@@ -12,8 +12,8 @@ use super::{
 };
 use crate::ledger::{
     IssuedInvoice, Ledger, LedgerError, LineColumns, Tenant, Transaction, UsageSum, check_tallies,
-    find_issued, find_plan, invoice_number, lock_invoice_numbers, project_name, projects_of, store_invoice,
-    usage_sums_by_project,
+    find_issued, find_plan, invoice_number, lock_invoice_numbers, project_name, projects_of, schedule_of,
+    store_invoice, usage_sums_by_project,
 };
 
 /// What the invoice of a period would be now. A running period gives what has been used so far.
@@ -122,7 +122,13 @@ async fn rate(
             plans.insert(sum.price_version.clone(), plan);
         }
     }
-    Ok(build(&InvoiceParts { tenant, period, now, sums: &sums, plans: &plans, projects: &projects })?)
+    let schedule = schedule_of(transaction, tenant).await?;
+    // The last instant of the period: what applies from its end on is of the next.
+    let last = Timestamp::from_unix_micros(period.end().unix_micros().saturating_sub(1));
+    let plan_at_end = schedule.plan_at(last).map(AsRef::as_ref);
+    let parts =
+        InvoiceParts { tenant, period, now, sums: &sums, plans: &plans, projects: &projects, plan_at_end };
+    Ok(build(&parts)?)
 }
 
 /// Usage by project, by path; nothing where no request belonged to a project.

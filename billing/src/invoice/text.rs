@@ -94,6 +94,19 @@ fn entry(page: &mut Page, line: &Line, currency: &str) {
 
 /// The arithmetic of a line, one step per text.
 fn arithmetic(line: &Line, currency: &str) -> Vec<String> {
+    if let Some((units, name)) = line.units.as_ref().zip(line.units_name.as_ref()) {
+        let (price, per) = (line.unit_price.as_deref().unwrap_or("0"), line.unit_price_per.unwrap_or(1));
+        let per = if per == 1 { String::new() } else { format!(" per {}", with_separators(per)) };
+        let metered =
+            format!("{} in {}", counted(line.quantity, &line.unit), counted(line.requests, "requests"));
+        return vec![
+            format!("{units} {name} × {price} {currency}{per} = {}", line.exact),
+            format!("metered: {metered}"),
+        ];
+    }
+    if let Some(formula) = line.formula.as_ref().filter(|_| line.unit_price.is_none()) {
+        return vec![format!("{formula} = {}", line.exact)];
+    }
     let Some((price, per)) = line.unit_price.as_ref().zip(line.unit_price_per) else {
         return vec![match line.unit.as_str() {
             "millijoules" => {

@@ -220,6 +220,14 @@ pub struct Tier {
 }
 
 impl Scheme {
+    /// Its tiers; none where it has none.
+    pub fn tiers(&self) -> &[Tier] {
+        match self {
+            Self::Graduated(tiers) | Self::Volume(tiers) => tiers,
+            Self::Unit { .. } | Self::Package { .. } => &[],
+        }
+    }
+
     /// The highest price of a single unit, flat amounts aside, as a price and the units it is for.
     pub fn dearest_unit(&self) -> (BigDecimal, BigDecimal) {
         match self {
