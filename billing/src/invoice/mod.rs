@@ -7,6 +7,7 @@ mod charges;
 mod html;
 mod issue;
 mod share;
+mod simulate;
 mod text;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use build::InvoiceParts;
 pub use issue::{issue, preview};
 pub use share::ProjectUse;
+pub use simulate::{Simulation, simulate};
 
 use crate::ledger::LedgerError;
 

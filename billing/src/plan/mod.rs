@@ -3,6 +3,7 @@
 //! Read from TOML by the command line, stored by the ledger, asked by admission and rating.
 
 mod charge;
+mod compare;
 mod error;
 mod read;
 
@@ -16,6 +17,7 @@ pub use charge::{
     Basis, CHARGE_NAME_LENGTH_MAX, CHARGES_MAX, Charge, Discount, DiscountAmount, Filter, Meter,
     QuantityRounding, QuantityUnit, Scheme, TIERS_MAX, TOKENS_CHARGE, Tier, UNIT_DECIMALS_MAX, UsageCharge,
 };
+pub use compare::TermChange;
 pub use error::{PlanError, PlanProblem};
 
 /// The plan of the embedded default: what `tallygate` starts with.

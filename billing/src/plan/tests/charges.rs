@@ -208,3 +208,37 @@ fn errors_of_charges_name_place_and_reason() {
         assert!(is_placed, "{}:{} {line:?} for {replacement:?}", error.line, error.column);
     }
 }
+
+#[test]
+fn plans_are_compared_term_by_term() {
+    let changed = CHARGES
+        .replacen("price = \"0.31\"", "price = \"0.33\"", 1)
+        .replacen("up_to = \"10\"", "up_to = \"20\"", 1)
+        .replacen("name = \"seat\"", "name = \"chair\"", 1)
+        .replacen("percent = \"10\"", "percent = \"12\"", 1);
+    let head = with("\"0.15\"", "\"0.150\"  # the same").replacen("version = 1", "version = 2", 1);
+    let head = head.replacen("class = \"interactive\"", "class = \"standard\"", 1);
+    let after = Plan::from_toml("plan.toml", &format!("{head}{changed}")).expect("a good plan");
+    let changes = plan().changes_to(&after);
+    let told: Vec<_> = changes
+        .iter()
+        .map(|change| {
+            let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+            format!("{}: {} -> {}", change.term, text(&change.before), text(&change.after))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "charge.chair.amount: - -> 25",
+            "charge.power.unit_price: 0.31 per 1 -> 0.33 per 1",
+            "charge.seat.amount: 25 -> -",
+            "charge.thinking.graduated.01: up to 10: 2 a unit, 1 flat -> up to 20: 2 a unit, 1 flat",
+            "discount.friends: 10 % off thinking -> 12 % off thinking",
+            "slo.class: interactive -> standard",
+            "slo.tpot: 30 ms -> 100 ms",
+            "slo.ttft: 500 ms -> 2000 ms",
+        ]
+    );
+    assert_eq!(plan().changes_to(&plan()), []);
+}
