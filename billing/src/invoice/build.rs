@@ -8,7 +8,8 @@ use domain::{Currency, EndReason, EnergySource, Period, PlanVersionId, Timestamp
 use jiff::tz::TimeZone;
 
 use super::{
-    Attainment, BilledPeriod, BilledTenant, Invoice, Line, LineKind, SCHEMA, Status, charges as charge_lines,
+    Attainment, BilledPeriod, BilledTenant, Invoice, Line, LineKind, SCHEMA, Status, attainment,
+    charges as charge_lines,
     share::{self, ProjectUse},
 };
 use crate::{
@@ -73,16 +74,15 @@ impl Invoice {
 
 pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
     let currency = parts.tenant.currency;
-    let mut drafts = Vec::new();
-    for used in billed(parts)? {
-        drafts.extend(charges(&used)?);
-    }
+    let mut drafts = token_drafts(parts)?;
     if let Some(plan) = parts.plan_at_end {
         charge_lines::check_currency(plan, currency)?;
     }
+    let of_projects = drafts.len();
+    drafts.extend(attainment::lines(parts)?);
     let charged = charge_lines::lines(parts, &drafts)?;
-    let common = charge_lines::sum(&charged);
     drafts.extend(charged);
+    let common = ExactAmount::sum(drafts.iter().skip(of_projects).map(|draft| &draft.exact));
     for used in not_billed(parts)? {
         drafts.extend(not_billed_lines(&used));
     }
@@ -118,15 +118,18 @@ pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
     Ok(Built { invoice, displayed, subtotal })
 }
 
-/// The exact amount of all lines that these sums make.
-pub(super) fn exact_sum(parts: &InvoiceParts<'_>) -> Result<ExactAmount, RateError> {
-    let mut sum = ExactAmount::zero();
+/// The lines of token prices, and of the credits for late tokens that belong to them.
+pub(super) fn token_drafts(parts: &InvoiceParts<'_>) -> Result<Vec<Draft>, RateError> {
+    let mut drafts = Vec::new();
     for used in billed(parts)? {
-        for draft in charges(&used)? {
-            sum = sum.plus(&draft.exact);
-        }
+        drafts.extend(charges(&used)?);
     }
-    Ok(sum)
+    Ok(drafts)
+}
+
+/// The exact amount of all of them.
+pub(super) fn exact_sum(parts: &InvoiceParts<'_>) -> Result<ExactAmount, RateError> {
+    Ok(ExactAmount::sum(token_drafts(parts)?.iter().map(|draft| &draft.exact)))
 }
 
 fn billed_period(period: &Period, now: Timestamp) -> BilledPeriod {
@@ -241,7 +244,7 @@ impl Use<'_> {
             unit_price: Some(unit_price),
             unit_price_per: Some(PRICE_PER_TOKENS),
             percent: Some(percent),
-            attainment: Some(attainment(&self.totals)?),
+            attainment: Some(attained(&self.totals)?),
             ..self.line(
                 LineKind::SloCredit,
                 "late_output",
@@ -267,7 +270,7 @@ impl Use<'_> {
     }
 }
 
-fn attainment(totals: &UsageTotals) -> Result<Attainment, RateError> {
+pub(super) fn attained(totals: &UsageTotals) -> Result<Attainment, RateError> {
     let (met, all) = (totals.requests_slo_met, totals.requests);
     // Hundredths of a percent in whole numbers.
     let hundredths = (u128::from(met) * 10_000).checked_div(u128::from(all));

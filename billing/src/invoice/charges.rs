@@ -274,11 +274,6 @@ fn line(plan: &Plan, kind: LineKind, item: &str) -> Line {
     Line { price_version: Some(plan.id().to_string()), ..Line::blank(kind, item) }
 }
 
-/// What the whole tenant owes beside its token prices, for which no project is alone responsible.
-pub(super) fn sum(drafts: &[Draft]) -> ExactAmount {
-    ExactAmount::sum(drafts.iter().map(|draft| &draft.exact))
-}
-
 /// Whether a currency's amounts are all that a plan's charges are in.
 pub(super) fn check_currency(plan: &Plan, currency: Currency) -> Result<(), RateError> {
     match plan.currency() == currency {

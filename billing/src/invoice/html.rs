@@ -6,7 +6,7 @@ use askama::Template;
 
 use super::{
     Invoice, Line, Status,
-    text::{counted, joules, late_records, with_separators},
+    text::{attained, counted, joules, late_records, with_separators},
 };
 use crate::ledger::LedgerError;
 
@@ -50,13 +50,11 @@ fn row<'a>(line: &'a Line, currency: &str) -> Row<'a> {
         (Some(price), Some(per)) => format!("{price} {currency} per {}", with_separators(per)),
         _ => String::new(),
     };
-    let note = match (&line.percent, &line.attainment) {
-        (Some(percent), Some(attainment)) => format!(
-            "{percent} % of the output price for each late token. SLO met by {} of {} ({} %, rounded down).",
-            with_separators(attainment.requests_slo_met),
-            counted(attainment.requests, "requests"),
-            attainment.percent_rounded_down
-        ),
+    let note = match (&line.percent, &line.attainment, &line.unit_price) {
+        (Some(percent), Some(attainment), Some(_)) => {
+            format!("{percent} % of the output price for each late token. {}.", attained(attainment))
+        }
+        (_, Some(attainment), None) => format!("{}.", attained(attainment)),
         _ => String::new(),
     };
     Row { line, quantity, price, note }

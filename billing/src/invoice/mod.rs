@@ -2,6 +2,7 @@
 //! Never a change to an issued invoice, and never an amount that a reader cannot recompute.
 //! Called by `tallygate invoice` and, later, the portal.
 
+mod attainment;
 mod build;
 mod charges;
 mod html;
@@ -157,7 +158,7 @@ pub struct Line {
     pub position: u32,
     /// What it is.
     pub kind: LineKind,
-    /// What is counted: `input`, `cached_input`, `output`, `late_output`, an energy source, or the name of a charge or
+    /// What is counted: `input`, `cached_input`, `output`, `late_output`, `attainment`, an energy source, or the name of a charge or
     /// discount of the plan.
     pub item: String,
     /// For people.

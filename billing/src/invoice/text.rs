@@ -2,7 +2,7 @@
 //! Never a second computation: it prints what the invoice holds.
 //! Called by `Invoice::to_text`.
 
-use super::{Invoice, Line, Status};
+use super::{Attainment, Invoice, Line, Status};
 
 /// Columns of the page.
 const WIDTH: usize = 96;
@@ -105,7 +105,8 @@ fn arithmetic(line: &Line, currency: &str) -> Vec<String> {
         ];
     }
     if let Some(formula) = line.formula.as_ref().filter(|_| line.unit_price.is_none()) {
-        return vec![format!("{formula} = {}", line.exact)];
+        let met = line.attainment.as_ref().map(attained);
+        return [Some(format!("{formula} = {}", line.exact)), met].into_iter().flatten().collect();
     }
     let Some((price, per)) = line.unit_price.as_ref().zip(line.unit_price_per) else {
         return vec![match line.unit.as_str() {
@@ -120,13 +121,17 @@ fn arithmetic(line: &Line, currency: &str) -> Vec<String> {
     let Some((percent, attainment)) = line.percent.as_ref().zip(line.attainment.as_ref()) else {
         return vec![format!("{product} = {}", line.exact)];
     };
-    let met = format!(
+    vec![format!("{product} × {percent} %, given back = {}", line.exact), attained(attainment)]
+}
+
+/// How the promise was kept.
+pub(super) fn attained(attainment: &Attainment) -> String {
+    format!(
         "SLO met by {} of {} ({} %, rounded down)",
         with_separators(attainment.requests_slo_met),
         counted(attainment.requests, "requests"),
         attainment.percent_rounded_down
-    );
-    vec![format!("{product} × {percent} %, given back = {}", line.exact), met]
+    )
 }
 
 /// What came after the invoice was issued, of a draft for the same period.

@@ -53,6 +53,11 @@ impl Terms {
         terms.set("slo.ttft_per_1k_prompt_tokens", target(Some(slo.ttft_per_1k_prompt)));
         terms.set("slo.tpot", target(slo.tpot));
         terms.set("slo_credit.late_tokens_percent", plan.late_tokens_percent().value().to_plain_string());
+        for tier in plan.attainment_tiers() {
+            let classes = all_or(tier.classes.iter().map(|class| class.as_str()));
+            let path = format!("slo_credit.attainment.{classes}.below {}", plain(tier.below.value()));
+            terms.set(&path, format!("{} %", plain(tier.percent.value())));
+        }
         for price in plan.prices() {
             let mut set = |field: &str, price: &super::UnitPrice| {
                 terms.set(&format!("price.{field}"), price.per_million_tokens().to_plain_string());

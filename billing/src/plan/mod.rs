@@ -10,7 +10,7 @@ mod read;
 use std::collections::BTreeSet;
 
 use bigdecimal::{BigDecimal, ToPrimitive as _};
-use domain::{Currency, EndReason, ModelName, PlanVersionId, Slo, Timestamp};
+use domain::{Currency, EndReason, ModelName, PlanVersionId, Slo, SloClass, Timestamp};
 use jiff::{civil::Date, tz::TimeZone};
 
 pub use charge::{
@@ -56,6 +56,7 @@ struct Terms {
     billed_reasons: BTreeSet<EndReason>,
     slo: Slo,
     late_tokens_percent: Percent,
+    attainment_tiers: Vec<AttainmentTier>,
     prices: Vec<Price>,
     charges: Vec<Charge>,
     discounts: Vec<Discount>,
@@ -85,6 +86,24 @@ enum PricedModel {
 pub struct UnitPrice {
     per_million_tokens: BigDecimal,
     nanos_per_million_tokens: u64,
+}
+
+/// What is given back when the share of requests that met their targets falls below a bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttainmentTier {
+    /// Of which classes; each by itself. An empty set takes all.
+    pub classes: BTreeSet<SloClass>,
+    /// The bound; at the bound itself nothing is given back.
+    pub below: Percent,
+    /// The share of the class's token charges that is given back.
+    pub percent: Percent,
+}
+
+impl AttainmentTier {
+    /// Whether so many of so many requests are a share below the bound. None of none is not.
+    pub fn is_below(&self, met: u64, requests: u64) -> bool {
+        BigDecimal::from(met) * BigDecimal::from(100) < self.below.value() * BigDecimal::from(requests)
+    }
 }
 
 /// An exact share of a hundred, from 0 to 100.
@@ -156,6 +175,11 @@ impl Plan {
     /// The share of the output price given back for each late output token.
     pub fn late_tokens_percent(&self) -> &Percent {
         &self.terms.late_tokens_percent
+    }
+
+    /// What is given back of a period in which too few requests met their targets, in the order of the file.
+    pub fn attainment_tiers(&self) -> &[AttainmentTier] {
+        &self.terms.attainment_tiers
     }
 
     /// What a model costs: its own price, else the price of `"*"`. `None`: the model is not for sale.

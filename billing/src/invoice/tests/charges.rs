@@ -229,3 +229,64 @@ fn a_model_without_price_or_charge_is_an_error() {
     let error = invoice_of(vec![plan_with(1, charges)], &sums, &[]).expect_err("unpriced");
     assert!(matches!(error, RateError::Unpriced { .. }), "{error}");
 }
+
+/// Tiers by attainment in place of the demo plan's credit for late tokens.
+fn attainment_plan(tiers: &str) -> Plan {
+    let demo = Plan::demo().expect("the demo plan");
+    Plan::from_toml("t", &demo.source().replacen("late_tokens_percent = \"50\"", tiers, 1)).expect("a plan")
+}
+
+#[test]
+fn a_period_below_its_attainment_gives_a_share_back() {
+    let tiers = "late_tokens_percent = \"50\"\n\
+        [[slo_credit.attainment]]\nbelow = \"99\"\npercent = \"10\"\n\
+        [[slo_credit.attainment]]\nbelow = \"95\"\npercent = \"25\"\n\
+        [[slo_credit.attainment]]\nclasses = [\"batch\"]\nbelow = \"100\"\npercent = \"100\"\n";
+    let rows = [
+        // requests, those that met their targets, the share given back
+        (1_000, 1_000, None),
+        (1_000, 990, None),
+        (1_000, 989, Some("10")),
+        (1_000, 950, Some("10")),
+        (1_000, 949, Some("25")),
+        (1_000, 0, Some("25")),
+        (1, 1, None),
+    ];
+    for (requests, met, percent) in rows {
+        let sums = [sum("demo@1", "demo", EndReason::Completed, [requests, met, 0, 0, 1_000_000, 0])];
+        let invoice = invoice_of(vec![attainment_plan(tiers)], &sums, &[]).expect("an invoice");
+        let line = invoice.lines.iter().find(|line| line.item == "attainment");
+        assert_eq!(line.and_then(|line| line.percent.as_deref()), percent, "{met} of {requests}");
+        let exact = match percent {
+            Some("10") => "-0.06",
+            Some(_) => "-0.15",
+            None => continue,
+        };
+        assert_eq!(line.map(|line| line.exact.as_str()), Some(exact), "{met} of {requests}");
+        check_sums(&invoice);
+    }
+}
+
+#[test]
+fn credits_together_never_exceed_what_the_class_was_charged() {
+    let tiers = "late_tokens_percent = \"100\"\n\
+        [[slo_credit.attainment]]\nbelow = \"100\"\npercent = \"90\"\n";
+    // 0.15 for input, 0.60 for output; 0.36 of it late: 90 % of 0.75 is 0.675, but only 0.39 is left.
+    let batch = UsageSum {
+        slo_class: SloClass::Batch,
+        ..sum("demo@1", "demo", EndReason::Completed, [10, 10, 1_000_000, 0, 1_000_000, 0])
+    };
+    let sums = [
+        sum("demo@1", "demo", EndReason::Completed, [10, 4, 1_000_000, 0, 1_000_000, 600_000]),
+        // Crashed requests are not billed, and count for no promise; another class keeps its own.
+        sum("demo@1", "demo", EndReason::Crashed, [10, 0, 1_000_000, 0, 1_000_000, 600_000]),
+        batch,
+    ];
+    let invoice = invoice_of(vec![attainment_plan(tiers)], &sums, &[]).expect("an invoice");
+    let line = invoice.lines.iter().find(|line| line.item == "attainment").expect("a credit");
+    assert_eq!((line.exact.as_str(), line.quantity, line.requests), ("-0.39", 6, 10));
+    assert_eq!(line.formula.as_deref(), Some("-min(0.75 × 90 ÷ 100, 0.39)"));
+    assert_eq!(invoice.subtotal_exact, "0.75", "the other class is paid in full");
+    assert!(invoice.to_text().contains("SLO met by 4 of 10 requests (40.00 %, rounded down)"));
+    check_sums(&invoice);
+}

@@ -14,8 +14,8 @@ use toml::de::DeTable;
 
 use self::table::{Found, Table, line_and_column};
 use super::{
-    PLAN_BYTES_MAX, PLAN_NAME_LENGTH_MAX, PRICES_MAX, Percent, PlanError, PlanProblem, Price, PricedModel,
-    Terms,
+    AttainmentTier, PLAN_BYTES_MAX, PLAN_NAME_LENGTH_MAX, PRICES_MAX, Percent, PlanError, PlanProblem, Price,
+    PricedModel, TIERS_MAX, Terms,
 };
 
 /// Reads the whole file.
@@ -52,6 +52,7 @@ fn root_terms(root: &Table<'_>) -> Found<Terms> {
     let version = plan_version(root)?;
     let id = PlanVersionId::new(format!("{name}@{version}"));
     let id = id.map_err(|_| (root.span.clone(), PlanProblem::BadName(PLAN_NAME_LENGTH_MAX, name.clone())))?;
+    let (late_tokens_percent, attainment_tiers) = slo_credit(root)?;
     let charges = charges::charges(root)?;
     let discounts = charges::discounts(root, &charges)?;
     let prices = prices(root)?;
@@ -66,7 +67,8 @@ fn root_terms(root: &Table<'_>) -> Found<Terms> {
         effective_from: effective_from(root)?,
         billed_reasons: billed_reasons(root)?,
         slo: slo(root)?,
-        late_tokens_percent: late_tokens_percent(root)?,
+        late_tokens_percent,
+        attainment_tiers,
         prices,
         charges,
         discounts,
@@ -149,13 +151,38 @@ fn slo(root: &Table<'_>) -> Found<Slo> {
     })
 }
 
-fn late_tokens_percent(root: &Table<'_>) -> Found<Percent> {
-    if root.fields.get("slo_credit").is_none() {
-        return Ok(Percent(BigDecimal::from(0)));
+fn slo_credit(root: &Table<'_>) -> Found<(Percent, Vec<AttainmentTier>)> {
+    if !root.has("slo_credit") {
+        return Ok((Percent(BigDecimal::from(0)), Vec::new()));
     }
     let table = root.table("slo_credit", "[slo_credit]")?;
-    table.allow(&["late_tokens_percent"])?;
-    table.decimal("late_tokens_percent", 100).map(Percent)
+    table.allow(&["late_tokens_percent", "attainment"])?;
+    let late = match table.has("late_tokens_percent") || !table.has("attainment") {
+        true => table.decimal("late_tokens_percent", 100)?,
+        false => BigDecimal::from(0),
+    };
+    let tiers = table.tables("attainment", "[[slo_credit.attainment]]", TIERS_MAX)?;
+    let mut read: Vec<AttainmentTier> = Vec::with_capacity(tiers.len());
+    for tier in &tiers {
+        let own = attainment_tier(tier)?;
+        let is_same = |other: &AttainmentTier| other.classes == own.classes && other.below == own.below;
+        if read.iter().any(is_same) {
+            let name = own.below.value().to_plain_string();
+            return Err((tier.span.clone(), PlanProblem::Duplicate { what: "the tier below", name }));
+        }
+        read.push(own);
+    }
+    Ok((Percent(late), read))
+}
+
+fn attainment_tier(table: &Table<'_>) -> Found<AttainmentTier> {
+    table.allow(&["classes", "below", "percent"])?;
+    let mut classes = BTreeSet::new();
+    for (span, text) in table.texts("classes", "the class")? {
+        classes.insert(text.parse().map_err(|_| (span, PlanProblem::BadClass(text.to_owned())))?);
+    }
+    let (below, percent) = (table.decimal("below", 100)?, table.decimal("percent", 100)?);
+    Ok(AttainmentTier { classes, below: Percent(below), percent: Percent(percent) })
 }
 
 fn prices(root: &Table<'_>) -> Found<Vec<Price>> {

@@ -130,7 +130,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "late_tokens_percent",
         "late_percent",
         "7:1",
-        "unknown field `late_percent` in [slo_credit]; it may have: late_tokens_percent",
+        "unknown field `late_percent` in [slo_credit]; it may have: late_tokens_percent, attainment",
     ),
     (
         "output_per_mtok",
