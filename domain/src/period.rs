@@ -43,6 +43,19 @@ impl Period {
         Ok(Self { start, end, zone: zone.to_owned() })
     }
 
+    /// Whole days in an IANA zone: from local midnight of the first to local midnight of the day after the last.
+    ///
+    /// Errors: an unknown zone, an end that is not after the start, days outside the years 1 to 9999.
+    pub fn days(from: Date, to: Date, zone: &str) -> Result<Self, PeriodError> {
+        let found = TimeZone::get(zone).map_err(|_| PeriodError::BadZone(zone.to_owned()))?;
+        let instant = |day: Date| {
+            let zoned = day.to_zoned_datetime(found.clone()).ok().filter(|_| day.year() >= YEAR_MIN);
+            let zoned = zoned.ok_or(PeriodError::OutOfRange)?;
+            Ok::<_, PeriodError>(Timestamp::from_unix_micros(zoned.timestamp().as_microsecond()))
+        };
+        Self::new(instant(from)?, instant(to)?, zone)
+    }
+
     /// The calendar month `YYYY-MM` in an IANA zone, from local midnight to local midnight.
     ///
     /// Errors: a text that is no month, an unknown zone, a month outside the years 1 to 9999.
@@ -70,17 +83,8 @@ impl Period {
     }
 
     fn month_from(first: Date, zone: &str) -> Result<Self, PeriodError> {
-        let found = TimeZone::get(zone).map_err(|_| PeriodError::BadZone(zone.to_owned()))?;
-        if first.year() < YEAR_MIN {
-            return Err(PeriodError::OutOfRange);
-        }
         let next = first.checked_add(1.month()).map_err(|_| PeriodError::OutOfRange)?;
-        let midnight = |date: Date| {
-            date.to_zoned_datetime(found.clone())
-                .map(|zoned| Timestamp::from_unix_micros(zoned.timestamp().as_microsecond()))
-                .map_err(|_| PeriodError::OutOfRange)
-        };
-        Self::new(midnight(first)?, midnight(next)?, zone)
+        Self::days(first, next, zone)
     }
 
     /// The first instant in it.
@@ -107,6 +111,21 @@ impl Period {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_follow_the_zone() {
+        let day = |text: &str| text.parse::<Date>().expect("a day");
+        let days = |from, to| Period::days(day(from), day(to), "Europe/Berlin");
+        let summer = days("2026-03-28", "2026-03-30").expect("two days");
+        assert_eq!(
+            (summer.start().to_string(), summer.end().to_string()),
+            ("2026-03-27T23:00:00Z".to_owned(), "2026-03-29T22:00:00Z".to_owned())
+        );
+        assert_eq!(days("2026-11-01", "2026-12-01"), Period::month("2026-11", "Europe/Berlin"));
+        assert_eq!(days("2026-11-01", "2026-11-01"), Err(PeriodError::OutOfRange));
+        assert_eq!(days("2026-11-02", "2026-11-01"), Err(PeriodError::OutOfRange));
+        assert!(Period::days(day("2026-11-01"), day("2026-11-02"), "Europe/Nowhere").is_err());
+    }
 
     #[test]
     fn months_follow_the_zone() {

@@ -8,7 +8,8 @@ use domain::{Currency, EndReason, EnergySource, Period, PlanVersionId, Timestamp
 use jiff::tz::TimeZone;
 
 use super::{
-    Attainment, BilledPeriod, BilledTenant, Invoice, Line, LineKind, SCHEMA, Status,
+    Attainment, BilledPeriod, BilledTenant, Invoice, Line, LineKind, SCHEMA, Status, attainment,
+    charges as charge_lines,
     share::{self, ProjectUse},
 };
 use crate::{
@@ -35,6 +36,8 @@ pub struct InvoiceParts<'a> {
     pub plans: &'a BTreeMap<PlanVersionId, Plan>,
     /// The same usage by project, with each one's id and path; empty when the tenant has none.
     pub projects: &'a [ProjectUse],
+    /// The plan version in force at the end of the period: what it charges for the period itself is due.
+    pub plan_at_end: Option<&'a Plan>,
 }
 
 /// An invoice with the amounts that SQL stores beside it.
@@ -46,9 +49,10 @@ pub(super) struct Built {
 }
 
 /// A line whose displayed amount is not known yet.
-struct Draft {
-    line: Line,
-    exact: ExactAmount,
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) line: Line,
+    pub(super) exact: ExactAmount,
 }
 
 /// One model under one plan version, over all billed requests, or over those that ended for one reason.
@@ -70,10 +74,15 @@ impl Invoice {
 
 pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
     let currency = parts.tenant.currency;
-    let mut drafts = Vec::new();
-    for used in billed(parts)? {
-        drafts.extend(charges(&used)?);
+    let mut drafts = token_drafts(parts)?;
+    if let Some(plan) = parts.plan_at_end {
+        charge_lines::check_currency(plan, currency)?;
     }
+    let of_projects = drafts.len();
+    drafts.extend(attainment::lines(parts)?);
+    let charged = charge_lines::lines(parts, &drafts)?;
+    drafts.extend(charged);
+    let common = ExactAmount::sum(drafts.iter().skip(of_projects).map(|draft| &draft.exact));
     for used in not_billed(parts)? {
         drafts.extend(not_billed_lines(&used));
     }
@@ -82,7 +91,7 @@ pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
     let subtotal_exact = ExactAmount::sum(&exact);
     let subtotal = subtotal_exact.round_half_away_from_zero(currency)?;
     let displayed = allocate_by_largest_remainder(&exact, subtotal, currency)?;
-    let projects = share::shares(parts, subtotal)?;
+    let projects = share::shares(parts, &common, subtotal)?;
     let finished = drafts.into_iter().zip(&displayed).zip(1..);
     let lines = finished.map(|((draft, displayed), position)| draft.finish(position, *displayed, currency));
     let records = parts.sums.iter().map(|sum| sum.totals.requests);
@@ -109,15 +118,18 @@ pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
     Ok(Built { invoice, displayed, subtotal })
 }
 
-/// The exact amount of all lines that these sums make.
-pub(super) fn exact_sum(parts: &InvoiceParts<'_>) -> Result<ExactAmount, RateError> {
-    let mut sum = ExactAmount::zero();
+/// The lines of token prices, and of the credits for late tokens that belong to them.
+pub(super) fn token_drafts(parts: &InvoiceParts<'_>) -> Result<Vec<Draft>, RateError> {
+    let mut drafts = Vec::new();
     for used in billed(parts)? {
-        for draft in charges(&used)? {
-            sum = sum.plus(&draft.exact);
-        }
+        drafts.extend(charges(&used)?);
     }
-    Ok(sum)
+    Ok(drafts)
+}
+
+/// The exact amount of all of them.
+pub(super) fn exact_sum(parts: &InvoiceParts<'_>) -> Result<ExactAmount, RateError> {
+    Ok(ExactAmount::sum(token_drafts(parts)?.iter().map(|draft| &draft.exact)))
 }
 
 fn billed_period(period: &Period, now: Timestamp) -> BilledPeriod {
@@ -172,7 +184,7 @@ fn gather<'a>(
 /// The charges of one model and the credit that belongs to them.
 fn charges(used: &Use<'_>) -> Result<Vec<Draft>, RateError> {
     let totals = &used.totals;
-    let price = used.price()?;
+    let Some(price) = used.price()? else { return Ok(Vec::new()) };
     let computed = totals.prompt_tokens.checked_sub(totals.cached_prompt_tokens);
     let computed = computed.ok_or(RateError::Impossible("more cached prompt tokens than prompt tokens"))?;
     let meters = [
@@ -188,13 +200,19 @@ fn charges(used: &Use<'_>) -> Result<Vec<Draft>, RateError> {
 }
 
 impl Use<'_> {
-    fn price(&self) -> Result<&Price, RateError> {
-        let model = self.model.parse().ok();
-        let price = model.and_then(|model| self.plan.price_of(&model));
-        price.ok_or_else(|| RateError::Unpriced {
+    /// The model's token prices; `None` where only charges sell it.
+    ///
+    /// Errors: the plan does not sell it at all.
+    fn price(&self) -> Result<Option<&Price>, RateError> {
+        let unpriced = || RateError::Unpriced {
             model: self.model.to_owned(),
             price_version: self.plan.id().to_string(),
-        })
+        };
+        let model = self.model.parse().map_err(|_| unpriced())?;
+        match self.plan.price_of(&model) {
+            None if !self.plan.sells(&model) => Err(unpriced()),
+            price => Ok(price),
+        }
     }
 
     fn charge(&self, item: &str, words: &str, tokens: Tokens, price: &UnitPrice) -> Draft {
@@ -226,7 +244,7 @@ impl Use<'_> {
             unit_price: Some(unit_price),
             unit_price_per: Some(PRICE_PER_TOKENS),
             percent: Some(percent),
-            attainment: Some(attainment(&self.totals)?),
+            attainment: Some(attained(&self.totals)?),
             ..self.line(
                 LineKind::SloCredit,
                 "late_output",
@@ -240,9 +258,6 @@ impl Use<'_> {
     /// A line about this usage, without price.
     fn line(&self, kind: LineKind, item: &str, description: String, tokens: Tokens) -> Line {
         Line {
-            position: 0,
-            kind,
-            item: item.to_owned(),
             description,
             model: Some(self.model.to_owned()),
             price_version: Some(self.plan.id().to_string()),
@@ -250,18 +265,12 @@ impl Use<'_> {
             requests: self.totals.requests,
             quantity: tokens.get(),
             unit: "tokens".to_owned(),
-            unit_price: None,
-            unit_price_per: None,
-            percent: None,
-            attainment: None,
-            formula: None,
-            exact: String::new(),
-            displayed: String::new(),
+            ..Line::blank(kind, item)
         }
     }
 }
 
-fn attainment(totals: &UsageTotals) -> Result<Attainment, RateError> {
+pub(super) fn attained(totals: &UsageTotals) -> Result<Attainment, RateError> {
     let (met, all) = (totals.requests_slo_met, totals.requests);
     // Hundredths of a percent in whole numbers.
     let hundredths = (u128::from(met) * 10_000).checked_div(u128::from(all));
@@ -293,23 +302,11 @@ fn energy_lines(sums: &[UsageSum]) -> Result<Vec<Draft>, RateError> {
     }
     let draft = |(source, totals): (EnergySource, UsageTotals)| {
         let line = Line {
-            position: 0,
-            kind: LineKind::Energy,
-            item: source.as_str().to_owned(),
             description: format!("Energy of all requests, {}", source_words(source)),
-            model: None,
-            price_version: None,
-            reason: None,
             requests: totals.requests,
             quantity: totals.energy.get(),
             unit: "millijoules".to_owned(),
-            unit_price: None,
-            unit_price_per: None,
-            percent: None,
-            attainment: None,
-            formula: None,
-            exact: String::new(),
-            displayed: String::new(),
+            ..Line::blank(LineKind::Energy, source.as_str())
         };
         Draft { line, exact: ExactAmount::zero() }
     };

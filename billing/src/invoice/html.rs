@@ -6,7 +6,7 @@ use askama::Template;
 
 use super::{
     Invoice, Line, Status,
-    text::{counted, joules, late_records, with_separators},
+    text::{attained, counted, joules, late_records, with_separators},
 };
 use crate::ledger::LedgerError;
 
@@ -39,21 +39,22 @@ pub(super) fn render(invoice: &Invoice) -> Result<String, LedgerError> {
 }
 
 fn row<'a>(line: &'a Line, currency: &str) -> Row<'a> {
-    let quantity = match line.unit.as_str() {
-        "millijoules" => format!("{} J", joules(line.quantity)),
-        unit => counted(line.quantity, unit),
+    let quantity = match (line.units.as_ref().zip(line.units_name.as_ref()), line.unit.as_str()) {
+        (Some((units, name)), _) => format!("{units} {name}"),
+        (None, "") => String::new(),
+        (None, "millijoules") => format!("{} J", joules(line.quantity)),
+        (None, unit) => counted(line.quantity, unit),
     };
     let price = match (&line.unit_price, line.unit_price_per) {
+        (Some(price), Some(1)) => format!("{price} {currency}"),
         (Some(price), Some(per)) => format!("{price} {currency} per {}", with_separators(per)),
         _ => String::new(),
     };
-    let note = match (&line.percent, &line.attainment) {
-        (Some(percent), Some(attainment)) => format!(
-            "{percent} % of the output price for each late token. SLO met by {} of {} ({} %, rounded down).",
-            with_separators(attainment.requests_slo_met),
-            counted(attainment.requests, "requests"),
-            attainment.percent_rounded_down
-        ),
+    let note = match (&line.percent, &line.attainment, &line.unit_price) {
+        (Some(percent), Some(attainment), Some(_)) => {
+            format!("{percent} % of the output price for each late token. {}.", attained(attainment))
+        }
+        (_, Some(attainment), None) => format!("{}.", attained(attainment)),
         _ => String::new(),
     };
     Row { line, quantity, price, note }

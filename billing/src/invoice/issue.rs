@@ -12,8 +12,8 @@ use super::{
 };
 use crate::ledger::{
     IssuedInvoice, Ledger, LedgerError, LineColumns, Tenant, Transaction, UsageSum, check_tallies,
-    find_issued, find_plan, invoice_number, lock_invoice_numbers, project_name, projects_of, store_invoice,
-    usage_sums_by_project,
+    find_issued, find_plan, invoice_number, lock_invoice_numbers, project_name, projects_of, schedule_of,
+    store_invoice, usage_sums_by_project,
 };
 
 /// What the invoice of a period would be now. A running period gives what has been used so far.
@@ -33,7 +33,8 @@ pub async fn preview(
         Err(LedgerError::PeriodOverlaps { .. }) => None,
         found => found?,
     };
-    let Built { invoice, .. } = rate(&mut transaction, tenant, period, now).await?;
+    let usage = usage(&mut transaction, tenant, period).await?;
+    let Built { invoice, .. } = rate(&mut transaction, tenant, period, now, &usage).await?;
     Ok(match issued {
         None => invoice,
         Some(issued) => Invoice {
@@ -65,7 +66,8 @@ pub async fn issue(
         return Invoice::from_issued(&issued.body);
     }
     check_tallies(&mut transaction, tenant.id, period).await?;
-    let Built { invoice, displayed, subtotal } = rate(&mut transaction, tenant, period, now).await?;
+    let usage = usage(&mut transaction, tenant, period).await?;
+    let Built { invoice, displayed, subtotal } = rate(&mut transaction, tenant, period, now, &usage).await?;
     if invoice.records == 0 && period.end() <= tenant.created_at {
         let (created_at, end) = (tenant.created_at, period.end());
         return Err(LedgerError::PeriodBeforeTenant { name: tenant.name.clone(), created_at, end });
@@ -103,26 +105,48 @@ pub async fn issue(
     Invoice::from_issued(&issued.body)
 }
 
-/// Sums and plans of one period, rated.
-async fn rate(
+/// What was used in a period, of one moment.
+pub(super) struct Usage {
+    pub(super) sums: Vec<UsageSum>,
+    /// The same by project; empty when no request belonged to one.
+    pub(super) projects: Vec<ProjectUse>,
+}
+
+/// Reads a period's usage.
+pub(super) async fn usage(
+    transaction: &mut Transaction,
+    tenant: &Tenant,
+    period: &Period,
+) -> Result<Usage, LedgerError> {
+    // Lines and projects are made of the same rows: read twice, they might not be of one moment.
+    let by_project = usage_sums_by_project(transaction, tenant.id, period.start(), period.end()).await?;
+    let projects = projects(transaction, tenant, &by_project).await?;
+    let sums = by_project.into_iter().map(|(_, sum)| sum).collect();
+    Ok(Usage { sums, projects })
+}
+
+/// A period's usage, rated by the plan versions that it names.
+pub(super) async fn rate(
     transaction: &mut Transaction,
     tenant: &Tenant,
     period: &Period,
     now: Timestamp,
+    usage: &Usage,
 ) -> Result<Built, LedgerError> {
-    // Lines and projects are made of the same rows: read twice, they might not be of one moment.
-    let by_project = usage_sums_by_project(transaction, tenant.id, period.start(), period.end()).await?;
-    let projects = projects(transaction, tenant, &by_project).await?;
-    let sums: Vec<UsageSum> = by_project.into_iter().map(|(_, sum)| sum).collect();
+    let Usage { sums, projects } = usage;
     let mut plans = BTreeMap::new();
-    for sum in &sums {
+    for sum in sums {
         if !plans.contains_key(&sum.price_version)
             && let Some(plan) = find_plan(transaction, &sum.price_version).await?
         {
             plans.insert(sum.price_version.clone(), plan);
         }
     }
-    Ok(build(&InvoiceParts { tenant, period, now, sums: &sums, plans: &plans, projects: &projects })?)
+    let schedule = schedule_of(transaction, tenant).await?;
+    // The last instant of the period: what applies from its end on is of the next.
+    let last = Timestamp::from_unix_micros(period.end().unix_micros().saturating_sub(1));
+    let plan_at_end = schedule.plan_at(last).map(AsRef::as_ref);
+    Ok(build(&InvoiceParts { tenant, period, now, sums, plans: &plans, projects, plan_at_end })?)
 }
 
 /// Usage by project, by path; nothing where no request belonged to a project.

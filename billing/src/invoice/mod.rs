@@ -2,10 +2,13 @@
 //! Never a change to an issued invoice, and never an amount that a reader cannot recompute.
 //! Called by `tallygate invoice` and, later, the portal.
 
+mod attainment;
 mod build;
+mod charges;
 mod html;
 mod issue;
 mod share;
+mod simulate;
 mod text;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use build::InvoiceParts;
 pub use issue::{issue, preview};
 pub use share::ProjectUse;
+pub use simulate::{Simulation, simulate};
 
 use crate::ledger::LedgerError;
 
@@ -115,8 +119,14 @@ impl BilledPeriod {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LineKind {
-    /// Tokens that are charged.
+    /// What was used, or the period itself, at its price.
     Charge,
+    /// What is missing to the least that a charge comes to.
+    Minimum,
+    /// What is above the most that a charge comes to, given back.
+    Maximum,
+    /// Money off.
+    Discount,
     /// Money given back for tokens that came late.
     SloCredit,
     /// Usage that is not charged because of how its requests ended.
@@ -130,6 +140,9 @@ impl LineKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Charge => "charge",
+            Self::Minimum => "minimum",
+            Self::Maximum => "maximum",
+            Self::Discount => "discount",
             Self::SloCredit => "slo_credit",
             Self::NotBilled => "not_billed",
             Self::Energy => "energy",
@@ -137,14 +150,16 @@ impl LineKind {
     }
 }
 
-/// One line. `exact` is `quantity × unit_price ÷ unit_price_per`, for a credit also `× percent ÷ 100`, negative.
+/// One line. `exact` is `quantity × unit_price ÷ unit_price_per`, for a credit also `× percent ÷ 100`, negative. Where
+/// `units` are told they take the place of the quantity; a line without a price says in `formula` how it came about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// Its place, from 1.
     pub position: u32,
     /// What it is.
     pub kind: LineKind,
-    /// What is counted: `input`, `cached_input`, `output`, `late_output`, or an energy source.
+    /// What is counted: `input`, `cached_input`, `output`, `late_output`, `attainment`, an energy source, or the name of a charge or
+    /// discount of the plan.
     pub item: String,
     /// For people.
     pub description: String,
@@ -158,8 +173,14 @@ pub struct Line {
     pub requests: u64,
     /// How much.
     pub quantity: u64,
-    /// Of what: `tokens` or `millijoules`.
+    /// Of what: `tokens`, `requests`, `millijoules`; `mJ` of charges for energy; nothing where nothing is counted.
     pub unit: String,
+    /// Of charges: the part of the quantity that this line prices, converted. Decimal text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<String>,
+    /// What those units are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units_name: Option<String>,
     /// The price of `unit_price_per` units.
     pub unit_price: Option<String>,
     /// How many units that price is for.
@@ -174,6 +195,33 @@ pub struct Line {
     pub exact: String,
     /// The part of the rounded subtotal that this line shows.
     pub displayed: String,
+}
+
+impl Line {
+    /// A line about nothing yet.
+    fn blank(kind: LineKind, item: &str) -> Self {
+        Self {
+            position: 0,
+            kind,
+            item: item.to_owned(),
+            description: String::new(),
+            model: None,
+            price_version: None,
+            reason: None,
+            requests: 0,
+            quantity: 0,
+            unit: String::new(),
+            units: None,
+            units_name: None,
+            unit_price: None,
+            unit_price_per: None,
+            percent: None,
+            attainment: None,
+            formula: None,
+            exact: String::new(),
+            displayed: String::new(),
+        }
+    }
 }
 
 /// The part of an invoice that belongs to one project, without those below it.

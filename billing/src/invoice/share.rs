@@ -21,14 +21,27 @@ pub struct ProjectUse {
     pub sums: Vec<UsageSum>,
 }
 
-/// Each project's part, in the order given. Rating is linear in tokens, so the exact parts add up to the whole.
-pub(super) fn shares(parts: &InvoiceParts<'_>, subtotal: MinorUnits) -> Result<Vec<ProjectShare>, RateError> {
+/// What stands for charges that no project alone has caused: tiers, packages, flat amounts and discounts are of the
+/// whole tenant.
+const COMMON: &str = "(charges of the whole tenant)";
+
+/// Each project's part, in the order given. Token prices are linear, so the exact parts add up to the whole; what the
+/// plan charges the tenant as a whole (`common`) is a part of its own.
+pub(super) fn shares(
+    parts: &InvoiceParts<'_>,
+    common: &ExactAmount,
+    subtotal: MinorUnits,
+) -> Result<Vec<ProjectShare>, RateError> {
     let currency = parts.tenant.currency;
     let own = |used: &ProjectUse| exact_sum(&InvoiceParts { sums: &used.sums, projects: &[], ..*parts });
-    let exact: Vec<ExactAmount> = parts.projects.iter().map(own).collect::<Result<_, _>>()?;
+    let mut exact: Vec<ExactAmount> = parts.projects.iter().map(own).collect::<Result<_, _>>()?;
     if exact.is_empty() {
         return Ok(Vec::new());
     }
+    let whole = ProjectUse { id: None, path: COMMON.to_owned(), sums: Vec::new() };
+    let is_common = !common.is_zero();
+    let uses = parts.projects.iter().chain(is_common.then_some(&whole));
+    exact.extend(is_common.then(|| common.clone()));
     let displayed = allocate_by_largest_remainder(&exact, subtotal, currency)?;
     let amounts = exact.iter().zip(displayed);
     let share = |(used, (exact, displayed)): (&ProjectUse, (&ExactAmount, MinorUnits))| ProjectShare {
@@ -38,5 +51,5 @@ pub(super) fn shares(parts: &InvoiceParts<'_>, subtotal: MinorUnits) -> Result<V
         exact: exact.to_text(currency),
         displayed: displayed.to_text(currency),
     };
-    Ok(parts.projects.iter().zip(amounts).map(share).collect())
+    Ok(uses.zip(amounts).map(share).collect())
 }

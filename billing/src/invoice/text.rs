@@ -2,7 +2,7 @@
 //! Never a second computation: it prints what the invoice holds.
 //! Called by `Invoice::to_text`.
 
-use super::{Invoice, Line, Status};
+use super::{Attainment, Invoice, Line, Status};
 
 /// Columns of the page.
 const WIDTH: usize = 96;
@@ -93,6 +93,20 @@ fn entry(page: &mut Page, line: &Line, currency: &str) {
 
 /// The arithmetic of a line, one step per text.
 fn arithmetic(line: &Line, currency: &str) -> Vec<String> {
+    if let Some((units, name)) = line.units.as_ref().zip(line.units_name.as_ref()) {
+        let (price, per) = (line.unit_price.as_deref().unwrap_or("0"), line.unit_price_per.unwrap_or(1));
+        let per = if per == 1 { String::new() } else { format!(" per {}", with_separators(per)) };
+        let metered =
+            format!("{} in {}", counted(line.quantity, &line.unit), counted(line.requests, "requests"));
+        return vec![
+            format!("{units} {name} × {price} {currency}{per} = {}", line.exact),
+            format!("metered: {metered}"),
+        ];
+    }
+    if let Some(formula) = line.formula.as_ref().filter(|_| line.unit_price.is_none()) {
+        let met = line.attainment.as_ref().map(attained);
+        return [Some(format!("{formula} = {}", line.exact)), met].into_iter().flatten().collect();
+    }
     let Some((price, per)) = line.unit_price.as_ref().zip(line.unit_price_per) else {
         return vec![match line.unit.as_str() {
             "millijoules" => {
@@ -106,13 +120,17 @@ fn arithmetic(line: &Line, currency: &str) -> Vec<String> {
     let Some((percent, attainment)) = line.percent.as_ref().zip(line.attainment.as_ref()) else {
         return vec![format!("{product} = {}", line.exact)];
     };
-    let met = format!(
+    vec![format!("{product} × {percent} %, given back = {}", line.exact), attained(attainment)]
+}
+
+/// How the promise was kept.
+pub(super) fn attained(attainment: &Attainment) -> String {
+    format!(
         "SLO met by {} of {} ({} %, rounded down)",
         with_separators(attainment.requests_slo_met),
         counted(attainment.requests, "requests"),
         attainment.percent_rounded_down
-    );
-    vec![format!("{product} × {percent} %, given back = {}", line.exact), met]
+    )
 }
 
 /// What came after the invoice was issued, of a draft for the same period.

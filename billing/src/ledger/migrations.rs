@@ -26,6 +26,7 @@ const SQLITE_MIGRATIONS: &[Embedded] = &[
     (5, "identity", include_str!("../../../migrations/sqlite/0005_identity.sql")),
     (6, "audit", include_str!("../../../migrations/sqlite/0006_audit.sql")),
     (7, "people", include_str!("../../../migrations/sqlite/0007_people.sql")),
+    (8, "charges", include_str!("../../../migrations/sqlite/0008_charges.sql")),
     (9, "guards", include_str!("../../../migrations/sqlite/0009_guards.sql")),
 ];
 /// The same steps in the other dialect.
@@ -37,6 +38,7 @@ const POSTGRES_MIGRATIONS: &[Embedded] = &[
     (5, "identity", include_str!("../../../migrations/postgres/0005_identity.sql")),
     (6, "audit", include_str!("../../../migrations/postgres/0006_audit.sql")),
     (7, "people", include_str!("../../../migrations/postgres/0007_people.sql")),
+    (8, "charges", include_str!("../../../migrations/postgres/0008_charges.sql")),
     (9, "guards", include_str!("../../../migrations/postgres/0009_guards.sql")),
 ];
 

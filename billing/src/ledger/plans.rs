@@ -104,7 +104,7 @@ pub(crate) async fn find(
 }
 
 /// The versions of a tenant's plan, over time.
-pub(super) async fn schedule_of(
+pub(crate) async fn schedule_of(
     transaction: &mut Transaction,
     tenant: &Tenant,
 ) -> Result<PlanSchedule, LedgerError> {

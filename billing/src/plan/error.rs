@@ -145,9 +145,64 @@ pub enum PlanProblem {
     #[error("`model` must be \"*\" or 1 to 128 letters, digits and . _ : / -, not {0:?}")]
     BadModel(String),
     /// A plan that prices nothing.
-    #[error("a plan needs at least one [[price]]")]
+    #[error("a plan needs at least one [[price]] or [[charge]]")]
     NoPrices,
     /// Too many entries.
-    #[error("a plan has at most {0} prices")]
-    TooManyPrices(usize),
+    #[error("there may be at most {max} {what} here")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// The bound.
+        max: usize,
+    },
+    /// A word that is not one of a few.
+    #[error("`{field}` must be one of {allowed}, not {found:?}")]
+    BadWord {
+        /// The field.
+        field: String,
+        /// What stands there.
+        found: String,
+        /// What may stand there.
+        allowed: String,
+    },
+    /// The name of a charge or a discount.
+    #[error("`name` must be 1 to {0} lower-case letters, digits, - or _, and not \"tokens\", not {1:?}")]
+    BadChargeName(usize, String),
+    /// A text for people.
+    #[error("`{0}` must be 1 to 200 characters without line breaks")]
+    BadDescription(&'static str),
+    /// A size by which exact amounts would have no end.
+    #[error(
+        "`{field}` must have no prime factors but 2 and 5, such as 8, 1000 or 1000000: other shares have no exact decimal"
+    )]
+    EndlessShare {
+        /// The field.
+        field: String,
+    },
+    /// A conversion of quantities that has no end and no rounding.
+    #[error("a unit of {0} counts needs `decimals` and `rounding`: its shares have no exact decimal")]
+    EndlessUnit(u64),
+    /// A unit of energy for something else.
+    #[error(
+        "{0:?} is a unit of energy; the meter {1:?} takes a table such as {{ name = \"Mtok\", counts = 1000000 }}"
+    )]
+    NoEnergy(String, &'static str),
+    /// Tiers that are no table of rising ends.
+    #[error("{0}")]
+    BadTiers(String),
+    /// A charge that is named and not there, or comes later.
+    #[error("{0:?} is no charge before this one; there are: {1}")]
+    UnknownCharge(String, String),
+    /// Zero where something must be.
+    #[error("`{field}` must be above zero")]
+    MustBePositive {
+        /// The field.
+        field: String,
+    },
+    /// A discount that is neither or both.
+    #[error("a [[discount]] needs either `amount` or `percent`")]
+    AmountOrPercent,
+    /// A bound below another.
+    #[error("`maximum` is below `minimum`")]
+    MaximumBelowMinimum,
 }

@@ -2,15 +2,22 @@
 //! Never a float and never a default price: a model without a price is not served.
 //! Read from TOML by the command line, stored by the ledger, asked by admission and rating.
 
+mod charge;
+mod compare;
 mod error;
 mod read;
 
 use std::collections::BTreeSet;
 
 use bigdecimal::{BigDecimal, ToPrimitive as _};
-use domain::{Currency, EndReason, ModelName, PlanVersionId, Slo, Timestamp};
+use domain::{Currency, EndReason, ModelName, PlanVersionId, Slo, SloClass, Timestamp};
 use jiff::{civil::Date, tz::TimeZone};
 
+pub use charge::{
+    Basis, CHARGE_NAME_LENGTH_MAX, CHARGES_MAX, Charge, Discount, DiscountAmount, Filter, Meter,
+    QuantityRounding, QuantityUnit, Scheme, TIERS_MAX, TOKENS_CHARGE, Tier, UNIT_DECIMALS_MAX, UsageCharge,
+};
+pub use compare::TermChange;
 pub use error::{PlanError, PlanProblem};
 
 /// The plan of the embedded default: what `tallygate` starts with.
@@ -49,7 +56,10 @@ struct Terms {
     billed_reasons: BTreeSet<EndReason>,
     slo: Slo,
     late_tokens_percent: Percent,
+    attainment_tiers: Vec<AttainmentTier>,
     prices: Vec<Price>,
+    charges: Vec<Charge>,
+    discounts: Vec<Discount>,
 }
 
 /// What tokens of one model cost.
@@ -76,6 +86,24 @@ enum PricedModel {
 pub struct UnitPrice {
     per_million_tokens: BigDecimal,
     nanos_per_million_tokens: u64,
+}
+
+/// What is given back when the share of requests that met their targets falls below a bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttainmentTier {
+    /// Of which classes; each by itself. An empty set takes all.
+    pub classes: BTreeSet<SloClass>,
+    /// The bound; at the bound itself nothing is given back.
+    pub below: Percent,
+    /// The share of the class's token charges that is given back.
+    pub percent: Percent,
+}
+
+impl AttainmentTier {
+    /// Whether so many of so many requests are a share below the bound. None of none is not.
+    pub fn is_below(&self, met: u64, requests: u64) -> bool {
+        BigDecimal::from(met) * BigDecimal::from(100) < self.below.value() * BigDecimal::from(requests)
+    }
 }
 
 /// An exact share of a hundred, from 0 to 100.
@@ -149,6 +177,11 @@ impl Plan {
         &self.terms.late_tokens_percent
     }
 
+    /// What is given back of a period in which too few requests met their targets, in the order of the file.
+    pub fn attainment_tiers(&self) -> &[AttainmentTier] {
+        &self.terms.attainment_tiers
+    }
+
     /// What a model costs: its own price, else the price of `"*"`. `None`: the model is not for sale.
     pub fn price_of(&self, model: &ModelName) -> Option<&Price> {
         let prices = &self.terms.prices;
@@ -160,6 +193,25 @@ impl Plan {
     /// Every price, in the order of the file.
     pub fn prices(&self) -> &[Price] {
         &self.terms.prices
+    }
+
+    /// Every charge, in the order of the file.
+    pub fn charges(&self) -> &[Charge] {
+        &self.terms.charges
+    }
+
+    /// Every discount, in the order of the file: each is taken from what those before it leave.
+    pub fn discounts(&self) -> &[Discount] {
+        &self.terms.discounts
+    }
+
+    /// Whether requests to a model can be sold: it has a price, or a charge for its tokens or its requests.
+    pub fn sells(&self, model: &ModelName) -> bool {
+        let is_sold_by = |charge: &Charge| match &charge.basis {
+            Basis::Usage(usage) => usage.meter != Meter::Energy && usage.filter.takes_model(model),
+            Basis::Flat(_) | Basis::Percentage { .. } => false,
+        };
+        self.price_of(model).is_some() || self.terms.charges.iter().any(is_sold_by)
     }
 
     /// The text it was read from, as stored.

@@ -3,6 +3,7 @@
 //! Called by invoices; the rules are told in docs/billing.md.
 
 mod cap;
+mod charge;
 mod display;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use bigdecimal::{BigDecimal, Signed, ToPrimitive, Zero, num_bigint::BigInt};
 use domain::{Currency, Fault, PlanVersionId, QuantityError, Tokens};
 
 pub use cap::{ChargedTokens, affordable_output_tokens, charge_nanos, hold_nanos};
+pub use charge::{PartKind, PeriodCounts, RatedCharge, RatedPart, rate_charge, to_units};
 pub use display::allocate_by_largest_remainder;
 
 use crate::plan::{Percent, UnitPrice};
@@ -85,9 +87,19 @@ impl ExactAmount {
         Self(product * BigDecimal::new(BigInt::from(1), PRICE_UNIT_EXPONENT))
     }
 
+    /// A decimal, as a plan states it.
+    pub fn of_decimal(amount: BigDecimal) -> Self {
+        Self(amount)
+    }
+
+    /// `percent / 100` of it, also above a hundred.
+    pub fn percent(&self, percent: &BigDecimal) -> Self {
+        Self(&self.0 * percent * BigDecimal::new(BigInt::from(1), PERCENT_EXPONENT))
+    }
+
     /// `percent / 100` of it.
     pub fn share(&self, percent: &Percent) -> Self {
-        Self(&self.0 * percent.value() * BigDecimal::new(BigInt::from(1), PERCENT_EXPONENT))
+        self.percent(percent.value())
     }
 
     /// The same amount in the other direction.
@@ -103,6 +115,11 @@ impl ExactAmount {
     /// The sum of all.
     pub fn sum<'a>(amounts: impl IntoIterator<Item = &'a Self>) -> Self {
         amounts.into_iter().fold(Self::zero(), |sum, amount| sum.plus(amount))
+    }
+
+    /// Whether it is nothing.
+    pub fn is_zero(&self) -> bool {
+        self.0.is_zero()
     }
 
     /// Whether it is below zero: a credit.

@@ -229,7 +229,7 @@ impl Principal {
 
     /// Whether the tenant's plan has a price for the model.
     pub fn is_priced(&self, model: &ModelName) -> bool {
-        self.plan.price_of(model).is_some()
+        self.plan.sells(model)
     }
 }
 

@@ -259,8 +259,9 @@ fn charge(plan: &Plan, record: &UsageRecord) -> Nanos {
         prompt: record.prompt_tokens,
         cached_prompt: record.cached_prompt_tokens,
         output: record.output_tokens,
+        reasoning: record.reasoning_tokens,
     };
-    charge_nanos(plan, &record.model, record.reason, tokens).unwrap_or_else(|error| {
+    charge_nanos(plan, (&record.model, record.slo.class), record.reason, tokens).unwrap_or_else(|error| {
         // Admission found a price and a bound for more than this, so only a defect of ours leads here.
         tracing::error!(request.id = %record.request_id, error = %error, "a request's charge is not known");
         Nanos::ZERO

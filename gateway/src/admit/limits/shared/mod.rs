@@ -7,6 +7,7 @@ mod breaker;
 mod fallback;
 mod pending;
 mod redis;
+mod sweep;
 mod unshipped;
 mod wire;
 
@@ -17,7 +18,6 @@ use std::{
     time::Duration,
 };
 
-use ::redis::Value;
 use arc_swap::ArcSwapOption;
 use domain::{RequestId, TenantId};
 use tokio::runtime::Handle;
@@ -42,16 +42,12 @@ use super::{
 
 /// Where every gateway notes which tenants it has asked for, so that any of them sweeps for all.
 const TENANTS_KEY: &str = "tg:tenants";
-/// Tenants read at a time when sweeping.
-const SCAN_COUNT: usize = 100;
 /// Ends gather for this long before they are told, so that many go in one call.
 const FLUSH_DELAY: Duration = Duration::from_millis(2);
 /// How long the flusher waits after a call that got no answer.
 const FLUSH_RETRY: Duration = Duration::from_millis(250);
 /// Settlements of shipped records told in one call.
 const SHIPPED_MAX: usize = 100;
-/// Calls that sweep one tenant, a thousand ends each; what is left is swept the next time.
-const SWEEP_CALLS_MAX: usize = 100;
 
 /// What happens while Redis is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,36 +283,6 @@ impl Shared {
                 break;
             }
         }
-    }
-
-    /// Sweeps every tenant that any gateway has noted.
-    pub(super) async fn sweep(&self) {
-        let mut cursor = "0".to_owned();
-        loop {
-            let mut command = ::redis::cmd("SSCAN");
-            command.arg(TENANTS_KEY).arg(&cursor).arg("COUNT").arg(SCAN_COUNT);
-            let Ok(page) = self.redis.command(&command).await else { return };
-            let Ok((next, names)) = ::redis::from_redis_value::<(String, Vec<String>)>(page) else { return };
-            for tenant_id in names.iter().filter_map(|name| name.parse().ok()) {
-                if self.sweep_tenant(tenant_id).await.is_err() {
-                    return;
-                }
-            }
-            if next == "0" {
-                return;
-            }
-            cursor = next;
-        }
-    }
-
-    async fn sweep_tenant(&self, tenant_id: TenantId) -> Result<(), Away> {
-        for _ in 0..SWEEP_CALLS_MAX {
-            let swept = self.redis.run(&self.redis.scripts.sweep, tenant_id, |_| ()).await?;
-            if !matches!(swept, Value::Int(count) if count >= 1_000) {
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// Tells Redis what it has not been told; stops at the first call without an answer.

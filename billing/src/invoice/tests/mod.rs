@@ -2,6 +2,8 @@
 //! Never a database.
 //! Run by `cargo test`; `TALLYGATE_UPDATE_SNAPSHOTS=1` writes the files anew.
 
+mod charges;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use domain::{Currency, EndReason, EnergySource, Millijoules, Period, SloClass, TenantId, Timestamp, Tokens};
@@ -80,6 +82,7 @@ fn build(name: &str, sums: &[UsageSum]) -> Result<Invoice, RateError> {
         sums,
         plans: &plans,
         projects: &[],
+        plan_at_end: None,
     })
 }
 
@@ -239,8 +242,15 @@ fn a_month_is_not_begun_then_running_then_over() {
         (period.end(), ""),
     ];
     for (now, remark) in rows {
-        let parts =
-            InvoiceParts { tenant: &tenant, period: &period, now, sums: &[], plans: &plans, projects: &[] };
+        let parts = InvoiceParts {
+            tenant: &tenant,
+            period: &period,
+            now,
+            sums: &[],
+            plans: &plans,
+            projects: &[],
+            plan_at_end: None,
+        };
         let invoice = Invoice::build(&parts).expect("an invoice");
         for page in [invoice.to_text(), invoice.to_html().expect("html")] {
             let shown = ["not begun yet", "still running"].into_iter().filter(|words| page.contains(words));

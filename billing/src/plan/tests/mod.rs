@@ -2,6 +2,8 @@
 //! Never a database.
 //! Run by `cargo test`.
 
+mod charges;
+
 use super::*;
 
 const GOOD: &str = r#"name = "demo"
@@ -128,7 +130,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "late_tokens_percent",
         "late_percent",
         "7:1",
-        "unknown field `late_percent` in [slo_credit]; it may have: late_tokens_percent",
+        "unknown field `late_percent` in [slo_credit]; it may have: late_tokens_percent, attainment",
     ),
     (
         "output_per_mtok",
@@ -142,7 +144,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "vresion = 1",
         "2:1",
         "unknown field `vresion` in the plan; it may have: name, version, currency, effective_from, billed_reasons, \
-         slo, slo_credit, price",
+         slo, slo_credit, price, charge, discount",
     ),
     ("output_per_mtok = \"0.60\"\n", "", "8:1", "[[price]] needs the field `output_per_mtok`"),
     ("currency = \"USD\"\n", "", "1:1", "the plan needs the field `currency`"),
@@ -228,11 +230,14 @@ fn errors_in_the_whole_are_placed_too() {
         format!("{GOOD}[[price]]\nmodel = \"demo\"\ninput_per_mtok = \"1\"\noutput_per_mtok = \"1\"\n");
     check(&again, "plan.toml:13:9: the price of model \"demo\" stands here twice");
     let unpriced = GOOD.split("[[price]]").next().unwrap_or_default();
-    check(unpriced, "plan.toml:1:1: a plan needs at least one [[price]]");
-    check(&format!("price = []\n{unpriced}"), "plan.toml:1:9: a plan needs at least one [[price]]");
+    check(unpriced, "plan.toml:1:1: a plan needs at least one [[price]] or [[charge]]");
+    check(
+        &format!("price = []\n{unpriced}"),
+        "plan.toml:1:1: a plan needs at least one [[price]] or [[charge]]",
+    );
     check(
         &format!("price = 3\n{unpriced}"),
-        "plan.toml:1:9: `price` must be [[price]] tables, not a whole number",
+        "plan.toml:1:9: `price` must be a list of tables, not a whole number",
     );
     check("", "plan.toml:1:1: the plan needs the field `name`");
     check(&"#".repeat(PLAN_BYTES_MAX + 1), "plan.toml:1:1: a plan file has at most 262144 bytes");

@@ -2,9 +2,14 @@
 //! Never changes a published version: prices that were charged stay what they were.
 //! Called by `Cli::run`.
 
+mod simulate;
+
 use std::{fs, path::PathBuf};
 
-use billing::{ledger::Published, plan::Plan};
+use billing::{
+    ledger::{Ledger, Published},
+    plan::Plan,
+};
 use clap::Subcommand;
 use domain::{Clock as _, Micros, PlanVersionId, SystemClock};
 
@@ -23,6 +28,18 @@ pub(super) enum Command {
         /// The plan (TOML).
         file: PathBuf,
     },
+    /// Show where two plans differ, term by term.
+    Diff {
+        /// A plan: a file (TOML), or a published version as NAME@VERSION.
+        before: String,
+        /// The other one.
+        after: String,
+        /// End with status 1 when they differ.
+        #[arg(long)]
+        exit_code: bool,
+    },
+    /// Show what past usage would have cost under another plan. Nothing is written.
+    Simulate(simulate::Arguments),
     /// List all published versions.
     List,
     /// Print a published version as it was published.
@@ -47,15 +64,53 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
                 Published::Already => format!("plan {} was published before with these terms", plan.id()),
             });
         }
+        Command::Diff { before, after, exit_code } => {
+            let differing = diff(&named(config, &before).await?, &named(config, &after).await?);
+            if exit_code && differing > 0 {
+                return Err(CliError::Usage(format!("{differing} terms differ")));
+            }
+        }
+        Command::Simulate(arguments) => simulate::run(config, arguments).await?,
         Command::List => list(&open::existing_ledger(config).await?.plans().await?),
         Command::Show { plan } => {
-            let found = open::existing_ledger(config).await?.find_plan(&plan).await?;
-            let missing =
-                || CliError::Usage(format!("there is no plan {plan}; `tallygate plan list` shows all"));
-            out::give(found.ok_or_else(missing)?.source());
+            out::give(published(&open::existing_ledger(config).await?, &plan).await?.source());
         }
     }
     Ok(())
+}
+
+async fn published(ledger: &Ledger, id: &PlanVersionId) -> Result<Plan, CliError> {
+    let missing = || CliError::Usage(format!("there is no plan {id}; `tallygate plan list` shows all"));
+    ledger.find_plan(id).await?.ok_or_else(missing)
+}
+
+/// A plan by its file, or by its id where there is no such file and it looks like one.
+async fn named(config: &Config, text: &str) -> Result<Plan, CliError> {
+    let file = PathBuf::from(text);
+    match text.parse::<PlanVersionId>() {
+        Ok(id) if text.contains('@') && !file.exists() => {
+            published(&open::existing_ledger(config).await?, &id).await
+        }
+        Ok(_) | Err(_) => read(&file),
+    }
+}
+
+/// Prints every term that differs, and says how many do.
+fn diff(before: &Plan, after: &Plan) -> usize {
+    let changes = before.changes_to(after);
+    if changes.is_empty() {
+        out::say(&format!("{} and {} have the same terms", before.id(), after.id()));
+        return 0;
+    }
+    let absent = || "-".to_owned();
+    let rows: Vec<_> = changes
+        .into_iter()
+        .map(|change| {
+            [change.term, change.before.unwrap_or_else(absent), change.after.unwrap_or_else(absent)]
+        })
+        .collect();
+    out::table(["TERM", before.id().as_str(), after.id().as_str()], &rows);
+    rows.len()
 }
 
 fn read(file: &PathBuf) -> Result<Plan, CliError> {
@@ -79,8 +134,9 @@ fn list(plans: &[Plan]) {
                 target(slo.ttft),
                 target(slo.tpot),
                 plan.prices().iter().map(|price| price.model()).collect::<Vec<_>>().join(","),
+                plan.charges().iter().map(|charge| charge.name.as_str()).collect::<Vec<_>>().join(","),
             ]
         })
         .collect();
-    out::table(["PLAN", "CURRENCY", "SLO CLASS", "TTFT", "TPOT", "MODELS"], &rows);
+    out::table(["PLAN", "CURRENCY", "SLO CLASS", "TTFT", "TPOT", "MODELS", "CHARGES"], &rows);
 }

@@ -1,0 +1,77 @@
+//! Credits for a whole period's attainment: when too few requests of a class met their targets, a share is given back.
+//! Never more than the class was charged, credits for its late tokens taken off.
+//! Called by `build`, after the token prices and before other charges.
+
+use domain::SloClass;
+
+use super::{
+    InvoiceParts, Line, LineKind,
+    build::{Draft, attained, token_drafts},
+};
+use crate::{
+    ledger::{UsageSum, UsageTotals},
+    plan::{AttainmentTier, Plan},
+    rate::{ExactAmount, RateError},
+};
+
+/// One line for each class whose attainment is below a tier of the version in force at the end of the period.
+///
+/// Errors: counts that do not fit.
+pub(super) fn lines(parts: &InvoiceParts<'_>) -> Result<Vec<Draft>, RateError> {
+    let Some(plan) = parts.plan_at_end else { return Ok(Vec::new()) };
+    let credits = SloClass::ALL.into_iter().map(|class| line(parts, plan, class));
+    credits.filter_map(Result::transpose).collect()
+}
+
+fn line(parts: &InvoiceParts<'_>, plan: &Plan, class: SloClass) -> Result<Option<Draft>, RateError> {
+    let sums: Vec<UsageSum> = parts.sums.iter().filter(|sum| sum.slo_class == class).cloned().collect();
+    let parts = InvoiceParts { sums: &sums, ..*parts };
+    let mut totals = UsageTotals::default();
+    for sum in &sums {
+        let is_billed = parts.plans.get(&sum.price_version).is_some_and(|plan| plan.is_billed(sum.reason));
+        if is_billed {
+            totals = totals.checked_add(&sum.totals)?;
+        }
+    }
+    let Some(tier) = reached(plan, class, &totals) else { return Ok(None) };
+    let drafts = token_drafts(&parts)?;
+    let sum_of = |kind| {
+        let its = drafts.iter().filter(|draft| draft.line.kind == kind);
+        ExactAmount::sum(its.map(|draft| &draft.exact))
+    };
+    let charged = sum_of(LineKind::Charge);
+    let rest = charged.plus(&sum_of(LineKind::SloCredit));
+    let credit = charged.share(&tier.percent).min(rest.clone());
+    let (percent, below) = (tier.percent.value(), tier.below.value());
+    let currency = plan.currency();
+    let line = Line {
+        description: format!(
+            "{class}: SLO credit, fewer than {} % of requests met their targets",
+            below.normalized().to_plain_string()
+        ),
+        price_version: Some(plan.id().to_string()),
+        requests: totals.requests,
+        quantity: totals.requests - totals.requests_slo_met,
+        unit: "requests".to_owned(),
+        percent: Some(percent.to_plain_string()),
+        attainment: Some(attained(&totals)?),
+        formula: Some(format!(
+            "-min({} × {} ÷ 100, {})",
+            charged.to_text(currency),
+            percent.to_plain_string(),
+            rest.to_text(currency)
+        )),
+        ..Line::blank(LineKind::SloCredit, "attainment")
+    };
+    Ok(Some(Draft { line, exact: credit.negated() }))
+}
+
+/// The strictest tier that a class fell below. A class without a request kept its promise.
+fn reached<'a>(plan: &'a Plan, class: SloClass, totals: &UsageTotals) -> Option<&'a AttainmentTier> {
+    let is_below = |tier: &&AttainmentTier| tier.is_below(totals.requests_slo_met, totals.requests);
+    let own = plan
+        .attainment_tiers()
+        .iter()
+        .filter(|tier| tier.classes.is_empty() || tier.classes.contains(&class));
+    own.filter(is_below).min_by(|left, right| left.below.value().cmp(right.below.value()))
+}

@@ -1,0 +1,74 @@
+//! What past usage would have cost under another plan: the same sums, rated twice.
+//! Never writes anything and never takes a number.
+//! Called by `tallygate plan simulate`.
+
+use std::collections::BTreeMap;
+
+use bigdecimal::BigDecimal;
+use domain::{Period, Timestamp};
+
+use super::{
+    Invoice, InvoiceParts,
+    issue::{Usage, rate, usage},
+};
+use crate::{
+    ledger::{Ledger, LedgerError, Tenant, UsageSum},
+    plan::Plan,
+};
+
+/// The same usage under two plans.
+#[derive(Clone, Debug)]
+pub struct Simulation {
+    /// As it was, under the plan versions that the requests were admitted under.
+    pub actual: Invoice,
+    /// All of it under the other plan.
+    pub simulated: Invoice,
+}
+
+impl Simulation {
+    /// How much more the other plan would have come to, in currency units; below zero: less.
+    ///
+    /// Errors: none in practice.
+    pub fn difference(&self) -> Result<String, LedgerError> {
+        let amount =
+            |text: &str| text.parse::<BigDecimal>().map_err(|error| LedgerError::corrupt("subtotal", &error));
+        let difference = amount(&self.simulated.subtotal)? - amount(&self.actual.subtotal)?;
+        Ok(difference.with_scale(i64::from(self.actual.currency_decimals)).to_plain_string())
+    }
+}
+
+/// Rates a tenant's usage of a period as it was, and again as if all of it had been under another plan.
+///
+/// Which requests are billed, and what lateness gives back, is the other plan's as well. Latency targets are not: a
+/// token was in time by the targets of its day.
+/// Errors: usage of a model that the other plan does not sell; another currency; a database that fails.
+pub async fn simulate(
+    ledger: &Ledger,
+    tenant: &Tenant,
+    period: &Period,
+    plan: &Plan,
+    now: Timestamp,
+) -> Result<Simulation, LedgerError> {
+    let mut transaction = ledger.read().await?;
+    let usage = usage(&mut transaction, tenant, period).await?;
+    let actual = rate(&mut transaction, tenant, period, now, &usage).await?.invoice;
+    let under = |sums: &[UsageSum]| -> Vec<UsageSum> {
+        sums.iter().map(|sum| UsageSum { price_version: plan.id().clone(), ..sum.clone() }).collect()
+    };
+    let Usage { sums, mut projects } = usage;
+    let sums = under(&sums);
+    for project in &mut projects {
+        project.sums = under(&project.sums);
+    }
+    let plans = BTreeMap::from([(plan.id().clone(), plan.clone())]);
+    let simulated = Invoice::build(&InvoiceParts {
+        tenant,
+        period,
+        now,
+        sums: &sums,
+        plans: &plans,
+        projects: &projects,
+        plan_at_end: Some(plan),
+    })?;
+    Ok(Simulation { actual, simulated })
+}

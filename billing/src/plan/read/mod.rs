@@ -1,0 +1,219 @@
+//! Reads a plan's TOML into its terms, field by field, keeping the place of each value.
+//! Never takes a field it does not know, and never a number where an exact decimal belongs.
+//! Called by `Plan::from_toml` only.
+
+mod charges;
+mod table;
+
+use std::{collections::BTreeSet, ops::Range, str::FromStr};
+
+use bigdecimal::BigDecimal;
+use domain::{Currency, EndReason, ModelName, PlanVersionId, Slo, SloClass};
+use jiff::civil::Date;
+use toml::de::DeTable;
+
+use self::table::{Found, Table, line_and_column};
+use super::{
+    AttainmentTier, PLAN_BYTES_MAX, PLAN_NAME_LENGTH_MAX, PRICES_MAX, Percent, PlanError, PlanProblem, Price,
+    PricedModel, TIERS_MAX, Terms,
+};
+
+/// Reads the whole file.
+pub(super) fn terms(file: &str, text: &str) -> Result<Terms, PlanError> {
+    let located = |(span, problem): (Range<usize>, PlanProblem)| {
+        let (line, column) = line_and_column(text, span.start);
+        PlanError { file: file.to_owned(), line, column, problem }
+    };
+    if text.len() > PLAN_BYTES_MAX {
+        return Err(located((0..0, PlanProblem::TooLong(PLAN_BYTES_MAX))));
+    }
+    let root = DeTable::parse(text).map_err(|error| {
+        let message = error.message().trim().replace('\n', ", ");
+        located((error.span().unwrap_or(0..0), PlanProblem::Syntax(message)))
+    })?;
+    let root = Table { fields: root.get_ref(), name: "the plan", span: 0..0 };
+    root_terms(&root).map_err(located)
+}
+
+fn root_terms(root: &Table<'_>) -> Found<Terms> {
+    root.allow(&[
+        "name",
+        "version",
+        "currency",
+        "effective_from",
+        "billed_reasons",
+        "slo",
+        "slo_credit",
+        "price",
+        "charge",
+        "discount",
+    ])?;
+    let name = plan_name(root)?;
+    let version = plan_version(root)?;
+    let id = PlanVersionId::new(format!("{name}@{version}"));
+    let id = id.map_err(|_| (root.span.clone(), PlanProblem::BadName(PLAN_NAME_LENGTH_MAX, name.clone())))?;
+    let (late_tokens_percent, attainment_tiers) = slo_credit(root)?;
+    let charges = charges::charges(root)?;
+    let discounts = charges::discounts(root, &charges)?;
+    let prices = prices(root)?;
+    if prices.is_empty() && charges.is_empty() {
+        return Err((root.span.clone(), PlanProblem::NoPrices));
+    }
+    Ok(Terms {
+        name,
+        version,
+        id,
+        currency: currency(root)?,
+        effective_from: effective_from(root)?,
+        billed_reasons: billed_reasons(root)?,
+        slo: slo(root)?,
+        late_tokens_percent,
+        attainment_tiers,
+        prices,
+        charges,
+        discounts,
+    })
+}
+
+fn plan_name(root: &Table<'_>) -> Found<String> {
+    let (span, name) = root.text("name")?;
+    let is_allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    if name.is_empty() || name.len() > PLAN_NAME_LENGTH_MAX || !name.bytes().all(is_allowed) {
+        return Err((span, PlanProblem::BadName(PLAN_NAME_LENGTH_MAX, name.to_owned())));
+    }
+    Ok(name.to_owned())
+}
+
+fn plan_version(root: &Table<'_>) -> Found<u32> {
+    let max = u64::from(u32::MAX >> 1);
+    let (span, version) = root.integer("version", max)?;
+    match u32::try_from(version) {
+        Ok(0) => Err((span, PlanProblem::TooSmall { field: "version".into(), min: 1 })),
+        Ok(version) => Ok(version),
+        Err(_) => Err((span, PlanProblem::TooLarge { field: "version".into(), max })),
+    }
+}
+
+fn currency(root: &Table<'_>) -> Found<Currency> {
+    let (span, code) = root.text("currency")?;
+    code.parse().map_err(|_| (span, PlanProblem::BadCurrency(code.to_owned())))
+}
+
+fn effective_from(root: &Table<'_>) -> Found<Option<Date>> {
+    if root.fields.get("effective_from").is_none() {
+        return Ok(None);
+    }
+    let (span, text) = root.text("effective_from")?;
+    let is_plain = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let date = if is_plain { Date::from_str(text).ok() } else { None };
+    // Outside these years a day has no midnight in every zone.
+    match date.filter(|date| (1970..=9998).contains(&date.year())) {
+        Some(date) => Ok(Some(date)),
+        None => Err((span, PlanProblem::BadDate(text.to_owned()))),
+    }
+}
+
+fn billed_reasons(root: &Table<'_>) -> Found<BTreeSet<EndReason>> {
+    if !root.has("billed_reasons") {
+        return Ok(BTreeSet::from([EndReason::Completed, EndReason::ClientGone]));
+    }
+    let texts = root.texts("billed_reasons", "the end reason")?;
+    texts.into_iter().map(|(span, text)| end_reason(text).map_err(|problem| (span, problem))).collect()
+}
+
+fn end_reason(text: &str) -> Result<EndReason, PlanProblem> {
+    match text.parse() {
+        Ok(reason @ (EndReason::EngineError | EndReason::Crashed)) => {
+            Err(PlanProblem::UnbillableReason(reason.as_str()))
+        }
+        Ok(reason) => Ok(reason),
+        Err(_) => {
+            let allowed = ["completed", "client_gone", "deadline"].join(", ");
+            Err(PlanProblem::BadReason { found: text.to_owned(), allowed })
+        }
+    }
+}
+
+fn slo(root: &Table<'_>) -> Found<Slo> {
+    let table = root.table("slo", "[slo]")?;
+    table.allow(&["class", "ttft_ms", "ttft_ms_per_1k_prompt_tokens", "tpot_ms"])?;
+    let (span, class) = table.text("class")?;
+    let class: SloClass = class.parse().map_err(|_| (span, PlanProblem::BadClass(class.to_owned())))?;
+    let default = Slo::of_class(class);
+    Ok(Slo {
+        class,
+        ttft: table.target("ttft_ms", 1)?.or(default.ttft),
+        ttft_per_1k_prompt: table
+            .target("ttft_ms_per_1k_prompt_tokens", 0)?
+            .unwrap_or(default.ttft_per_1k_prompt),
+        tpot: table.target("tpot_ms", 1)?.or(default.tpot),
+    })
+}
+
+fn slo_credit(root: &Table<'_>) -> Found<(Percent, Vec<AttainmentTier>)> {
+    if !root.has("slo_credit") {
+        return Ok((Percent(BigDecimal::from(0)), Vec::new()));
+    }
+    let table = root.table("slo_credit", "[slo_credit]")?;
+    table.allow(&["late_tokens_percent", "attainment"])?;
+    let late = match table.has("late_tokens_percent") || !table.has("attainment") {
+        true => table.decimal("late_tokens_percent", 100)?,
+        false => BigDecimal::from(0),
+    };
+    let tiers = table.tables("attainment", "[[slo_credit.attainment]]", TIERS_MAX)?;
+    let mut read: Vec<AttainmentTier> = Vec::with_capacity(tiers.len());
+    for tier in &tiers {
+        let own = attainment_tier(tier)?;
+        let is_same = |other: &AttainmentTier| other.classes == own.classes && other.below == own.below;
+        if read.iter().any(is_same) {
+            let name = own.below.value().to_plain_string();
+            return Err((tier.span.clone(), PlanProblem::Duplicate { what: "the tier below", name }));
+        }
+        read.push(own);
+    }
+    Ok((Percent(late), read))
+}
+
+fn attainment_tier(table: &Table<'_>) -> Found<AttainmentTier> {
+    table.allow(&["classes", "below", "percent"])?;
+    let mut classes = BTreeSet::new();
+    for (span, text) in table.texts("classes", "the class")? {
+        classes.insert(text.parse().map_err(|_| (span, PlanProblem::BadClass(text.to_owned())))?);
+    }
+    let (below, percent) = (table.decimal("below", 100)?, table.decimal("percent", 100)?);
+    Ok(AttainmentTier { classes, below: Percent(below), percent: Percent(percent) })
+}
+
+fn prices(root: &Table<'_>) -> Found<Vec<Price>> {
+    let tables = root.tables("price", "[[price]]", PRICES_MAX)?;
+    let mut prices: Vec<Price> = Vec::with_capacity(tables.len());
+    let mut seen = BTreeSet::new();
+    for table in tables {
+        let price = price(&table)?;
+        if !seen.insert(price.model().to_owned()) {
+            let (span, name) = table.text("model")?;
+            return Err((span, PlanProblem::Duplicate { what: "the price of model", name: name.to_owned() }));
+        }
+        prices.push(price);
+    }
+    Ok(prices)
+}
+
+fn price(table: &Table<'_>) -> Found<Price> {
+    table.allow(&["model", "input_per_mtok", "cached_input_per_mtok", "output_per_mtok"])?;
+    let (span, model) = table.text("model")?;
+    let model = match model {
+        "*" => PricedModel::Any,
+        name => PricedModel::Named(
+            ModelName::new(name).map_err(|_| (span, PlanProblem::BadModel(name.to_owned())))?,
+        ),
+    };
+    let input = table.unit_price("input_per_mtok")?;
+    let cached_input = match table.fields.get("cached_input_per_mtok") {
+        Some(_) => table.unit_price("cached_input_per_mtok")?,
+        None => input.clone(),
+    };
+    let output = table.unit_price("output_per_mtok")?;
+    Ok(Price { model, input, cached_input, output })
+}
