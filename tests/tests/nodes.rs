@@ -403,3 +403,34 @@ async fn a_node_is_told_no_tenant_and_only_nodes_are_believed() -> Outcome {
     assert_eq!(other.last()?.header("x-tallygate-cache-scope"), "", "none of anybody else's business");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_engines_cannot_do_is_refused_before_it_is_admitted_or_goes_to_another_server() -> Outcome {
+    let keys = NodeKeys::create()?;
+    let (node, other) = (Upstream::start().await?, Upstream::start().await?);
+    let backend = keys.backend("fake", &node.url().replace("/v1", "/engine/v1"), "");
+    let tools = json!({
+        "model": "demo", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello."}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+    });
+
+    let alone = Gateway::start(&backend).await?;
+    let answer = alone.chat.send(&tools).await?;
+    let error = &answer.body["error"];
+    assert_eq!(
+        (answer.status.as_u16(), &error["param"], &error["origin"]),
+        (400, &json!("tools"), &json!("gateway"))
+    );
+    assert_eq!(error["code"], "unsupported_value", "{error}");
+    assert_eq!(alone.chat.send(&Chat::request("Hello.", 9)).await?.status, 200);
+    let records = alone.records(1).await?;
+    assert_eq!((records.len(), node.seen().len()), (1, 1), "the refused one was neither sent nor recorded");
+
+    // Beside another server the node gets what it can do, and the other the rest.
+    let both = Gateway::start(&format!("{backend}\n{}", other.config("other", ""))).await?;
+    for _ in 0..3 {
+        assert_eq!(both.chat.send(&tools).await?.status, 200);
+    }
+    assert_eq!((node.seen().len(), other.seen().len()), (1, 3));
+    Ok(())
+}

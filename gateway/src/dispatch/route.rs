@@ -32,6 +32,17 @@ pub struct Route {
     pub output_tokens_default: u32,
 }
 
+/// How many of the servers elsewhere are engine nodes of ours, which take only what our engines can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nodes {
+    /// None.
+    None,
+    /// Some; the others take all that their own API has.
+    Some,
+    /// All of them.
+    All,
+}
+
 /// The servers elsewhere that serve one model.
 #[derive(Debug)]
 pub struct RemoteRoute {
@@ -92,6 +103,16 @@ impl Route {
     /// Whether any server elsewhere can be asked this.
     pub fn has_remote(&self, capability: Capability) -> bool {
         self.targets().any(|target| target.can(capability))
+    }
+
+    /// Which of the servers elsewhere that can be asked this are engine nodes of ours.
+    pub fn nodes(&self, capability: Capability) -> Nodes {
+        let able = || self.targets().filter(|target| target.can(capability));
+        match (able().any(|target| target.is_node()), able().all(|target| target.is_node())) {
+            (false, _) => Nodes::None,
+            (true, false) => Nodes::Some,
+            (true, true) => Nodes::All,
+        }
     }
 
     /// Where the next request of this many tokens is best run, when both sides can run it. What a job of the engine
@@ -159,10 +180,10 @@ impl RemoteRoute {
     }
 
     /// Runs a request on one of the servers; nothing is sent before the answer is first asked for an event.
-    /// `prompt` are the tokens that [`Self::prompt_tokens`] found.
+    /// What does not fit engines of ours is sent to no node; `prompt` are the tokens that [`Self::prompt_tokens`] found.
     pub fn run(
         self: &Arc<Self>,
-        work: UpstreamWork,
+        (work, fits_nodes): (UpstreamWork, bool),
         request_id: RequestId,
         prompt: (u64, u64),
         allowance: Allowance,
@@ -173,6 +194,7 @@ impl RemoteRoute {
         let request = RemoteRequest {
             affinity: Affinity::of(allowance.cache_scope, conversation),
             work,
+            fits_nodes,
             request_id: request_id.to_string(),
             prompt_tokens: prompt.0,
             prompt_tokens_max: prompt.1,
@@ -230,6 +252,8 @@ impl RemoteRoute {
         now: Instant,
     ) -> impl Iterator<Item = (usize, &Arc<RemoteTarget>)> {
         let able = self.able(request.work.call.capability());
-        able.filter(move |(place, target)| !tried.contains(place) && target.is_usable(now))
+        able.filter(move |(place, target)| {
+            !tried.contains(place) && (request.fits_nodes || !target.is_node()) && target.is_usable(now)
+        })
     }
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     admit::{Demand, SloWish, WhenLate},
-    dispatch::{Allowance, Answer, EngineWork, RemoteRoute, Route, UpstreamWork, run_on_engine},
+    dispatch::{Allowance, Answer, EngineWork, Nodes, RemoteRoute, Route, UpstreamWork, run_on_engine},
 };
 
 /// What is to run, and where.
@@ -44,6 +44,8 @@ pub(in crate::http) struct Asked {
 pub(in crate::http) struct Elsewhere<'a> {
     remotes: &'a Arc<RemoteRoute>,
     work: UpstreamWork,
+    /// Engines of ours can do it, so it may go to a node.
+    fits_nodes: bool,
     /// About how many tokens the prompt has.
     prompt_tokens: u64,
     /// More it cannot have.
@@ -85,12 +87,20 @@ fn elsewhere<'a>(
     remotes: &'a Arc<RemoteRoute>,
     work: &impl Work,
 ) -> Result<Elsewhere<'a>, ApiError> {
-    let work = work.upstream_work()?;
-    if !route.has_remote(work.call.capability()) {
+    let asked = work;
+    let work = asked.upstream_work()?;
+    let capability = work.call.capability();
+    if !route.has_remote(capability) {
         return Err(ApiError::wrong_kind(route.model.as_str()));
     }
+    // A node would refuse what engines cannot do, but only once the request was admitted.
+    let fits_nodes = match route.nodes(capability) {
+        Nodes::None => false,
+        Nodes::Some => asked.engine_work().is_ok(),
+        Nodes::All => asked.engine_work().map(|_| true)?,
+    };
     let (prompt_tokens, prompt_tokens_max) = remotes.prompt_tokens(&work);
-    Ok(Elsewhere { remotes, work, prompt_tokens, prompt_tokens_max })
+    Ok(Elsewhere { remotes, work, fits_nodes, prompt_tokens, prompt_tokens_max })
 }
 
 impl Planned<'_> {
@@ -158,6 +168,6 @@ impl Elsewhere<'_> {
 
     fn run(self, request_id: RequestId, allowance: Allowance) -> Answer {
         let prompt = (self.prompt_tokens, self.prompt_tokens_max);
-        self.remotes.run(self.work, request_id, prompt, allowance)
+        self.remotes.run((self.work, self.fits_nodes), request_id, prompt, allowance)
     }
 }

@@ -11,6 +11,8 @@ use crate::dispatch::{Affinity, Relay, UpstreamWork, remote::RemoteTarget};
 pub struct RemoteRequest {
     /// What is asked.
     pub work: UpstreamWork,
+    /// Engines of ours can do it, so nodes may have it.
+    pub fits_nodes: bool,
     /// The id that upstreams may log.
     pub request_id: String,
     /// About how many tokens the prompt has.
