@@ -182,6 +182,13 @@ async fn people_and_operators_are_made_listed_and_shut_out() -> Outcome {
     assert!(installation.run(&["operator", "list"])?.contains("read_only"));
     assert!(!listed.to_string().contains(&secret));
     assert!(!json!(noted(&admin, "reader").await?).to_string().contains(&secret));
+    let own = second.post("/operators/second/disable", &Value::Null).await?;
+    assert_eq!(
+        (own.status.as_u16(), &own.body["error"]["code"]),
+        (409, &json!("own_operator")),
+        "{}",
+        own.body
+    );
     assert_eq!(second.post("/operators/reader/disable", &Value::Null).await?.status, 200);
     installation.run(&["operator", "disable", "second"])?;
     for operator in [&reader, &second] {

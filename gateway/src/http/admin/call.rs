@@ -75,6 +75,11 @@ impl Call {
         self.admin.app.clock.now()
     }
 
+    /// Who asks.
+    pub(super) fn operator_name(&self) -> &str {
+        self.operator.name()
+    }
+
     /// Says in the log who changed something, and in which request.
     pub(super) fn log_change(&self, action: &'static str) {
         let request_id = request_id(&self.request, &self.admin.app);

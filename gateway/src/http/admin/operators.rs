@@ -141,7 +141,7 @@ async fn show(call: Call) -> Answer {
     Ok(ok(&OperatorWire::to_wire(&named(&call, &name).await?)))
 }
 
-/// Take an operator's token its power. Doing it twice keeps the first time; the last one who may change things stays.
+/// Take another operator's token its power. Doing it twice keeps the first time; the last admin always stays.
 #[utoipa::path(tag = "operators", operation_id = "disable_operator",
     params(("operator" = String, Path, pattern = "^[A-Za-z0-9._@-]{1,63}$")),
     responses((status = 200, description = "The operator as it is now", body = OperatorWire), ChangeFailures))]
@@ -149,6 +149,11 @@ async fn show(call: Call) -> Answer {
 async fn disable(call: Call) -> Answer {
     call.log_change("operator.disable");
     let OperatorName(name) = call.path("operator")?;
+    if name == call.operator_name() {
+        let message =
+            "an operator cannot disable itself: let another one do it, or use `tallygate operator disable`";
+        return Err(ApiError::new(Fault::Conflict, "own_operator", message));
+    }
     call.ledger().disable_operator(&name, call.now()).await?;
     Ok(ok(&OperatorWire::to_wire(&named(&call, &name).await?)))
 }
