@@ -32,7 +32,7 @@ pub(super) fn lines(parts: &InvoiceParts<'_>, tokens: &[Draft]) -> Result<Vec<Dr
     let Some(plan) = parts.plan_at_end else { return Ok(drafts) };
     for charge in plan.charges() {
         if let Some(draft) = whole_period(plan, charge, &due) {
-            due.insert(charge.name.clone(), draft.exact.clone());
+            add_due(&mut due, charge, &draft.exact);
             drafts.push(draft);
         }
         drafts.extend(bounds(plan, charge, &mut due));
@@ -66,11 +66,16 @@ fn metered(parts: &InvoiceParts<'_>, due: &mut Due) -> Result<Vec<Draft>, RateEr
             let requests = requests(parts, plan, usage);
             drafts
                 .extend(rated.parts.iter().map(|part| part_line(plan, charge, usage, part, (own, requests))));
-            let sum = due.entry(charge.name.clone()).or_insert_with(ExactAmount::zero);
-            *sum = sum.plus(&rated.exact);
+            add_due(due, charge, &rated.exact);
         }
     }
     Ok(drafts)
+}
+
+/// An earlier version may have charged under the same name: what it charged stays due.
+fn add_due(due: &mut Due, charge: &Charge, exact: &ExactAmount) {
+    let sum = due.entry(charge.name.clone()).or_insert_with(ExactAmount::zero);
+    *sum = sum.plus(exact);
 }
 
 fn usage_charges(plan: &Plan) -> impl Iterator<Item = (&Charge, &UsageCharge)> {

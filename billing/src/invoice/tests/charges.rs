@@ -249,6 +249,25 @@ fn a_later_version_goes_on_where_the_earlier_one_stopped() {
 }
 
 #[test]
+fn what_an_earlier_version_charged_under_a_name_is_discounted_too() {
+    let used = "[[charge]]\nname = \"use\"\nscheme = \"unit\"\nmeter = \"requests\"\nprice = \"0.5\"\nmodels = [\"x\"]\n";
+    let flat = "[[charge]]\nname = \"use\"\nscheme = \"flat\"\namount = \"3\"\n\
+        [[charge]]\nname = \"calls\"\nscheme = \"unit\"\nmeter = \"requests\"\nprice = \"0\"\nmodels = [\"x\"]\n\
+        [[discount]]\nname = \"half\"\npercent = \"50\"\ncharges = [\"use\"]\n";
+    let sums = [sum("demo@1", "x", EndReason::Completed, [4, 4, 0, 0, 0, 0])];
+    let versions = vec![plan_with(1, used), plan_with(2, flat)];
+    let invoice = invoice_of(versions, &sums, &[]).expect("an invoice");
+    assert_eq!(
+        owed(&invoice),
+        [
+            ("charge", "use", "4", "2.00", "2.00"),
+            ("charge", "use", "", "3.00", "3.00"),
+            ("discount", "half", "", "-2.50", "-2.50"),
+        ]
+    );
+}
+
+#[test]
 fn a_discount_takes_no_more_than_there_is() {
     let charges = "[[discount]]\nname = \"all\"\namount = \"1000000\"\n[[discount]]\nname = \"more\"\npercent = \"100\"\n";
     let sums = [sum("demo@1", "demo", EndReason::Completed, [3, 1, 1_000, 0, 1_000_000, 500_000])];
