@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::harness::{At, Behaviour, Event, Front, Messages, Outcome};
+use tests::harness::{At, Behaviour, Event, Front, Messages, Outcome, check_stated_record, stated_usage};
 
 /// The backend is given up after a short silence, and never probed.
 const QUICK: &str = "first_token_ms_max = 400\nidle_ms_max = 400\nhealth_interval_ms = 0\n";
@@ -29,15 +29,7 @@ fn tools() -> Value {
     ])
 }
 
-/// What the backend states: some of the prompt was cached, some of the output was thought.
-fn stated() -> Value {
-    json!({
-        "prompt_tokens": 40, "completion_tokens": 12, "total_tokens": 52,
-        "prompt_tokens_details": {"cached_tokens": 16}, "completion_tokens_details": {"reasoning_tokens": 5},
-    })
-}
-
-/// The same in Anthropic's form.
+/// What the backend states, in Anthropic's form.
 fn check_usage(usage: &Value) {
     let mut own = usage.clone();
     own.as_object_mut().map(|fields| fields.remove("tallygate"));
@@ -46,14 +38,6 @@ fn check_usage(usage: &Value) {
         "output_tokens_details": {"thinking_tokens": 5}, "service_tier": "priority",
     });
     assert_eq!(own, expected, "{usage}");
-}
-
-/// And in the ledger.
-fn check_record(record: &Value) {
-    let counts = ["prompt_tokens", "cached_prompt_tokens", "output_tokens", "reasoning_tokens"];
-    let found = counts.map(|name| record[name].as_u64().unwrap_or_default());
-    assert_eq!((found, &record["reason"]), ([40, 16, 12, 5], &json!("completed")), "{record}");
-    assert_eq!((&record["usage_source"], &record["backend"]), (&json!("upstream"), &json!("up")), "{record}");
 }
 
 fn client(front: &Front) -> Messages {
@@ -101,7 +85,7 @@ async fn calls_of_tools_become_blocks() -> Outcome {
     let piece = |index: u32, arguments: &str| json!([{"index": index, "function": {"arguments": arguments}}]);
     let saying = |calls: &[Value]| Behaviour {
         texts: vec!["Let me see.".to_owned()],
-        usage: Some(stated()),
+        usage: Some(stated_usage()),
         ..Behaviour::calling(calls)
     };
     let (weather, clock) =
@@ -148,7 +132,7 @@ async fn calls_of_tools_become_blocks() -> Outcome {
     check_usage(&events[events.len() - 2].data["usage"]);
     let records = front.records(2).await?;
     assert_eq!(records.len(), 2, "{records:?}");
-    records.iter().for_each(check_record);
+    records.iter().for_each(check_stated_record);
     Ok(())
 }
 
@@ -214,7 +198,11 @@ async fn a_conversation_reaches_the_backend_whole() -> Outcome {
 async fn thoughts_are_shown_to_whom_asked_and_billed_to_all() -> Outcome {
     let front = Front::start("").await?;
     let reasoning = vec!["Hm".to_owned(), ", well.".to_owned()];
-    front.upstream.behave(Behaviour { reasoning, usage: Some(stated()), ..Behaviour::saying(&["Yes."]) });
+    front.upstream.behave(Behaviour {
+        reasoning,
+        usage: Some(stated_usage()),
+        ..Behaviour::saying(&["Yes."])
+    });
     let said = json!({"type": "text", "text": "Yes."});
     let thought = json!({"type": "thinking", "thinking": "Hm, well.", "signature": ""});
     let (plain, thinking) = (request(&json!({})), request(&json!({"thinking": {"type": "adaptive"}})));
@@ -248,7 +236,7 @@ async fn thoughts_are_shown_to_whom_asked_and_billed_to_all() -> Outcome {
     }
     let records = front.records(4).await?;
     assert_eq!(records.len(), 4, "{records:?}");
-    records.iter().for_each(check_record);
+    records.iter().for_each(check_stated_record);
     Ok(())
 }
 
@@ -268,7 +256,7 @@ async fn every_end_has_its_reason() -> Outcome {
         let message = json!({"role": "assistant", "content": "Yes."});
         let choice = |part: &str, said: &Value, finish: &Value| {
             let choice = json!({"index": 0, part: said, "finish_reason": finish, "stop_reason": stopped_by});
-            json!({"id": "x", "object": "chat.completion", "choices": [choice], "usage": stated()})
+            json!({"id": "x", "object": "chat.completion", "choices": [choice], "usage": stated_usage()})
         };
         let events = [
             format!("data: {}\n\n", choice("delta", &message, &Value::Null)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::harness::{At, Behaviour, Front, Outcome, Wire};
+use tests::harness::{At, Behaviour, Front, Outcome, Wire, check_stated_record, stated_usage};
 
 fn request(extra: &Value) -> Value {
     let mut request =
@@ -29,13 +29,6 @@ fn client(front: &Front) -> Wire {
     front.server.wire(&front.key)
 }
 
-fn stated() -> Value {
-    json!({
-        "prompt_tokens": 40, "completion_tokens": 12, "total_tokens": 52,
-        "prompt_tokens_details": {"cached_tokens": 16}, "completion_tokens_details": {"reasoning_tokens": 5},
-    })
-}
-
 fn check_usage(usage: &Value) {
     let mut own = usage.clone();
     own.as_object_mut().map(|fields| fields.remove("tallygate"));
@@ -44,13 +37,6 @@ fn check_usage(usage: &Value) {
         "output_tokens": 12, "output_tokens_details": {"reasoning_tokens": 5}, "total_tokens": 52,
     });
     assert_eq!(own, expected, "{usage}");
-}
-
-fn check_record(record: &Value) {
-    let counts = ["prompt_tokens", "cached_prompt_tokens", "output_tokens", "reasoning_tokens"];
-    let found = counts.map(|name| record[name].as_u64().unwrap_or_default());
-    assert_eq!((found, &record["reason"]), ([40, 16, 12, 5], &json!("completed")), "{record}");
-    assert_eq!((&record["usage_source"], &record["backend"]), (&json!("upstream"), &json!("up")), "{record}");
 }
 
 /// An item without its id, which differs each time.
@@ -95,7 +81,7 @@ fn calling(parts: &[Value]) -> Behaviour {
     Behaviour {
         reasoning: vec!["Hm".to_owned()],
         texts: vec!["Let me see.".to_owned()],
-        usage: Some(stated()),
+        usage: Some(stated_usage()),
         ..Behaviour::calling(parts)
     }
 }
@@ -156,7 +142,7 @@ async fn a_whole_answer_has_an_item_for_each_thing() -> Outcome {
         "reasoning_effort": "low", "response_format": {"type": "json_schema", "json_schema": schema},
     });
     assert_eq!(front.upstream.last()?.json(), expected);
-    check_record(&front.records(1).await?[0]);
+    check_stated_record(&front.records(1).await?[0]);
     Ok(())
 }
 
@@ -233,7 +219,9 @@ async fn a_stream_tells_of_each_item_and_can_be_gone_on_with() -> Outcome {
     assert_eq!(output(response), items(), "the last event has all of it");
     check_usage(&response["usage"]);
 
-    front.upstream.behave(Behaviour { usage: Some(stated()), ..Behaviour::saying(&["Sunny, ", "at noon."]) });
+    front
+        .upstream
+        .behave(Behaviour { usage: Some(stated_usage()), ..Behaviour::saying(&["Sunny, ", "at noon."]) });
     let result =
         |id: &str, output: Value| json!({"type": "function_call_output", "call_id": id, "output": output});
     let noon = json!([{"type": "input_text", "text": "noon"}]);
@@ -255,7 +243,7 @@ async fn a_stream_tells_of_each_item_and_can_be_gone_on_with() -> Outcome {
     assert_eq!(front.upstream.last()?.json()["messages"], expected);
     let records = front.records(2).await?;
     assert_eq!(records.len(), 2, "{records:?}");
-    records.iter().for_each(check_record);
+    records.iter().for_each(check_stated_record);
     Ok(())
 }
 

@@ -18,7 +18,8 @@ use crate::{
 ///
 /// Errors: counts that do not fit.
 pub(super) fn lines(parts: &InvoiceParts<'_>) -> Result<Vec<Draft>, RateError> {
-    let Some(plan) = parts.plan_at_end else { return Ok(Vec::new()) };
+    let promised = parts.plan_at_end.filter(|plan| !plan.attainment_tiers().is_empty());
+    let Some(plan) = promised else { return Ok(Vec::new()) };
     let credits = SloClass::ALL.into_iter().map(|class| line(parts, plan, class));
     credits.filter_map(Result::transpose).collect()
 }
@@ -34,6 +35,8 @@ fn line(parts: &InvoiceParts<'_>, plan: &Plan, class: SloClass) -> Result<Option
         }
     }
     let Some(tier) = reached(plan, class, &totals) else { return Ok(None) };
+    let missed = totals.requests.checked_sub(totals.requests_slo_met);
+    let missed = missed.ok_or(RateError::Impossible("more requests in time than requests"))?;
     let drafts = token_drafts(&parts)?;
     let sum_of = |kind| {
         let its = drafts.iter().filter(|draft| draft.line.kind == kind);
@@ -51,7 +54,7 @@ fn line(parts: &InvoiceParts<'_>, plan: &Plan, class: SloClass) -> Result<Option
         ),
         price_version: Some(plan.id().to_string()),
         requests: totals.requests,
-        quantity: totals.requests - totals.requests_slo_met,
+        quantity: missed,
         unit: "requests".to_owned(),
         percent: Some(percent.to_plain_string()),
         attainment: Some(attained(&totals)?),

@@ -17,6 +17,9 @@ use crate::{
 /// What each charge comes to so far, by name; token prices less their credits are one of them.
 type Due = BTreeMap<String, ExactAmount>;
 
+/// A plan, a charge of it and what it counts: a version that counts something else under the same name begins anew.
+type Counted<'a> = (&'a str, &'a str, Meter);
+
 /// Every line of charges and discounts, in the order in which they are computed.
 ///
 /// Metered charges are those of the plan versions that the usage names. What a period owes as a whole (flat amounts,
@@ -28,17 +31,9 @@ pub(super) fn lines(parts: &InvoiceParts<'_>, tokens: &[Draft]) -> Result<Vec<Dr
     let mut drafts = metered(parts, &mut due)?;
     let Some(plan) = parts.plan_at_end else { return Ok(drafts) };
     for charge in plan.charges() {
-        let exact = match &charge.basis {
-            Basis::Usage(_) => None,
-            Basis::Flat(amount) => Some(ExactAmount::of_decimal(amount.clone())),
-            Basis::Percentage { percent, of } => {
-                let base = due.iter().filter(|(name, _)| of.is_empty() || of.contains(*name));
-                Some(ExactAmount::sum(base.map(|(_, exact)| exact)).percent(percent))
-            }
-        };
-        if let Some(exact) = exact {
-            drafts.push(whole_period(plan, charge, &exact));
-            due.insert(charge.name.clone(), exact);
+        if let Some(draft) = whole_period(plan, charge, &due) {
+            add_due(&mut due, charge, &draft.exact);
+            drafts.push(draft);
         }
         drafts.extend(bounds(plan, charge, &mut due));
     }
@@ -52,30 +47,35 @@ pub(super) fn lines(parts: &InvoiceParts<'_>, tokens: &[Draft]) -> Result<Vec<Dr
 fn metered(parts: &InvoiceParts<'_>, due: &mut Due) -> Result<Vec<Draft>, RateError> {
     let mut versions: Vec<&Plan> = parts.plans.values().collect();
     versions.sort_by_key(|plan| (plan.name(), plan.version()));
-    let mut counted: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut counted: BTreeMap<Counted<'_>, u64> = BTreeMap::new();
     for plan in &versions {
         for (charge, usage) in usage_charges(plan) {
-            let total = counted.entry((plan.name(), &charge.name)).or_default();
+            let total = counted.entry((plan.name(), &charge.name, usage.meter)).or_default();
             *total = add(*total, own_counts(parts, plan, usage)?)?;
         }
     }
-    let mut before: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut before: BTreeMap<Counted<'_>, u64> = BTreeMap::new();
     let mut drafts = Vec::new();
     for plan in versions {
         for (charge, usage) in usage_charges(plan) {
-            let key = (plan.name(), charge.name.as_str());
-            let (own, earlier) = (own_counts(parts, plan, usage)?, before.entry(key).or_default());
-            let total = counted.get(&key).copied().unwrap_or_default();
+            let name = (plan.name(), charge.name.as_str(), usage.meter);
+            let (own, earlier) = (own_counts(parts, plan, usage)?, before.entry(name).or_default());
+            let total = counted.get(&name).copied().unwrap_or_default();
             let rated = rate_charge(usage, PeriodCounts { before: *earlier, own, total });
             *earlier = add(*earlier, own)?;
             let requests = requests(parts, plan, usage);
             drafts
                 .extend(rated.parts.iter().map(|part| part_line(plan, charge, usage, part, (own, requests))));
-            let sum = due.entry(charge.name.clone()).or_insert_with(ExactAmount::zero);
-            *sum = sum.plus(&rated.exact);
+            add_due(due, charge, &rated.exact);
         }
     }
     Ok(drafts)
+}
+
+/// An earlier version may have charged under the same name: what it charged stays due.
+fn add_due(due: &mut Due, charge: &Charge, exact: &ExactAmount) {
+    let sum = due.entry(charge.name.clone()).or_insert_with(ExactAmount::zero);
+    *sum = sum.plus(exact);
 }
 
 fn usage_charges(plan: &Plan) -> impl Iterator<Item = (&Charge, &UsageCharge)> {
@@ -179,22 +179,24 @@ fn tier_words(usage: &UsageCharge, number: usize) -> String {
     }
 }
 
-/// A flat amount, or a share of other charges.
-fn whole_period(plan: &Plan, charge: &Charge, exact: &ExactAmount) -> Draft {
+/// A flat amount, or a share of other charges. `None`: the charge is for a metered quantity.
+fn whole_period(plan: &Plan, charge: &Charge, due: &Due) -> Option<Draft> {
     let title = charge.description.as_deref().unwrap_or(&charge.name);
-    let formula = match &charge.basis {
-        Basis::Percentage { percent, of } => {
-            let base = if of.is_empty() { "all charges".to_owned() } else { names(of) };
-            format!("{} % of {base}", percent.normalized().to_plain_string())
+    let (description, formula, exact) = match &charge.basis {
+        Basis::Usage(_) => return None,
+        Basis::Flat(amount) => {
+            (title.to_owned(), "each period".to_owned(), ExactAmount::of_decimal(amount.clone()))
         }
-        Basis::Flat(_) | Basis::Usage(_) => "each period".to_owned(),
+        Basis::Percentage { percent, of } => {
+            let bases = due.iter().filter(|(name, _)| of.is_empty() || of.contains(*name));
+            let base = ExactAmount::sum(bases.map(|(_, exact)| exact));
+            let (text, shown) = (base.to_text(plan.currency()), percent.normalized().to_plain_string());
+            let description = format!("{title}: {shown} % of {}", all_or_names(of));
+            (description, format!("{text} × {shown} ÷ 100"), base.percent(percent))
+        }
     };
-    let line = Line {
-        description: title.to_owned(),
-        formula: Some(formula),
-        ..line(plan, LineKind::Charge, &charge.name)
-    };
-    Draft { line, exact: exact.clone() }
+    let line = Line { description, formula: Some(formula), ..line(plan, LineKind::Charge, &charge.name) };
+    Some(Draft { line, exact })
 }
 
 /// What is missing to a charge's minimum, or above its maximum.
@@ -246,7 +248,6 @@ fn taken_off(plan: &Plan, discount: &Discount, due: &mut Due) -> Option<Draft> {
     if taken.is_zero() {
         return None;
     }
-    let of = if discount.charges.is_empty() { "all charges".to_owned() } else { names(&discount.charges) };
     let formula = match &discount.amount {
         DiscountAmount::Percent(percent) => {
             format!("-({} × {} ÷ 100)", base.to_text(currency), percent.normalized().to_plain_string())
@@ -258,15 +259,18 @@ fn taken_off(plan: &Plan, discount: &Discount, due: &mut Due) -> Option<Draft> {
     };
     let title = discount.description.as_deref().unwrap_or(&discount.name);
     let line = Line {
-        description: format!("{title}: discount on {of}"),
+        description: format!("{title}: discount on {}", all_or_names(&discount.charges)),
         formula: Some(formula),
         ..line(plan, LineKind::Discount, &discount.name)
     };
     Some(Draft { line, exact: taken.negated() })
 }
 
-fn names(charges: &BTreeSet<String>) -> String {
-    charges.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+fn all_or_names(charges: &BTreeSet<String>) -> String {
+    match charges.is_empty() {
+        true => "all charges".to_owned(),
+        false => charges.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// A line of a plan version, without a quantity.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::ledger::{
     IssuedInvoice, Ledger, LedgerError, LineColumns, Tenant, Transaction, UsageSum, check_tallies,
-    find_issued, find_plan, invoice_number, lock_invoice_numbers, project_name, projects_of, schedule_of,
+    find_issued, find_plan, invoice_number, lock_invoice_numbers, plan_in_force, project_name, projects_of,
     store_invoice, usage_sums_by_project,
 };
 
@@ -142,10 +142,10 @@ pub(super) async fn rate(
             plans.insert(sum.price_version.clone(), plan);
         }
     }
-    let schedule = schedule_of(transaction, tenant).await?;
     // The last instant of the period: what applies from its end on is of the next.
     let last = Timestamp::from_unix_micros(period.end().unix_micros().saturating_sub(1));
-    let plan_at_end = schedule.plan_at(last).map(AsRef::as_ref);
+    let plan_at_end = plan_in_force(transaction, tenant, last).await?;
+    let plan_at_end = plan_at_end.as_deref();
     Ok(build(&InvoiceParts { tenant, period, now, sums, plans: &plans, projects, plan_at_end })?)
 }
 

@@ -58,7 +58,7 @@ pub(crate) use invoices::{
     LineColumns, find_for_period as find_issued, insert as store_invoice,
     lock_numbers as lock_invoice_numbers, number as invoice_number,
 };
-pub(crate) use plans::{find as find_plan, schedule_of};
+pub(crate) use plans::{find as find_plan, in_force as plan_in_force};
 pub(crate) use pool::Transaction;
 pub(crate) use projects::{name_of as project_name, of as projects_of};
 pub(crate) use tallies::{check as check_tallies, sums_by_project as usage_sums_by_project};

@@ -104,12 +104,38 @@ pub(crate) async fn find(
 }
 
 /// The versions of a tenant's plan, over time.
-pub(crate) async fn schedule_of(
+pub(super) async fn schedule_of(
     transaction: &mut Transaction,
     tenant: &Tenant,
 ) -> Result<PlanSchedule, LedgerError> {
-    let is_its = |plan: &Plan| plan.name() == tenant.plan_name;
-    let versions: Vec<_> = all(transaction).await?.into_iter().filter(is_its).map(Arc::new).collect();
+    schedule(transaction, tenant, &tenant.plan_name, Timestamp::from_unix_micros(i64::MAX)).await
+}
+
+/// The plan version that a tenant was under at an instant, as it was known then: of the plan that it had, without what
+/// was published later. `None`: there was none.
+pub(crate) async fn in_force(
+    transaction: &mut Transaction,
+    tenant: &Tenant,
+    at: Timestamp,
+) -> Result<Option<Arc<Plan>>, LedgerError> {
+    let values = [Value::Id(tenant.id.as_uuid()), Value::Int(at.unix_micros())];
+    let name: Option<(String,)> = transaction.find(sql::SUBSCRIPTION_AT, &values).await?;
+    let Some((name,)) = name else { return Ok(None) };
+    let schedule = schedule(transaction, tenant, &name, at).await?;
+    Ok(schedule.plan_at(at).cloned())
+}
+
+/// The versions of a plan that were published by an instant, in a tenant's calendar.
+async fn schedule(
+    transaction: &mut Transaction,
+    tenant: &Tenant,
+    name: &str,
+    by: Timestamp,
+) -> Result<PlanSchedule, LedgerError> {
+    let values = [Value::Text(name), Value::Int(by.unix_micros())];
+    let rows: Vec<(String, String)> = transaction.rows(sql::PLAN_VERSIONS_OF_NAME, &values).await?;
+    let versions = rows.iter().map(|(id, body)| Ok(Arc::new(Plan::from_toml(id, body)?)));
+    let versions = versions.collect::<Result<Vec<_>, LedgerError>>()?;
     let zone = TimeZone::get(&tenant.zone).map_err(|error| LedgerError::corrupt("time zone", &error))?;
     Ok(PlanSchedule::new(&versions, &zone))
 }

@@ -72,6 +72,11 @@ pub(super) const INSERT_PLAN_VERSION: Statement = Statement::both(
 );
 pub(super) const PLAN_VERSIONS: Statement =
     Statement::both("SELECT plan_version, body FROM plan_versions ORDER BY plan_name, version");
+/// Those of one plan that were published by an instant.
+pub(super) const PLAN_VERSIONS_OF_NAME: Statement = Statement::both(
+    "SELECT plan_version, body FROM plan_versions WHERE plan_name = $1 AND published_unix_us <= $2
+     ORDER BY version",
+);
 pub(super) const PLAN_VERSIONS_PAGE: Statement = Statement::both(
     "SELECT plan_version, body FROM plan_versions WHERE (plan_name, version) > ($1, $2)
      ORDER BY plan_name, version LIMIT $3",
@@ -113,6 +118,11 @@ pub(super) const SET_TENANT_PLAN: Statement =
 pub(super) const SUBSCRIPTIONS_PAGE: Statement = Statement::both(
     "SELECT sequence, plan_name, since_unix_us FROM subscriptions WHERE tenant_id = $1 AND sequence < $2
      ORDER BY sequence DESC LIMIT $3",
+);
+/// By its place, not its time: the database's clock may have been set back between two.
+pub(super) const SUBSCRIPTION_AT: Statement = Statement::both(
+    "SELECT plan_name FROM subscriptions WHERE tenant_id = $1 AND since_unix_us <= $2
+     ORDER BY sequence DESC LIMIT 1",
 );
 macro_rules! users {
     ($rest:literal) => {

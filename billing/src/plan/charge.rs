@@ -38,7 +38,7 @@ pub enum Basis {
     Usage(UsageCharge),
     /// For the period itself. Unit: the plan's currency.
     Flat(BigDecimal),
-    /// A share of what other charges come to; of all usage when no charge is named.
+    /// A share of what other charges come to; of all metered ones and all before it when none is named.
     Percentage {
         /// The share of a hundred; may be above a hundred.
         percent: BigDecimal,
@@ -192,7 +192,7 @@ pub enum Scheme {
     Unit {
         /// For `per` units.
         price: BigDecimal,
-        /// How many units the price is for: a power of ten.
+        /// How many units the price is for; it has no prime factors but 2 and 5, so that every share of it ends.
         per: u64,
     },
     /// Whole packages only: a begun one is a whole one.

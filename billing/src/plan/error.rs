@@ -110,6 +110,11 @@ pub enum PlanProblem {
         /// The bound.
         min: u64,
     },
+    /// Prices, charges and the percentages of them are beyond what caps can count.
+    #[error(
+        "one token or request can come to more than 10^23 currency units: its charges and percentages are too high"
+    )]
+    TooDear,
     /// A plan's name.
     #[error("`name` must be 1 to {0} lower-case letters, digits, - or _, not {1:?}")]
     BadName(usize, String),

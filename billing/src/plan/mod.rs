@@ -13,6 +13,8 @@ use bigdecimal::{BigDecimal, ToPrimitive as _};
 use domain::{Currency, EndReason, ModelName, PlanVersionId, Slo, SloClass, Timestamp};
 use jiff::{civil::Date, tz::TimeZone};
 
+use crate::rate::PlanRates;
+
 pub use charge::{
     Basis, CHARGE_NAME_LENGTH_MAX, CHARGES_MAX, Charge, Discount, DiscountAmount, Filter, Meter,
     QuantityRounding, QuantityUnit, Scheme, TIERS_MAX, TOKENS_CHARGE, Tier, UNIT_DECIMALS_MAX, UsageCharge,
@@ -42,6 +44,8 @@ pub const TARGET_MS_MAX: u64 = 86_400_000;
 #[derive(Clone, Debug)]
 pub struct Plan {
     terms: Terms,
+    /// What caps count for a request, worked out from the terms.
+    rates: PlanRates,
     source: String,
 }
 
@@ -116,7 +120,10 @@ impl Plan {
     /// Errors: the first thing that is wrong, with its line and column.
     pub fn from_toml(file: &str, text: &str) -> Result<Self, PlanError> {
         let terms = read::terms(file, text)?;
-        Ok(Self { terms, source: text.to_owned() })
+        let too_dear =
+            || PlanError { file: file.to_owned(), line: 1, column: 1, problem: PlanProblem::TooDear };
+        let rates = PlanRates::of(&terms.prices, &terms.charges).ok_or_else(too_dear)?;
+        Ok(Self { terms, rates, source: text.to_owned() })
     }
 
     /// The embedded demo plan.
@@ -184,10 +191,20 @@ impl Plan {
 
     /// What a model costs: its own price, else the price of `"*"`. `None`: the model is not for sale.
     pub fn price_of(&self, model: &ModelName) -> Option<&Price> {
+        self.place_of_price(model).and_then(|place| self.terms.prices.get(place))
+    }
+
+    /// The place of that price among all.
+    pub(crate) fn place_of_price(&self, model: &ModelName) -> Option<usize> {
         let prices = &self.terms.prices;
         let named =
-            prices.iter().find(|price| matches!(&price.model, PricedModel::Named(name) if name == model));
-        named.or_else(|| prices.iter().find(|price| price.model == PricedModel::Any))
+            prices.iter().position(|price| matches!(&price.model, PricedModel::Named(name) if name == model));
+        named.or_else(|| prices.iter().position(|price| price.model == PricedModel::Any))
+    }
+
+    /// What caps count for a request.
+    pub(crate) fn rates(&self) -> &PlanRates {
+        &self.rates
     }
 
     /// Every price, in the order of the file.

@@ -11,6 +11,7 @@ use std::fmt;
 use bigdecimal::{BigDecimal, Signed, ToPrimitive, Zero, num_bigint::BigInt};
 use domain::{Currency, Fault, PlanVersionId, QuantityError, Tokens};
 
+pub(crate) use cap::PlanRates;
 pub use cap::{ChargedTokens, affordable_output_tokens, charge_nanos, hold_nanos};
 pub use charge::{PartKind, PeriodCounts, RatedCharge, RatedPart, rate_charge, to_units};
 pub use display::allocate_by_largest_remainder;

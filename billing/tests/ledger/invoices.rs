@@ -140,6 +140,31 @@ on_each_database! {
         assert_eq!(usize::try_from(lines).expect("positive"), first.lines.len());
     }
 
+    async fn a_period_is_charged_by_the_terms_of_its_own_time(database: &Database) {
+        let ledger = &database.ledger;
+        let seat = |name: &str, version: u32, amount: u32| {
+            let source = Plan::demo().expect("the demo plan").source()
+                .replacen("name = \"demo\"", &format!("name = \"{name}\""), 1)
+                .replacen("version = 1", &format!("version = {version}"), 1);
+            let charge = format!("[[charge]]\nname = \"seat\"\nscheme = \"flat\"\namount = \"{amount}\"\n");
+            Plan::from_toml("seat.toml", &format!("{source}\n{charge}")).expect("a plan")
+        };
+        let january = at("2020-01-15T00:00:00Z");
+        ledger.publish_plan(&seat("silver", 1, 25), january).await.expect("published");
+        let acme = ledger.create_tenant(&new_tenant("acme", "silver", "UTC"), january).await.expect("a tenant");
+        ledger.publish_plan(&seat("gold", 1, 7), january).await.expect("published");
+        ledger.publish_plan(&seat("silver", 2, 99), at("2020-02-02T00:00:00Z")).await.expect("published");
+        // By the database's clock, which is past all of these months but the last.
+        ledger.set_tenant_plan(acme.id, "gold").await.expect("set");
+        let acme = ledger.find_tenant("acme").await.expect("read").expect("there");
+        let rows = [("2019-12", "0.00"), ("2020-01", "25.00"), ("2020-02", "99.00"), ("2990-01", "7.00")];
+        for (month, expected) in rows {
+            let period = Period::month(month, "UTC").expect("a month");
+            let invoice = invoice::preview(ledger, &acme, &period, NOW).await.expect("a preview");
+            assert_eq!(invoice.total, expected, "{month}");
+        }
+    }
+
     async fn a_refused_issue_uses_no_number(database: &Database) {
         let ledger = &database.ledger;
         let acme = tenant(ledger, "acme", "UTC").await;

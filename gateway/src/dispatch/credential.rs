@@ -23,7 +23,11 @@ pub(super) enum Credential {
 }
 
 /// A secret in use. `Debug` does not show it.
-pub(super) struct SecretText(String);
+pub(super) struct SecretText {
+    text: String,
+    /// What every request carries of it; made once.
+    header: HeaderValue,
+}
 
 impl std::fmt::Debug for SecretText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,34 +46,32 @@ impl Credential {
                 .map_err(|source| BackendError::SigningKey { backend: backend(), source })?;
             return Ok(Self::Signer(Box::new(Signer::new(&key, &config.name))));
         }
-        let secret = config.api_key.as_ref().map(config::Secret::read).transpose();
-        let secret = secret.map_err(|why| BackendError::Secret { backend: backend(), why })?;
-        Ok(secret.map_or(Self::None, |secret| Self::Secret(SecretText(secret))))
+        let Some(secret) = &config.api_key else { return Ok(Self::None) };
+        let fault = |why| BackendError::Secret { backend: backend(), why };
+        let text = secret.read().map_err(fault)?;
+        let header = bearer(&text).ok_or_else(|| fault("no header can carry it".to_owned()))?;
+        Ok(Self::Secret(SecretText { text, header }))
     }
 
     /// The value of the header that opens the server. `None`: it needs none, or none can be made.
     pub(super) fn authorization(&self) -> Option<HeaderValue> {
-        let text = match self {
-            Self::None => return None,
-            Self::Secret(SecretText(secret)) => format!("Bearer {secret}"),
+        match self {
+            Self::None => None,
+            Self::Secret(secret) => Some(secret.header.clone()),
             Self::Signer(signer) => match signer.token(SystemClock.now()) {
-                Ok(token) => format!("Bearer {token}"),
+                Ok(token) => bearer(&token),
                 Err(error) => {
                     tracing::error!(error = %error, "no token was signed for a node");
-                    return None;
+                    None
                 }
             },
-        };
-        // Secrets are visible ASCII by the configuration's check, and tokens by their form.
-        let mut value = HeaderValue::try_from(text).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        }
     }
 
     /// A text that no client may see.
     pub(super) fn hidden(&self) -> &str {
         match self {
-            Self::Secret(SecretText(secret)) => secret,
+            Self::Secret(secret) => &secret.text,
             Self::None | Self::Signer(_) => "",
         }
     }
@@ -81,4 +83,11 @@ impl Credential {
             Self::None | Self::Secret(_) => None,
         }
     }
+}
+
+/// The header with a secret or a token. `None`: it has characters that no header has.
+fn bearer(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Bearer {text}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Installation, Outcome, Server, Upstream};
 
@@ -51,4 +51,23 @@ impl Front {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// Usage as a backend may state it: some of the prompt was cached, some of the output was thought.
+pub fn stated_usage() -> Value {
+    json!({
+        "prompt_tokens": 40, "completion_tokens": 12, "total_tokens": 52,
+        "prompt_tokens_details": {"cached_tokens": 16}, "completion_tokens_details": {"reasoning_tokens": 5},
+    })
+}
+
+/// The record of a completed request for which a [`Front`]'s backend stated [`stated_usage`].
+///
+/// # Panics
+/// When it says anything else.
+pub fn check_stated_record(record: &Value) {
+    let counts = ["prompt_tokens", "cached_prompt_tokens", "output_tokens", "reasoning_tokens"];
+    let found = counts.map(|name| record[name].as_u64().unwrap_or_default());
+    assert_eq!((found, &record["reason"]), ([40, 16, 12, 5], &json!("completed")), "{record}");
+    assert_eq!((&record["usage_source"], &record["backend"]), (&json!("upstream"), &json!("up")), "{record}");
 }

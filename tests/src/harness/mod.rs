@@ -25,7 +25,7 @@ pub use admin::Admin;
 pub use cases::{Case, check_cases, run_cases, run_node_cases};
 pub use chat::{Answer, Chat, Streaming, TokenText};
 pub use error::{HarnessError, Outcome};
-pub use front::Front;
+pub use front::{Front, check_stated_record, stated_usage};
 pub use installation::Installation;
 pub use issuer::{Issuer, Signer, key_set, unix_seconds};
 pub use messages::{Event, Events, Messages};

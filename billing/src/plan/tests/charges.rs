@@ -242,3 +242,17 @@ fn plans_are_compared_term_by_term() {
     );
     assert_eq!(plan().changes_to(&plan()), []);
 }
+
+#[test]
+fn charges_that_no_cap_can_count_are_refused() {
+    let taxes = |count: u32| -> String {
+        let tax = |number| {
+            format!("[[charge]]\nname = \"tax-{number}\"\nscheme = \"percentage\"\npercent = \"1000\"\n")
+        };
+        (0..count).map(tax).collect()
+    };
+    // Each makes eleven times as much of all before it.
+    assert!(Plan::from_toml("t", &format!("{GOOD}{}", taxes(20))).is_ok());
+    let error = Plan::from_toml("t", &format!("{GOOD}{}", taxes(40))).expect_err("too dear");
+    assert_eq!(error.problem, PlanProblem::TooDear);
+}

@@ -195,6 +195,31 @@ fn charges_count_at_their_dearest_in_the_class_that_was_served() {
 }
 
 #[test]
+fn percentages_count_with_what_they_are_of() {
+    let plan = with_charges(
+        "[[charge]]\nname = \"call\"\nscheme = \"unit\"\nmeter = \"requests\"\nprice = \"0.001\"\n\
+         [[charge]]\nname = \"fee\"\nscheme = \"percentage\"\npercent = \"20\"\nof = [\"tokens\"]\n\
+         [[charge]]\nname = \"tax\"\nscheme = \"percentage\"\npercent = \"10\"\n\
+         [[charge]]\nname = \"more\"\nscheme = \"percentage\"\npercent = \"5\"\nof = [\"fee\"]\n\
+         [[charge]]\nname = \"out\"\nscheme = \"unit\"\nmeter = \"output_tokens\"\nper = 1000\nprice = \"0.001\"\n",
+    );
+    // Tokens: 1 + 20 % of it, 10 % of both, 5 % of the 20 %: 1.33. Calls and the last charge: 1.1.
+    let rows = [
+        ((0, 0, 0), 1_100_000),
+        ((100, 0, 0), 1_100_000 + 100 * 150 * 133 / 100),
+        ((100, 100, 0), 1_100_000 + 100 * 75 * 133 / 100),
+        ((0, 0, 100), 1_100_000 + 100 * 600 * 133 / 100 + 100 * 1_100),
+    ];
+    for (tokens, expected) in rows {
+        assert_eq!(charge(&plan, tokens), Ok(expected), "{tokens:?}");
+    }
+    let held = 1_100_000 + 19_950 + 100 * 1_898;
+    assert_eq!(hold(&plan, 100, 100), Ok(held));
+    assert_eq!(affordable(&plan, 100, held), Some(100));
+    assert_eq!(affordable(&plan, 100, held - 1), Some(99));
+}
+
+#[test]
 fn a_rate_without_an_end_is_rounded_up() {
     let plan = with_charges(
         "[[charge]]\nname = \"a\"\nscheme = \"package\"\nmeter = \"output_tokens\"\nmodels = [\"x\"]\n\

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::create::Call;
 use crate::{
     dispatch::{Finish, Stop, Tally},
-    http::{ApiError, sse::write_event},
+    http::{ApiError, openai::finish_reason, sse::write_event},
 };
 
 /// What ends every stream that did not fail.
@@ -221,15 +221,6 @@ fn stops(tally: &Tally) -> impl Iterator<Item = (u32, &Stop)> {
         Finish::Cancelled | Finish::Deadline | Finish::Failed => &[],
     };
     (0..).zip(stops)
-}
-
-fn finish_reason(stop: &Stop) -> &'static str {
-    match stop {
-        Stop::Done | Stop::StopText(_) => "stop",
-        Stop::Length => "length",
-        Stop::ToolCalls => "tool_calls",
-        Stop::ContentFilter => "content_filter",
-    }
 }
 
 fn stop_text(stop: &Stop) -> Option<&str> {

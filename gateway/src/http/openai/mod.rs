@@ -17,6 +17,7 @@ mod sse;
 
 use bytes::Bytes;
 
+pub(super) use self::response::finish_reason;
 use super::{ApiError, run::Work};
 
 /// Reads the body of a chat request, for engine nodes.

@@ -235,7 +235,7 @@ impl Usage {
 }
 
 /// Why a choice ended, in OpenAI's words.
-pub(super) fn finish_reason(stop: &Stop) -> &'static str {
+pub(in crate::http) fn finish_reason(stop: &Stop) -> &'static str {
     match stop {
         Stop::Done | Stop::StopText(_) => "stop",
         Stop::Length => "length",

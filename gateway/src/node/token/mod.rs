@@ -154,6 +154,7 @@ impl Signer {
 pub struct KeyRing {
     audience: String,
     keys: HashMap<String, DecodingKey>,
+    validation: Validation,
 }
 
 impl fmt::Debug for KeyRing {
@@ -166,7 +167,14 @@ impl KeyRing {
     /// The keys that open the node of this name.
     pub fn new(audience: &str, keys: &[PublicKey]) -> Self {
         let keys = keys.iter().map(|key| (key.id(), DecodingKey::from_ed_der(key.bytes())));
-        Self { audience: audience.to_owned(), keys: keys.collect() }
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_audience(&[audience]);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
+        // Times are checked against our own clock, which tests move by hand.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        Self { audience: audience.to_owned(), keys: keys.collect(), validation }
     }
 
     /// The id of the key that signed a token, once everything about it has been checked.
@@ -186,14 +194,7 @@ impl KeyRing {
         }
         let (id, key) =
             header.kid.and_then(|kid| self.keys.get_key_value(&kid)).ok_or(TokenFault::UnknownKey)?;
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_audience(&[&self.audience]);
-        validation.set_issuer(&[ISSUER]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-        // Times are checked against our own clock, which tests move by hand.
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        let decoded = decode::<Claims>(token, key, &validation);
+        let decoded = decode::<Claims>(token, key, &self.validation);
         let claims = decoded.map_err(|error| fault_of(error.kind()))?.claims;
         check_claims(&claims, seconds(now))?;
         Ok(id)
