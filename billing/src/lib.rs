@@ -8,3 +8,4 @@ pub mod ledger;
 pub mod plan;
 pub mod rate;
 pub mod ship;
+pub mod verify;

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tests::harness::{Chat, Installation, Outcome, Server, create_database};
+use tests::harness::{Chat, HarnessError, Installation, Outcome, Server, create_database};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A simulated engine under the priced name: slow enough to be interrupted, fast enough to test with.
@@ -259,8 +259,30 @@ async fn the_way_to_an_invoice(mut installation: Installation) -> Outcome {
     }
     let invoice = installation.run(&["invoice", "acme", "--format", "json"])?;
     assert!(serde_json::from_str::<Value>(&invoice).is_ok(), "{invoice}");
+    tenants_can_verify(&installation, &invoice)?;
     installation.run(&["check"])?;
     installation.run(&["verify-journal"])?;
+    Ok(())
+}
+
+/// The tenant's own computation, from what it can export: right as it is, wrong when a digit changes.
+fn tenants_can_verify(installation: &Installation, invoice: &str) -> Outcome {
+    let write = |name: &str, text: &str| -> Outcome<String> {
+        let path = installation.folder().join(name);
+        std::fs::write(&path, text).map_err(HarnessError::io(name))?;
+        Ok(path.display().to_string())
+    };
+    let usage = installation.run(&["usage", "acme", "--records", "--format", "json"])?;
+    let plan = write("verify-plan.toml", &installation.run(&["plan", "show", "demo@1"])?)?;
+    let (usage, good) = (write("usage.jsonl", &usage)?, write("invoice.json", invoice)?);
+    let verify = |invoice: &str| {
+        installation.run(&["verify", "--invoice", invoice, "--usage", &usage, "--plan", &plan])
+    };
+    let told = verify(&good)?;
+    assert!(told.contains("is what its usage and plans come to, byte for byte: 1 usage records"), "{told}");
+    let bad = write("bad.json", &invoice.replacen("\"records\": 1", "\"records\": 2", 1))?;
+    let told = verify(&bad).expect_err("a changed invoice").to_string();
+    assert!(told.contains("records is 2, and comes to 1"), "{told}");
     Ok(())
 }
 

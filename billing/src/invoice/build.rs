@@ -105,6 +105,7 @@ pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
         period: billed_period(parts.period, parts.now),
         currency: currency.to_string(),
         currency_decimals: currency.exponent(),
+        plan_at_end: parts.plan_at_end.map(|plan| plan.id().to_string()),
         records,
         issued_as: None,
         late_records: 0,

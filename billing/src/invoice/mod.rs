@@ -44,6 +44,9 @@ pub struct Invoice {
     pub currency: String,
     /// Decimals of its displayed amounts.
     pub currency_decimals: u32,
+    /// The plan version in force at the end of the period, whose terms for the period itself apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_at_end: Option<String>,
     /// Usage records in the period.
     pub records: u64,
     /// Of a draft: the invoice that was issued for this period already.

@@ -199,6 +199,13 @@ fn decode<'a, T: Deserialize<'a>>(kind: Kind, json: &'a [u8]) -> Result<T, Damag
         .map_err(|error| Damage::Unreadable { kind: kind.as_str(), reason: error.to_string() })
 }
 
+/// The chain's hash of a record in its place.
+///
+/// Errors: none in practice.
+pub fn hash_of(journaled: &JournaledRecord) -> Result<RecordHash, serde_json::Error> {
+    serde_json::to_vec(journaled).map(|json| hash_json(&json))
+}
+
 /// The chain's hash of a `close` line's JSON.
 pub(super) fn hash_json(json: &[u8]) -> RecordHash {
     RecordHash::from_bytes(Sha256::digest(json).into())

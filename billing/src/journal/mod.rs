@@ -35,6 +35,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use entry::{CheckpointEntry, OpenEntry};
 pub use error::{Damage, IdentityProblem, JournalError, Place, VerifyError};
+pub use line::hash_of;
 pub use scan::{ClosedRecords, TornTail};
 pub use status::{JournalState, JournalStatus, Recovery};
 pub use tail::READ_RECORDS_MAX;

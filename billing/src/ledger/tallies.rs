@@ -4,7 +4,7 @@
 
 use domain::{
     EndReason, EnergySource, Millijoules, ModelName, Period, PlanVersionId, ProjectId, SloClass, TenantId,
-    Timestamp, Tokens,
+    Timestamp, Tokens, UsageRecord,
 };
 use uuid::Uuid;
 
@@ -112,6 +112,21 @@ impl UsageTotals {
             late_tokens: Tokens::from_i64(row.late_tokens)?,
             energy: Millijoules::from_i64(row.energy_mj)?,
         })
+    }
+
+    /// What one request used.
+    pub fn of(record: &UsageRecord) -> Self {
+        Self {
+            requests: 1,
+            requests_slo_met: u64::from(record.slo_met),
+            prompt_tokens: record.prompt_tokens,
+            cached_prompt_tokens: record.cached_prompt_tokens,
+            output_tokens: record.output_tokens,
+            reasoning_tokens: record.reasoning_tokens,
+            tokens_in_slo: record.tokens_in_slo,
+            late_tokens: record.late_tokens(),
+            energy: record.energy,
+        }
     }
 
     /// The sum.

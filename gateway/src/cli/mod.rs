@@ -22,6 +22,7 @@ mod serve;
 mod start;
 mod tenant;
 mod usage;
+mod verify;
 mod verify_journal;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -131,6 +132,8 @@ enum Command {
     Invoice(invoice::Arguments),
     /// Show who changed what in the ledger, newest first.
     Audit(audit::Arguments),
+    /// Compute an invoice again from exported usage and plans, and compare. Needs no server, ledger or configuration.
+    Verify(verify::Arguments),
     /// Prove that the journal's hash chain is whole. Works while a server runs.
     VerifyJournal(verify_journal::Arguments),
     /// Print the table of routes; the tests walk it.
@@ -169,6 +172,10 @@ impl Cli {
     }
 
     async fn dispatch(self) -> Result<(), CliError> {
+        // A tenant has no configuration, and needs none for this.
+        if let Command::Verify(arguments) = &self.command {
+            return verify::run(arguments);
+        }
         let source = Source { path: self.config, role: self.command.role() };
         let config = source.load()?;
         match self.command {
@@ -186,6 +193,7 @@ impl Cli {
             Command::Usage(arguments) => usage::run(&config, arguments).await,
             Command::Invoice(arguments) => invoice::run(&config, arguments).await,
             Command::Audit(arguments) => audit::run(&config, arguments).await,
+            Command::Verify(arguments) => verify::run(&arguments),
             Command::VerifyJournal(arguments) => verify_journal::run(&config, arguments).await,
             Command::Routes(arguments) => routes::run(arguments),
         }

@@ -1,0 +1,80 @@
+//! The first place in which two JSON texts differ, by its path.
+//! Never more than one: what follows often differs only because of it.
+//! Called by `verify`.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// Where an invoice says something else than what was computed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Where, as a path: `lines[3].exact`.
+    pub path: String,
+    /// What the invoice says.
+    pub stated: String,
+    /// What its usage and plans come to.
+    pub computed: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, stated, computed } = self;
+        write!(f, "{path} is {stated}, and comes to {computed}")
+    }
+}
+
+impl Difference {
+    /// The first difference of two texts; none when all bytes are the same.
+    pub(super) fn between(stated: &str, computed: &str) -> Option<Self> {
+        if stated == computed {
+            return None;
+        }
+        let parse = |text| serde_json::from_str::<Value>(text).unwrap_or(Value::Null);
+        Some(first("", &parse(stated), &parse(computed)).unwrap_or_else(|| Self {
+            path: "the text".to_owned(),
+            stated: "written in another way".to_owned(),
+            computed: "the same values".to_owned(),
+        }))
+    }
+}
+
+fn first(path: &str, stated: &Value, computed: &Value) -> Option<Difference> {
+    match (stated, computed) {
+        (Value::Object(left), Value::Object(right)) => {
+            let names = left.keys().chain(right.keys().filter(|name| !left.contains_key(*name)));
+            let below = |name: &String| match path {
+                "" => name.clone(),
+                path => format!("{path}.{name}"),
+            };
+            let null = &Value::Null;
+            names.into_iter().find_map(|name| {
+                first(&below(name), left.get(name).unwrap_or(null), right.get(name).unwrap_or(null))
+            })
+        }
+        (Value::Array(left), Value::Array(right)) => {
+            let longest = left.len().max(right.len());
+            let null = &Value::Null;
+            (0..longest).find_map(|index| {
+                let below = format!("{path}[{index}]");
+                first(&below, left.get(index).unwrap_or(null), right.get(index).unwrap_or(null))
+            })
+        }
+        (stated, computed) if stated == computed => None,
+        (stated, computed) => {
+            Some(Difference { path: path.to_owned(), stated: short(stated), computed: short(computed) })
+        }
+    }
+}
+
+/// A value as a person reads it on one line.
+fn short(value: &Value) -> String {
+    let text = match value {
+        Value::Null => "not there".to_owned(),
+        value => value.to_string(),
+    };
+    match text.char_indices().nth(120) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

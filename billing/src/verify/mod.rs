@@ -1,0 +1,164 @@
+//! Recomputes an issued invoice from a tenant's own export of usage and the published plans, without any server.
+//! Never trusts a sum: every record's hash is checked, and everything else is counted and rated again.
+//! Called by `tallygate verify`; records are read one after another, so memory stays flat.
+
+mod difference;
+mod usage;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, BufRead},
+};
+
+use domain::{Currency, Period, PlanVersionId, TenantId, Timestamp};
+
+use crate::{
+    invoice::{Invoice, InvoiceParts, SCHEMA},
+    ledger::{Limits, Tenant, TenantTerms},
+    plan::Plan,
+    rate::RateError,
+};
+
+pub use difference::Difference;
+pub use usage::RecordProblem;
+
+/// What was looked at, all of it good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The invoice's number; none for a draft.
+    pub number: Option<String>,
+    /// Records whose hashes were checked, and that make the invoice.
+    pub records: u64,
+    /// Lines that were computed again.
+    pub lines: usize,
+    /// The invoice's total, with its currency.
+    pub total: String,
+}
+
+/// Why an invoice is not what its usage and plans come to, or could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The invoice does not read.
+    #[error("the invoice cannot be read: {0}")]
+    BadInvoice(String),
+    /// Its plans are not all here.
+    #[error("the invoice needs plan {0}: give its file with --plan")]
+    MissingPlan(PlanVersionId),
+    /// Two files say different things under one name.
+    #[error("plan {0} was given twice with different terms")]
+    PlanTwice(PlanVersionId),
+    /// The usage does not read.
+    #[error("the usage cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// A record is not good.
+    #[error("usage, line {line}: {problem}")]
+    BadRecord {
+        /// Which line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        problem: RecordProblem,
+    },
+    /// The usage cannot be rated.
+    #[error("the usage cannot be rated by these plans: {0}")]
+    Rate(#[from] RateError),
+    /// The invoice says something else than its usage and plans.
+    #[error("the invoice is not what its usage and plans come to: {0}")]
+    Differs(Difference),
+}
+
+/// Computes an invoice again and compares it with what was issued, byte for byte.
+///
+/// `usage` are the lines of `tallygate usage TENANT --period … --records --format json`, in their order.
+/// Errors: the first thing that is not good, named.
+pub fn verify(invoice: &str, usage: impl BufRead, plans: Vec<Plan>) -> Result<Verified, VerifyError> {
+    let issued = Invoice::from_issued(invoice).map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
+    if issued.schema != SCHEMA {
+        let reason = format!("its form is {:?}; this program knows {SCHEMA}", issued.schema);
+        return Err(VerifyError::BadInvoice(reason));
+    }
+    let (tenant, period) = (tenant(&issued)?, period(&issued)?);
+    let plans = by_version(plans)?;
+    let read = usage::read(usage, &tenant, &period)?;
+    let needed: BTreeSet<_> = read.sums().map(|sum| sum.price_version.clone()).collect();
+    let at_end = issued.plan_at_end.as_deref().map(str::parse::<PlanVersionId>).transpose();
+    let at_end = at_end.map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
+    for version in needed.iter().chain(&at_end) {
+        if !plans.contains_key(version) {
+            return Err(VerifyError::MissingPlan(version.clone()));
+        }
+    }
+    let used: BTreeMap<_, _> = plans.iter().filter(|(id, _)| needed.contains(*id)).collect();
+    let used: BTreeMap<_, _> = used.into_iter().map(|(id, plan)| (id.clone(), plan.clone())).collect();
+    let (sums, projects) = (read.sums().cloned().collect::<Vec<_>>(), read.projects());
+    let mut computed = Invoice::build(&InvoiceParts {
+        tenant: &tenant,
+        period: &period,
+        now: made_at(&issued)?,
+        sums: &sums,
+        plans: &used,
+        projects: &projects,
+        plan_at_end: at_end.as_ref().and_then(|id| plans.get(id)),
+    })?;
+    // What only the issuer says: there is nothing to compute it from.
+    (computed.status, computed.number) = (issued.status, issued.number.clone());
+    (computed.made_at, computed.issued_as) = (issued.made_at.clone(), issued.issued_as.clone());
+    computed.late_records = issued.late_records;
+    let text = computed.to_json().map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
+    if let Some(difference) = Difference::between(invoice, &text) {
+        return Err(VerifyError::Differs(difference));
+    }
+    Ok(Verified {
+        number: issued.number.clone(),
+        records: issued.records,
+        lines: issued.lines.len(),
+        total: format!("{} {}", issued.total, issued.currency),
+    })
+}
+
+fn by_version(plans: Vec<Plan>) -> Result<BTreeMap<PlanVersionId, Plan>, VerifyError> {
+    let mut by_version: BTreeMap<PlanVersionId, Plan> = BTreeMap::new();
+    for plan in plans {
+        let id = plan.id().clone();
+        match by_version.get(&id) {
+            Some(known) if !known.has_same_terms(&plan) => return Err(VerifyError::PlanTwice(id)),
+            Some(_) => {}
+            None => drop(by_version.insert(id, plan)),
+        }
+    }
+    Ok(by_version)
+}
+
+/// Who the invoice is for, as far as it says.
+fn tenant(issued: &Invoice) -> Result<Tenant, VerifyError> {
+    let bad = |what: &str, error: &dyn std::fmt::Display| VerifyError::BadInvoice(format!("{what}: {error}"));
+    let id: TenantId = issued.tenant.id.parse().map_err(|error| bad("tenant.id", &error))?;
+    let currency: Currency = issued.currency.parse().map_err(|error| bad("currency", &error))?;
+    Ok(Tenant {
+        id,
+        name: issued.tenant.name.clone(),
+        plan_name: String::new(),
+        currency,
+        zone: issued.period.zone.clone(),
+        limits: Limits::default(),
+        terms: TenantTerms::default(),
+        created_at: Timestamp::from_unix_micros(0),
+        disabled_at: None,
+    })
+}
+
+fn period(issued: &Invoice) -> Result<Period, VerifyError> {
+    let period = &issued.period;
+    let (start, end) = (period.start_unix_us, period.end_unix_us);
+    let instant = Timestamp::from_unix_micros;
+    Period::new(instant(start), instant(end), &period.zone)
+        .map_err(|error| VerifyError::BadInvoice(format!("period: {error}")))
+}
+
+fn made_at(issued: &Invoice) -> Result<Timestamp, VerifyError> {
+    let made: Result<jiff::Timestamp, _> = issued.made_at.parse();
+    made.map(|made| Timestamp::from_unix_micros(made.as_microsecond()))
+        .map_err(|error| VerifyError::BadInvoice(format!("made_at: {error}")))
+}
+
+#[cfg(test)]
+mod tests;
