@@ -105,6 +105,10 @@ pub(in crate::http) fn parse<T: DeserializeOwned>(
         let is_syntax = path == "." || path == "?";
         let path = path_text(error.path());
         let message = error.into_inner().to_string();
+        if let Some(name) = missing_field(&message).filter(|_| is_syntax) {
+            let message = format!("{name}: is required");
+            return ApiError::invalid("missing_required_parameter", name, message);
+        }
         if is_syntax {
             let message = format!("the body is not a valid request: {message}");
             return ApiError::invalid("invalid_json", "", message);
@@ -121,6 +125,11 @@ pub(in crate::http) fn parse<T: DeserializeOwned>(
         ApiError::invalid("invalid_json", "", format!("the body goes on after its end: {error}"))
     })?;
     Ok(wire)
+}
+
+/// The field that a message of the parser misses.
+fn missing_field(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.split('`').next()
 }
 
 /// A number within two bounds, both included.

@@ -24,6 +24,7 @@ pub mod routes;
 mod run;
 mod server;
 mod sse;
+mod turns;
 mod wish;
 
 use std::{sync::Arc, time::Duration};

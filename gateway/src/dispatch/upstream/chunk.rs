@@ -8,7 +8,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::lenient::{Anything, Form, lenient, object};
 use crate::dispatch::{Delta, Stop, ToolCallDelta};
@@ -102,8 +102,26 @@ struct ToolCall {
 struct Function {
     #[serde(default, deserialize_with = "lenient")]
     name: Option<String>,
-    #[serde(default, deserialize_with = "lenient")]
+    #[serde(default, deserialize_with = "arguments")]
     arguments: Option<String>,
+}
+
+/// Arguments as JSON text; some servers give the object itself.
+struct Arguments(String);
+
+impl<'de> Form<'de> for Arguments {
+    fn of_text(text: &str) -> Option<Self> {
+        Some(Self(text.to_owned()))
+    }
+
+    fn of_object<A: MapAccess<'de>>(map: A) -> Result<Option<Self>, A::Error> {
+        let fields: Option<Map<String, Value>> = object(map)?;
+        Ok(fields.map(|fields| Self(Value::Object(fields).to_string())))
+    }
+}
+
+fn arguments<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    lenient(input).map(|found| found.map(|Arguments(text)| text))
 }
 
 impl<'de> Form<'de> for Choice {
@@ -195,7 +213,8 @@ impl Chunk {
             let index = choice.index.unwrap_or(0);
             let text = choice.text.filter(|text| !text.is_empty());
             deltas.extend(text.map(|text| (index, Delta::Text(text))));
-            for message in choice.delta.into_iter().chain(choice.message) {
+            let whole = choice.message.map(Message::numbered_by_place);
+            for message in choice.delta.into_iter().chain(whole) {
                 deltas.extend(message.into_deltas().into_iter().map(|delta| (index, delta)));
             }
         }
@@ -216,6 +235,14 @@ impl Message {
             .flat_map(|function| function.name.as_deref().into_iter().chain(function.arguments.as_deref()));
         let texts = [self.reasoning(), self.content.as_deref(), self.refusal.as_deref()];
         texts.into_iter().flatten().chain(calls)
+    }
+
+    /// A whole message: whatever its calls are numbered, their places tell them apart.
+    fn numbered_by_place(mut self) -> Self {
+        for call in self.tool_calls.iter_mut().flatten() {
+            call.index = None;
+        }
+        self
     }
 
     fn into_deltas(self) -> Vec<Delta> {
@@ -283,9 +310,12 @@ mod tests {
             (
                 json!({"choices": [{"message": {"tool_calls": [
                     {"id": "a", "function": {"name": "f", "arguments": "{}"}},
-                    {"id": "b", "function": {"name": "g", "arguments": "{}"}},
+                    {"id": "b", "index": 0, "function": {"name": "g", "arguments": {"n": 1}}},
                 ]}}]}),
-                vec![(0, call(0, Some("a"), Some("f"), "{}")), (0, call(1, Some("b"), Some("g"), "{}"))],
+                vec![
+                    (0, call(0, Some("a"), Some("f"), "{}")),
+                    (0, call(1, Some("b"), Some("g"), r#"{"n":1}"#)),
+                ],
             ),
             (
                 json!({"choices": [{"delta": {"function_call": {"arguments": "{"}}}]}),

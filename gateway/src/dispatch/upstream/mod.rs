@@ -3,6 +3,7 @@
 //! The exchange is the whole of one request; the other files are pure parts of it.
 
 mod attempt;
+mod calls;
 mod chunk;
 mod count;
 mod exchange;

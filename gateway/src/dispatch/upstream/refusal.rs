@@ -117,6 +117,12 @@ pub(super) fn of_event(error: &Value) -> Refusal {
     Refusal::new(kind_of(status.unwrap_or(500)))
 }
 
+/// What the data of an event means that is an error as a whole, or has one.
+pub(super) fn of_data(data: &[u8]) -> Refusal {
+    let data: Value = serde_json::from_slice(data).unwrap_or_default();
+    of_event(data.get("error").filter(|error| !error.is_null()).unwrap_or(&data))
+}
+
 fn kind_of(status: u16) -> RefusalKind {
     match status {
         400 | 422 => RefusalKind::Invalid,

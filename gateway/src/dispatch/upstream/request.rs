@@ -28,6 +28,10 @@ const OUR_NAME: &str = concat!("tallygate/", env!("CARGO_PKG_VERSION"));
 /// How much longer a node may run a request than it has time here, so that its time is over here first.
 const DEADLINE_GRACE: Duration = Duration::from_millis(100);
 
+/// Another name of the output bound, llama.cpp's. There it counts more than `max_tokens`, so what is admitted would
+/// bind nobody.
+const OTHER_BOUND: &str = "n_predict";
+
 /// Why a request cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RequestError {
@@ -51,6 +55,7 @@ pub(super) fn body(
     let fields = Fields::read(&work.body)?;
     let is_newer = fields.find("max_completion_tokens")?.is_some_and(|value| value != "null");
     let is_older = fields.find("max_tokens")?.is_some_and(|value| value != "null");
+    let has_other = fields.find(OTHER_BOUND)?.is_some();
     let mut splice = fields.splice();
     splice.set("model", json!(name_there).to_string().as_bytes())?;
     if work.call != UpstreamCall::Embeddings {
@@ -61,6 +66,9 @@ pub(super) fn body(
         // The older name is the one that every server knows.
         if is_older || !is_newer {
             splice.set("max_tokens", bound.as_bytes())?;
+        }
+        if has_other {
+            splice.set(OTHER_BOUND, bound.as_bytes())?;
         }
         if is_stream && !work.is_stream {
             splice.set("stream", b"true")?;
@@ -191,6 +199,12 @@ mod tests {
             false,
             r#"{"model":"m","max_tokens":9,"max_completion_tokens":9}"#,
             r#"{"model":"org/m","max_tokens":7,"max_completion_tokens":7}"#,
+        );
+        check(
+            ChatCompletions,
+            false,
+            r#"{"model":"m","max_tokens":9,"n_pr\u0065dict":-1}"#,
+            r#"{"model":"org/m","max_tokens":7,"n_pr\u0065dict":7}"#,
         );
         check(Embeddings, false, r#"{"model":"m","input":["a"]}"#, r#"{"model":"org/m","input":["a"]}"#);
     }

@@ -15,6 +15,7 @@ use crate::{
     http::{
         ApiError,
         sse::{Closing, Events, write_event},
+        turns::Turns,
     },
     stream::{Delta, Stop, ToolCallDelta},
 };
@@ -30,8 +31,8 @@ pub(super) struct MessageEvents {
     open: Option<Open>,
     /// Blocks begun so far.
     blocks: u32,
-    /// The highest call begun so far.
-    last_call: Option<u32>,
+    /// Blocks come one after another; servers may go back to an earlier call.
+    turns: Turns,
     brought: Brought,
 }
 
@@ -90,7 +91,7 @@ impl MessageEvents {
             is_thinking,
             open: None,
             blocks: 0,
-            last_call: None,
+            turns: Turns::default(),
             brought: Brought::default(),
         }
     }
@@ -126,20 +127,41 @@ impl MessageEvents {
 
     fn call(&mut self, part: &ToolCallDelta, bytes: &mut Vec<u8>) {
         self.brought.calls = true;
-        let is_open = self.open == Some(Open::Call(part.index));
-        if !is_open && self.last_call.is_some_and(|last| part.index <= last) {
-            // Blocks come one after another here, and servers finish a call before the next one.
-            tracing::warn!(request.id = %self.request_id, "a part of a call came after its end and is left out");
-            return;
-        }
-        if !is_open {
-            self.last_call = Some(part.index);
+        if self.open != Some(Open::Call(part.index)) {
             let block = self.envelope.call(part, Map::new());
             self.begin_block(Open::Call(part.index), block, bytes);
         }
         if !part.arguments.is_empty() {
             self.add(Addition::InputJson { partial_json: &part.arguments }, bytes);
         }
+    }
+
+    fn write(&mut self, delta: &Delta, bytes: &mut Vec<u8>) {
+        match delta {
+            Delta::Text(text) => self.text(text, bytes),
+            Delta::Refusal(text) => {
+                self.brought.refusal = true;
+                self.text(text, bytes);
+            }
+            Delta::Reasoning(thinking) if self.is_thinking => {
+                self.begin_block(Open::Thinking, Block::thinking(""), bytes);
+                self.add(Addition::Thinking { thinking }, bytes);
+            }
+            Delta::Reasoning(_) => {}
+            Delta::ToolCall(part) => self.call(part, bytes),
+        }
+    }
+
+    /// Writes what waited for its turn, and ends the last block.
+    fn end_blocks(&mut self, bytes: &mut Vec<u8>) {
+        for delta in self.turns.rest() {
+            self.write(&delta, bytes);
+        }
+        if self.open.is_none() && self.blocks == 0 {
+            // Clients look at the first block without asking whether there is one.
+            self.begin_block(Open::Text, Block::Text { text: "" }, bytes);
+        }
+        self.end_block(bytes);
     }
 }
 
@@ -155,29 +177,15 @@ impl Events for MessageEvents {
         if choice != 0 {
             return bytes;
         }
-        match delta {
-            Delta::Text(text) => self.text(text, &mut bytes),
-            Delta::Refusal(text) => {
-                self.brought.refusal = true;
-                self.text(text, &mut bytes);
-            }
-            Delta::Reasoning(thinking) if self.is_thinking => {
-                self.begin_block(Open::Thinking, Block::thinking(""), &mut bytes);
-                self.add(Addition::Thinking { thinking }, &mut bytes);
-            }
-            Delta::Reasoning(_) => {}
-            Delta::ToolCall(part) => self.call(part, &mut bytes),
+        if self.turns.take(delta) {
+            self.write(delta, &mut bytes);
         }
         bytes
     }
 
     fn complete(&mut self, stops: &[Stop], _: &[Bytes], record: &UsageRecord) -> Closing {
         let mut bytes = Vec::new();
-        if self.open.is_none() && self.blocks == 0 {
-            // Clients look at the first block without asking whether there is one.
-            self.begin_block(Open::Text, Block::Text { text: "" }, &mut bytes);
-        }
-        self.end_block(&mut bytes);
+        self.end_blocks(&mut bytes);
         let delta = End::of(stops.first().unwrap_or(&Stop::Done), self.brought);
         Event::MessageDelta { delta, usage: Usage::of(record) }.write(&mut bytes);
         Event::MessageStop.write(&mut bytes);
@@ -242,8 +250,9 @@ mod tests {
             call(0, Some("x"), ""),
             call(0, None, "{\"n\""),
             call(0, None, ":1}"),
-            call(1, Some(""), "{}"),
-            call(0, None, "late"),
+            call(1, Some(""), "{"),
+            call(0, None, " "),
+            call(1, None, "}"),
         ];
         let mut found = read(&events.begin());
         assert!(found[0].starts_with("message_start"));
@@ -266,11 +275,18 @@ mod tests {
             format!("content_block_start 2 {}", tool("x")),
             format!("content_block_delta 2 {}", partial("{\"n\"")),
             format!("content_block_delta 2 {}", partial(":1}")),
+            format!("content_block_delta 2 {}", partial(" ")),
+        ];
+        assert_eq!(found[1..], expected);
+        let mut last = Vec::new();
+        events.end_blocks(&mut last);
+        let expected = [
             "content_block_stop 2".to_owned(),
             format!("content_block_start 3 {}", tool("toolu_r_1")),
             format!("content_block_delta 3 {}", partial("{}")),
+            "content_block_stop 3".to_owned(),
         ];
-        assert_eq!(found[1..], expected);
+        assert_eq!(read(&last), expected);
     }
 
     #[test]

@@ -9,14 +9,15 @@ use serde::{
     de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-/// Fields whose values are data and no text. Only the first names an image.
-const DATA_FIELDS: [&str; 4] = ["image_url", "input_audio", "audio", "file"];
+/// Fields whose values are data and no text: pictures, sounds, films and files. Each may be long for the model.
+const DATA_FIELDS: [&str; 6] = ["image_url", "input_audio", "audio", "audio_url", "video_url", "file"];
 
 /// How much there is to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::http) struct PromptSize {
     /// All its texts. Unit: bytes.
     pub(in crate::http) text_bytes: u64,
+    /// Pictures and whatever else is data.
     pub(in crate::http) images: u32,
 }
 
@@ -163,7 +164,7 @@ impl<'de> Visitor<'de> for Meter<'_> {
             if self.counts_names {
                 self.add_text(&name);
             } else if DATA_FIELDS.contains(&name.as_ref()) {
-                self.size.images += u32::from(name == "image_url");
+                self.size.images += 1;
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
@@ -185,7 +186,8 @@ mod tests {
             (r#"[{"content":null,"n":[1,2.5,true,null,-1]},{}]"#, 2, 0, 0),
             (r#"[{"content":[{"type":"text","text":"abc"}]}]"#, 1, 7, 0),
             (r#"[{"content":[{"type":"image_url","image_url":{"url":"data:…"}}]}]"#, 1, 9, 1),
-            (r#"[{"content":[{"type":"input_audio","input_audio":{"data":"…"}}]}]"#, 1, 11, 0),
+            (r#"[{"content":[{"type":"input_audio","input_audio":{"data":"…"}}]}]"#, 1, 11, 1),
+            (r#"[{"content":[{"type":"video_url","video_url":{"url":"…"}}]}]"#, 1, 9, 1),
             (r#"[{"tool_calls":[{"id":"c","function":{"name":"f","arguments":"{}"}}]}]"#, 1, 4, 0),
         ];
         for (json, entries, text_bytes, images) in rows {

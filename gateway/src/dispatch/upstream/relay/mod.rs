@@ -8,18 +8,21 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{
+    calls::Calls,
     chunk::Chunk,
     reading::Reading,
     refusal::{self, Refusal},
 };
 use crate::dispatch::{
-    Content, Finish, Part, Relay, Tally,
+    Content, Delta, Finish, Part, Relay, Tally,
     splice::Fields,
     sse::{EVENT_BYTES_MAX, SseEvent},
 };
 
 /// What ends a stream in OpenAI's form.
 const DONE: &[u8] = b"[DONE]";
+/// What some servers name the event, or the object, that says that they gave up.
+const ERROR: &[u8] = b"error";
 
 /// How an answer goes on after an event.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,6 +51,7 @@ pub(super) struct StreamRelay {
     envelope: Option<Envelope>,
     /// When the last text came.
     text_at: Option<Instant>,
+    calls: Calls,
 }
 
 #[derive(Debug)]
@@ -69,6 +73,7 @@ impl StreamRelay {
             is_begun: false,
             envelope: None,
             text_at: None,
+            calls: Calls::default(),
         }
     }
 
@@ -86,6 +91,9 @@ impl StreamRelay {
             }
             return Step::More;
         };
+        if event.name.as_deref() == Some(ERROR) {
+            return Step::Failed(refusal::of_data(data));
+        }
         if data.trim_ascii() == DONE {
             self.is_done = true;
             self.reading.end_silent();
@@ -107,6 +115,9 @@ impl StreamRelay {
     ) -> Step {
         if let Some(error) = chunk.error.as_ref().filter(|error| !error.is_null()) {
             return Step::Failed(refusal::of_event(error));
+        }
+        if chunk.object.as_deref().map(str::as_bytes) == Some(ERROR) {
+            return Step::Failed(refusal::of_data(data));
         }
         let gain = self.reading.take(&chunk);
         if gain.is_too_much {
@@ -192,7 +203,10 @@ impl StreamRelay {
         if deltas.is_empty() && tokens > 0 {
             parts.push(Part { content: Content::Nothing, tokens, at });
         }
-        for (choice, delta) in deltas {
+        for (choice, mut delta) in deltas {
+            if let Delta::ToolCall(part) = &mut delta {
+                self.calls.number(choice, part);
+            }
             parts.push(Part { content: Content::Delta { choice, delta }, tokens, at });
             // They came together and count once.
             tokens = 0;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::dispatch::{
-    Delta, Stop,
+    Stop, ToolCallDelta,
     sse::SseParser,
     upstream::{count::Counter, reading::Expectation},
 };
@@ -137,6 +137,16 @@ fn streams_that_end_early_are_not_whole() {
     check(WITHOUT_USAGE, &[&a, "data: {\n\n"], 1, &[], "failed");
     check(WITHOUT_USAGE, &[&a, "data: []\n\n"], 1, &[], "failed");
     check(WITHOUT_USAGE, &["data: <html>\n\n"], 0, &[], "failed");
+    // Errors that are named and have no field of that name.
+    check(WITHOUT_USAGE, &[&a, "event: error\ndata: {\"message\":\"x\"}\n\n", DONE_EVENT], 1, &[], "failed");
+    check(WITHOUT_USAGE, &[&a, "event: error\ndata: out of memory\n\n", DONE_EVENT], 1, &[], "failed");
+    check(
+        WITHOUT_USAGE,
+        &[&a, "data: {\"object\":\"error\",\"code\":500}\n\n", DONE_EVENT],
+        1,
+        &[],
+        "failed",
+    );
 }
 
 #[test]
@@ -189,4 +199,17 @@ fn deltas_are_parsed_for_other_dialects() {
     let (outcome, deltas) = run(relay(Relay::Parse, 1, None), &events.concat());
     assert_eq!(deltas, [Delta::Text("a".to_owned()), Delta::Reasoning("r".to_owned())]);
     assert_eq!((outcome.sent.len(), outcome.held_back.len(), outcome.step), (0, 0, "whole"));
+}
+
+#[test]
+fn calls_that_share_a_number_stay_two() {
+    let part = |call: Value| event(&json!({"choices": [{"delta": {"tool_calls": [call]}}]}));
+    let call =
+        |id: &str| part(json!({"index": 0, "id": id, "function": {"name": "f", "arguments": {"n": 1}}}));
+    let (_, deltas) = run(relay(Relay::Parse, 1, None), &[call("a"), call("b")].concat());
+    let expected = |index, id: &str| {
+        let (id, name) = (Some(id.to_owned()), Some("f".to_owned()));
+        Delta::ToolCall(ToolCallDelta { index, id, name, arguments: r#"{"n":1}"#.to_owned() })
+    };
+    assert_eq!(deltas, [expected(0, "a"), expected(1, "b")]);
 }

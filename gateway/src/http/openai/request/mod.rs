@@ -53,6 +53,10 @@ struct WireChat {
     tools: Option<SchemaSize>,
     functions: Option<SchemaSize>,
     response_format: Option<SchemaSize>,
+    /// What vLLM and SGLang put into the prompt as well.
+    documents: Option<SchemaSize>,
+    chat_template: Option<SchemaSize>,
+    chat_template_kwargs: Option<SchemaSize>,
 }
 
 #[derive(Deserialize)]
@@ -77,7 +81,12 @@ impl ChatRequest {
             return Err(ApiError::invalid("invalid_value", "stream_options", message));
         }
         let schemas = [wire.tools, wire.functions, wire.response_format];
-        let size = schemas.into_iter().flatten().fold(wire.messages.size, |sum, schema| sum.plus(schema.0));
+        let beside = [wire.documents, wire.chat_template, wire.chat_template_kwargs];
+        let size = schemas
+            .into_iter()
+            .chain(beside)
+            .flatten()
+            .fold(wire.messages.size, |sum, schema| sum.plus(schema.0));
         Ok(Self {
             model,
             output_tokens_max: output_tokens_max(wire.max_completion_tokens, wire.max_tokens)?,

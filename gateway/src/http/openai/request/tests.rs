@@ -105,6 +105,10 @@ fn bodies_that_are_no_request_are_told_so() {
         assert_eq!(error.status(), 400, "{body:.40}");
     }
     assert!(ChatRequest::from_wire(Bytes::from_static(b"{\"model\":\"\xff\"}")).is_err());
+    for (body, missing) in [("{}", "model"), ("{\"model\":\"m\"}", "messages")] {
+        let error = ChatRequest::from_wire(Bytes::from(body)).expect_err("no request");
+        assert_eq!((error.code(), error.param()), ("missing_required_parameter", Some(missing)));
+    }
 }
 
 #[test]
@@ -170,11 +174,12 @@ fn the_text_of_schemas_counts_as_prompt() {
     };
     let plain = bytes(&json!({}));
     assert_eq!(plain, 6, "role and content");
-    for field in ["tools", "functions"] {
+    for field in ["tools", "functions", "documents", "chat_template_kwargs"] {
         let mut extra = json!({});
         extra[field] = json!([{"name": "f"}]);
         assert_eq!(bytes(&extra), plain + 5, "{field}");
     }
+    assert_eq!(bytes(&json!({"chat_template": "{{x}}"})), plain + 5);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    http::{run::CollectedChoice, sse::write_event},
+    http::{run::CollectedChoice, sse::write_event, turns::Turns},
     stream::{Delta, ToolCallDelta},
 };
 
@@ -15,8 +15,8 @@ pub(super) struct Output {
     request: String,
     items: Vec<Value>,
     open: Option<Open>,
-    /// The highest call begun so far.
-    last_call: Option<u32>,
+    /// Items come one after another; servers may go back to an earlier call.
+    turns: Turns,
     sequence: u64,
     events: Vec<u8>,
 }
@@ -39,8 +39,8 @@ enum Said {
 impl Output {
     /// The output of the request with this id.
     pub(super) fn new(request_id: &str) -> Self {
-        let (items, events) = (Vec::new(), Vec::new());
-        Self { request: request_id.to_owned(), items, open: None, last_call: None, sequence: 0, events }
+        let (request, turns) = (request_id.to_owned(), Turns::default());
+        Self { request, items: Vec::new(), open: None, turns, sequence: 0, events: Vec::new() }
     }
 
     /// The output of a whole answer.
@@ -66,6 +66,12 @@ impl Output {
 
     /// Adds what a model said.
     pub(super) fn add(&mut self, delta: &Delta) {
+        if self.turns.take(delta) {
+            self.write(delta);
+        }
+    }
+
+    fn write(&mut self, delta: &Delta) {
         match delta {
             Delta::Text(text) => self.say(Said::Text, text),
             Delta::Refusal(text) => self.say(Said::Refusal, text),
@@ -76,6 +82,9 @@ impl Output {
 
     /// Ends what is open and gives all items.
     pub(super) fn finish(&mut self, is_whole: bool) -> Vec<Value> {
+        for delta in self.turns.rest() {
+            self.write(&delta);
+        }
         if self.open.is_none() && self.items.is_empty() {
             self.begin_message();
             self.begin_part(Said::Text);
@@ -125,15 +134,8 @@ impl Output {
     }
 
     fn call(&mut self, part: &ToolCallDelta) {
-        let is_open = matches!(&self.open, Some(Open::Call(call)) if call.index == part.index);
-        if !is_open && self.last_call.is_some_and(|last| part.index <= last) {
-            // Items come one after another here, and servers finish a call before the next one.
-            tracing::warn!(request.id = %self.request, "a part of a call came after its end and is left out");
-            return;
-        }
-        if !is_open {
+        if !matches!(&self.open, Some(Open::Call(call)) if call.index == part.index) {
             self.end("completed");
-            self.last_call = Some(part.index);
             let id = part.id.clone().unwrap_or_else(|| format!("call_{}_{}", self.request, part.index));
             let call = ToolCallDelta { id: Some(id), arguments: String::new(), ..part.clone() };
             self.open = Some(Open::Call(call.clone()));
@@ -304,8 +306,9 @@ mod tests {
             Delta::Text("b".to_owned()),
             call(0, Some("x"), "{"),
             call(0, None, "}"),
-            call(1, Some("y"), "{}"),
-            call(0, None, "late"),
+            call(1, Some("y"), "{"),
+            call(0, None, " "),
+            call(1, None, "}"),
         ];
         for delta in &deltas {
             output.add(delta);
@@ -328,6 +331,7 @@ mod tests {
             "output_item.added 2",
             "function_call_arguments.delta 2",
             "function_call_arguments.delta 2",
+            "function_call_arguments.delta 2",
             "function_call_arguments.done 2",
             "output_item.done 2",
             "output_item.added 3",
@@ -346,9 +350,9 @@ mod tests {
         assert_eq!(
             items[2],
             json!({"id": "fc_r_2", "type": "function_call", "call_id": "x", "name": "f",
-            "arguments": "{}", "status": "completed"})
+            "arguments": "{} ", "status": "completed"})
         );
-        assert_eq!(items[3]["call_id"], "y");
+        assert_eq!((&items[3]["call_id"], &items[3]["arguments"]), (&json!("y"), &json!("{}")));
     }
 
     #[test]
