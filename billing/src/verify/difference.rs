@@ -69,10 +69,7 @@ fn first(path: &str, stated: &Value, computed: &Value) -> Option<Difference> {
 
 /// A value as a person reads it on one line.
 fn short(value: &Value) -> String {
-    let text = match value {
-        Value::Null => "not there".to_owned(),
-        value => value.to_string(),
-    };
+    let text = if value.is_null() { "not there".to_owned() } else { value.to_string() };
     match text.char_indices().nth(120) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

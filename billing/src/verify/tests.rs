@@ -57,7 +57,7 @@ fn record(number: u64) -> UsageRecord {
         started_at: at(number),
         finished_at: at(number + 1),
         price_version: plan().id().clone(),
-        project_id: (number % 2 == 0).then(|| ProjectId::from_uuid(Uuid::from_u128(7))),
+        project_id: number.is_multiple_of(2).then(|| ProjectId::from_uuid(Uuid::from_u128(7))),
         usage_source: UsageSource::Engine,
         charge: Nanos::ZERO,
     }

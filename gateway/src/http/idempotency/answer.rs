@@ -46,8 +46,16 @@ pub(super) fn outcome(status: StatusCode, headers: String, body: &[u8]) -> Outco
 }
 
 /// Marks the first answer to a key.
-pub(super) fn set_first(headers: &mut HeaderMap) {
+pub(super) fn set_first(headers: &mut HeaderMap, status: StatusCode) {
     headers::set(headers, REPLAYED, "false");
+    spare_retries(headers, status);
+}
+
+/// A kept error comes again whenever its key does, so clients need not try.
+fn spare_retries(headers: &mut HeaderMap, status: StatusCode) {
+    if status.is_client_error() || status.is_server_error() {
+        headers::set(headers, "x-should-retry", "false");
+    }
 }
 
 /// A kept answer, given again.
@@ -65,6 +73,7 @@ pub(super) fn repeat(request_id: RequestId, stored: StoredAnswer) -> Result<Http
     }
     headers::set(answer, REPLAYED, "true");
     headers::set(answer, FIRST_REQUEST, &request_id.to_string());
+    spare_retries(answer, status);
     Ok(response)
 }
 
@@ -114,6 +123,22 @@ mod tests {
         assert_eq!((header("x-ratelimit-remaining-requests"), header("x-request-id")), (None, None));
         assert_eq!((header(REPLAYED), header(FIRST_REQUEST)), (Some("true"), Some(id.to_string().as_str())));
         assert_eq!(again.into_body().try_into_bytes().expect("bytes"), &b"data: \xff\n\n"[..]);
+    }
+
+    #[test]
+    fn a_kept_error_is_not_worth_a_retry() {
+        let id = RequestId::generate(Timestamp::from_unix_micros(0));
+        for (code, expected) in [(200, None), (400, Some("false")), (502, Some("false"))] {
+            let status = StatusCode::from_u16(code).expect("a status");
+            let mut first = HeaderMap::new();
+            set_first(&mut first, status);
+            let stored = StoredAnswer { status: code, headers: "[]".to_owned(), body: Vec::new() };
+            let again = repeat(id, stored).expect("it reads back");
+            for headers in [&first, again.headers()] {
+                let told = headers.get("x-should-retry").and_then(|value| value.to_str().ok());
+                assert_eq!(told, expected, "{code}");
+            }
+        }
     }
 
     #[test]

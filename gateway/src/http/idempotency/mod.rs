@@ -130,7 +130,7 @@ async fn first(
     let (request, response) = response.into_parts();
     let (mut head, body) = response.into_parts();
     let (status, headers) = (head.status(), answer::headers_text(head.headers()));
-    answer::set_first(head.headers_mut());
+    answer::set_first(head.headers_mut(), status);
     if matches!(body.size(), BodySize::Stream) {
         let body = recorder::Recorder::new(body, attempt, status, headers);
         return Ok(ServiceResponse::new(request, head.set_body(BoxBody::new(body))));
