@@ -281,7 +281,7 @@ fn tenants_can_verify(installation: &Installation, invoice: &str) -> Outcome {
     let told = verify(&good)?;
     assert!(told.contains("is what its usage and plans come to, byte for byte: 1 usage records"), "{told}");
     let bad = write("bad.json", &invoice.replacen("\"records\": 1", "\"records\": 2", 1))?;
-    let told = verify(&bad).expect_err("a changed invoice").to_string();
+    let told = verify(&bad).err().map(|error| error.to_string()).unwrap_or_default();
     assert!(told.contains("records is 2, and comes to 1"), "{told}");
     Ok(())
 }

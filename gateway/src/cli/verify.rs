@@ -35,9 +35,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let plans = arguments.plans.iter().map(|file| Ok(Plan::from_toml(&shown(file), &read(file)?)?));
     let plans = plans.collect::<Result<_, CliError>>()?;
     let verified = verify::verify(&invoice, usage(&arguments.usage)?, plans);
-    let verified = verified.map_err(|error| match error {
-        VerifyError::Io(source) => CliError::Io { what: shown(&arguments.usage), source },
-        error => CliError::Usage(error.to_string()),
+    let verified = verified.map_err(|error| {
+        if let VerifyError::Io(source) = error {
+            return CliError::Io { what: shown(&arguments.usage), source };
+        }
+        CliError::Usage(error.to_string())
     })?;
     let what = verified.number.map_or_else(|| "the draft".to_owned(), |number| format!("invoice {number}"));
     out::say(&format!(

@@ -54,7 +54,7 @@ impl Turns {
     fn join(&mut self, part: &ToolCallDelta) -> bool {
         let calls = self.waiting.iter_mut().filter_map(|delta| match delta {
             Delta::ToolCall(call) => Some(call),
-            _ => None,
+            Delta::Text(_) | Delta::Reasoning(_) | Delta::Refusal(_) => None,
         });
         let Some(call) = calls.into_iter().find(|call| call.index == part.index) else { return false };
         call.arguments.push_str(&part.arguments);
