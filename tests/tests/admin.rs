@@ -211,7 +211,7 @@ async fn wrong_input_is_told_and_changes_nothing() -> Outcome {
     let unknown = "/tenants/01980000-0000-7000-8000-000000000000";
     let keys = format!("{demo}/keys");
     let rows: Vec<Row<'_>> = vec![
-        ("POST", "/tenants", json!({"name": "a"}), 400, "invalid_json"),
+        ("POST", "/tenants", json!({"name": "a"}), 400, "missing_required_parameter"),
         ("POST", "/tenants", json!({"name": "A", "plan": "demo"}), 400, "invalid_value"),
         ("POST", "/tenants", json!({"name": "a", "plan": "no"}), 400, "unknown_plan"),
         ("POST", "/tenants", json!({"name": "a", "plan": "demo", "zone": "Mars"}), 400, "invalid_value"),
