@@ -183,7 +183,7 @@ fn rows_of_people_and_keys() -> Vec<Row<'static>> {
         ("GET", "/operators/nobody", Value::Null, 404, "not_found"),
         ("POST", "/operators", json!({"name": "a b"}), 400, "invalid_value"),
         ("POST", "/operators", json!({"name": "a", "role": "king"}), 400, "invalid_value"),
-        ("POST", "/operators/operator/disable", Value::Null, 409, "conflict"),
+        ("POST", "/operators/operator/disable", Value::Null, 409, "own_operator"),
     ]
 }
 
