@@ -26,6 +26,9 @@ use crate::{
 const RETRY_MIN: Duration = Duration::from_millis(100);
 /// The longest wait between tries: an operator who has repaired the database sees records move soon after.
 const RETRY_MAX: Duration = Duration::from_secs(10);
+/// How long records gather before they are shipped: a commit then takes dozens of them, where each would have cost one
+/// of its own. Nobody waits for it: what is durable stands in the journal.
+const GATHER: Duration = Duration::from_millis(50);
 /// How often an idle shipper looks by itself, should a wake-up have been missed.
 const IDLE_LOOK: Duration = Duration::from_secs(5);
 
@@ -208,6 +211,8 @@ impl<S: RecordSource> Shipper<S> {
                     retry = RETRY_MIN;
                     marked = if is_due { Some(Instant::now()) } else { marked };
                     idle(&mut tail, &stop).await;
+                    // Told to stop, it ships what there is at once.
+                    tokio::time::timeout(GATHER, stop.cancelled()).await.ok();
                 }
                 Err(error) => {
                     self.note_failure(&error);
