@@ -6,7 +6,7 @@ use domain::SloClass;
 
 use super::{
     InvoiceParts, Line, LineKind,
-    build::{Draft, attained, token_drafts},
+    build::{Draft, attained, billed_totals, token_drafts},
 };
 use crate::{
     ledger::{UsageSum, UsageTotals},
@@ -27,13 +27,7 @@ pub(super) fn lines(parts: &InvoiceParts<'_>) -> Result<Vec<Draft>, RateError> {
 fn line(parts: &InvoiceParts<'_>, plan: &Plan, class: SloClass) -> Result<Option<Draft>, RateError> {
     let sums: Vec<UsageSum> = parts.sums.iter().filter(|sum| sum.slo_class == class).cloned().collect();
     let parts = InvoiceParts { sums: &sums, ..*parts };
-    let mut totals = UsageTotals::default();
-    for sum in &sums {
-        let is_billed = parts.plans.get(&sum.price_version).is_some_and(|plan| plan.is_billed(sum.reason));
-        if is_billed {
-            totals = totals.checked_add(&sum.totals)?;
-        }
-    }
+    let totals = billed_totals(&parts)?;
     let Some(tier) = reached(plan, class, &totals) else { return Ok(None) };
     let missed = totals.requests.checked_sub(totals.requests_slo_met);
     let missed = missed.ok_or(RateError::Impossible("more requests in time than requests"))?;

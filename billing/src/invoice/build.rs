@@ -76,7 +76,7 @@ pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
     let currency = parts.tenant.currency;
     let mut drafts = token_drafts(parts)?;
     if let Some(plan) = parts.plan_at_end {
-        charge_lines::check_currency(plan, currency)?;
+        check_currency(plan, currency)?;
     }
     let of_projects = drafts.len();
     drafts.extend(attainment::lines(parts)?);
@@ -133,6 +133,20 @@ pub(super) fn exact_sum(parts: &InvoiceParts<'_>) -> Result<ExactAmount, RateErr
     Ok(ExactAmount::sum(token_drafts(parts)?.iter().map(|draft| &draft.exact)))
 }
 
+/// All billed usage together.
+pub(super) fn billed_totals(parts: &InvoiceParts<'_>) -> Result<UsageTotals, RateError> {
+    let add = |sum: UsageTotals, used: &Use<'_>| sum.checked_add(&used.totals);
+    Ok(billed(parts)?.iter().try_fold(UsageTotals::default(), add)?)
+}
+
+/// One invoice has one currency.
+fn check_currency(plan: &Plan, currency: Currency) -> Result<(), RateError> {
+    match plan.currency() == currency {
+        true => Ok(()),
+        false => Err(RateError::MixedCurrencies { first: currency, second: plan.currency() }),
+    }
+}
+
 fn billed_period(period: &Period, now: Timestamp) -> BilledPeriod {
     let zone = TimeZone::get(period.zone()).unwrap_or(TimeZone::UTC);
     let local = |at: Timestamp| match jiff::Timestamp::from_microsecond(at.unix_micros()) {
@@ -169,10 +183,7 @@ fn gather<'a>(
     for sum in parts.sums {
         let unknown = || RateError::UnknownPriceVersion { price_version: sum.price_version.clone() };
         let plan = parts.plans.get(&sum.price_version).ok_or_else(unknown)?;
-        if plan.currency() != parts.tenant.currency {
-            let (first, second) = (parts.tenant.currency, plan.currency());
-            return Err(RateError::MixedCurrencies { first, second });
-        }
+        check_currency(plan, parts.tenant.currency)?;
         let Some(reason) = group(plan, sum) else { continue };
         let model = sum.model.as_str();
         let start = || Use { plan, model, reason, totals: UsageTotals::default() };

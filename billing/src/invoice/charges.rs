@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bigdecimal::BigDecimal;
-use domain::Currency;
 
 use super::{InvoiceParts, Line, LineKind, build::Draft};
 use crate::{
@@ -47,27 +46,25 @@ pub(super) fn lines(parts: &InvoiceParts<'_>, tokens: &[Draft]) -> Result<Vec<Dr
 fn metered(parts: &InvoiceParts<'_>, due: &mut Due) -> Result<Vec<Draft>, RateError> {
     let mut versions: Vec<&Plan> = parts.plans.values().collect();
     versions.sort_by_key(|plan| (plan.name(), plan.version()));
-    let mut counted: BTreeMap<Counted<'_>, u64> = BTreeMap::new();
-    for plan in &versions {
-        for (charge, usage) in usage_charges(plan) {
-            let total = counted.entry((plan.name(), &charge.name, usage.meter)).or_default();
-            *total = add(*total, own_counts(parts, plan, usage)?)?;
-        }
-    }
-    let mut before: BTreeMap<Counted<'_>, u64> = BTreeMap::new();
-    let mut drafts = Vec::new();
+    let mut totals: BTreeMap<Counted<'_>, u64> = BTreeMap::new();
+    let mut counted = Vec::new();
     for plan in versions {
         for (charge, usage) in usage_charges(plan) {
             let name = (plan.name(), charge.name.as_str(), usage.meter);
-            let (own, earlier) = (own_counts(parts, plan, usage)?, before.entry(name).or_default());
-            let total = counted.get(&name).copied().unwrap_or_default();
-            let rated = rate_charge(usage, PeriodCounts { before: *earlier, own, total });
-            *earlier = add(*earlier, own)?;
-            let requests = requests(parts, plan, usage);
-            drafts
-                .extend(rated.parts.iter().map(|part| part_line(plan, charge, usage, part, (own, requests))));
-            add_due(due, charge, &rated.exact);
+            let own = own_counts(parts, plan, usage)?;
+            let total = totals.entry(name).or_default();
+            // Until all are counted the total is what came before.
+            counted.push((name, plan, charge, usage, (*total, own)));
+            *total = add(*total, own)?;
         }
+    }
+    let mut drafts = Vec::new();
+    for (name, plan, charge, usage, (before, own)) in counted {
+        let total = totals.get(&name).copied().unwrap_or_default();
+        let rated = rate_charge(usage, PeriodCounts { before, own, total });
+        let requests = requests(parts, plan, usage);
+        drafts.extend(rated.parts.iter().map(|part| part_line(plan, charge, usage, part, (own, requests))));
+        add_due(due, charge, &rated.exact);
     }
     Ok(drafts)
 }
@@ -276,12 +273,4 @@ fn all_or_names(charges: &BTreeSet<String>) -> String {
 /// A line of a plan version, without a quantity.
 fn line(plan: &Plan, kind: LineKind, item: &str) -> Line {
     Line { price_version: Some(plan.id().to_string()), ..Line::blank(kind, item) }
-}
-
-/// Whether a currency's amounts are all that a plan's charges are in.
-pub(super) fn check_currency(plan: &Plan, currency: Currency) -> Result<(), RateError> {
-    match plan.currency() == currency {
-        true => Ok(()),
-        false => Err(RateError::MixedCurrencies { first: currency, second: plan.currency() }),
-    }
 }

@@ -176,8 +176,7 @@ impl Ledger {
         let mut transaction = self.pool.read().await?;
         let tenant = tenants::find_by_id(&mut transaction, tenant).await?;
         let after = after.map_or(uuid::Uuid::nil(), |after| after.as_uuid());
-        let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
-        let values = [Value::Id(tenant.id.as_uuid()), Value::Id(after), Value::Int(rows_max)];
+        let values = [Value::Id(tenant.id.as_uuid()), Value::Id(after), Value::rows_max(rows_max)];
         let rows = transaction.rows(sql::GRANTS_PAGE, &values).await?;
         Ok(rows.into_iter().map(|row| Grant::from_row(row, &tenant)).collect())
     }

@@ -86,8 +86,7 @@ impl Ledger {
         rows_max: usize,
     ) -> Result<Vec<IssuedInvoice>, LedgerError> {
         let after = after.map_or(i64::MIN, Timestamp::unix_micros);
-        let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
-        let values = [Value::Id(tenant.as_uuid()), Value::Int(after), Value::Int(rows_max)];
+        let values = [Value::Id(tenant.as_uuid()), Value::Int(after), Value::rows_max(rows_max)];
         let mut transaction = self.pool.read().await?;
         let rows = transaction.rows(sql::INVOICES_PAGE, &values).await?;
         rows.into_iter().map(IssuedInvoice::from_row).collect()

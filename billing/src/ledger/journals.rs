@@ -80,7 +80,7 @@ impl Ledger {
         rows_max: usize,
     ) -> Result<Vec<JournalState>, LedgerError> {
         let after = after.map_or(Uuid::nil(), |after| after.as_uuid());
-        let values = [Value::Id(after), Value::Int(i64::try_from(rows_max).unwrap_or(i64::MAX))];
+        let values = [Value::Id(after), Value::rows_max(rows_max)];
         let mut transaction = self.pool.read().await?;
         let rows: Vec<(Uuid, i64, Option<i64>)> = transaction.rows(sql::JOURNALS_PAGE, &values).await?;
         rows.into_iter().map(state).collect()

@@ -201,8 +201,7 @@ impl Ledger {
         rows_max: usize,
     ) -> Result<Vec<Key>, LedgerError> {
         let after = after.map_or("", KeyId::as_str);
-        let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
-        let values = [Value::Id(tenant.as_uuid()), Value::Text(after), Value::Int(rows_max)];
+        let values = [Value::Id(tenant.as_uuid()), Value::Text(after), Value::rows_max(rows_max)];
         let mut transaction = self.pool.read().await?;
         let rows: Vec<ShownRow> = transaction.rows(sql::KEYS_PAGE, &values).await?;
         rows.into_iter().map(ShownRow::into_key).collect()

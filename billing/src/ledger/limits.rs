@@ -183,7 +183,7 @@ impl Ledger {
             Value::Text(after.map_or("", |place| place.scope.kind())),
             Value::Text(&id),
             Value::Text(after.and_then(|place| place.model.as_ref()).map_or("", ModelName::as_str)),
-            Value::Int(i64::try_from(rows_max).unwrap_or(i64::MAX)),
+            Value::rows_max(rows_max),
         ];
         let mut transaction = self.pool.read().await?;
         let rows: Vec<ScopeRow> = transaction.rows(sql::LIMITS_PAGE, &values).await?;

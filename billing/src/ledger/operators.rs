@@ -164,9 +164,8 @@ impl Ledger {
         after: Option<&str>,
         rows_max: usize,
     ) -> Result<Vec<Operator>, LedgerError> {
-        let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
         let mut transaction = self.pool.read().await?;
-        let values = [Value::Text(after.unwrap_or("")), Value::Int(rows_max)];
+        let values = [Value::Text(after.unwrap_or("")), Value::rows_max(rows_max)];
         let rows: Vec<OperatorRow> = transaction.rows(sql::OPERATORS_PAGE, &values).await?;
         rows.into_iter().map(Operator::from_row).collect()
     }

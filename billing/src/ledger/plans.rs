@@ -44,8 +44,7 @@ impl Ledger {
         rows_max: usize,
     ) -> Result<Vec<Plan>, LedgerError> {
         let (name, version) = after.unwrap_or(("", 0));
-        let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
-        let values = [Value::Text(name), Value::Int(i64::from(version)), Value::Int(rows_max)];
+        let values = [Value::Text(name), Value::Int(i64::from(version)), Value::rows_max(rows_max)];
         let mut transaction = self.pool.read().await?;
         let rows: Vec<(String, String)> = transaction.rows(sql::PLAN_VERSIONS_PAGE, &values).await?;
         rows.iter().map(|(id, body)| Ok(Plan::from_toml(id, body)?)).collect()

@@ -71,6 +71,13 @@ pub(crate) enum Value<'a> {
     Flag(bool),
 }
 
+impl Value<'_> {
+    /// How many rows there may be at most.
+    pub(crate) fn rows_max(rows_max: usize) -> Self {
+        Self::Int(i64::try_from(rows_max).unwrap_or(i64::MAX))
+    }
+}
+
 /// A row type that both databases can fill.
 pub(crate) trait Row:
     for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin

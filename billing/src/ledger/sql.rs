@@ -592,20 +592,31 @@ pub(super) const SPENT_BY_KEY: Statement = Statement::both(
      WHERE tenant_id = $1 AND unix_quarter >= $2 AND ($3 = '' OR model = $3)
        AND (key_id = $4 OR key_id IN (SELECT key_id FROM line))",
 );
-pub(super) const SPENT_BY_PROJECT: Statement = Statement::both(
-    "WITH RECURSIVE subtree (project_id) AS (
-       SELECT project_id FROM projects WHERE project_id = $4 AND tenant_id = $1
-       UNION ALL
-       SELECT below.project_id FROM projects AS below JOIN subtree ON below.parent_id = subtree.project_id
-     )
-     SELECT CAST(COALESCE(SUM(charge_nanos), 0) AS BIGINT) FROM spend_quarters
-     WHERE tenant_id = $1 AND unix_quarter >= $2 AND ($3 = '' OR model = $3)
-       AND project_id IN (SELECT project_id FROM subtree)",
-);
+/// A project of the tenant `$1` and all below it.
+macro_rules! subtree {
+    ($project:literal) => {
+        concat!(
+            "(WITH RECURSIVE subtree (project_id) AS (
+                SELECT project_id FROM projects WHERE project_id = ",
+            $project,
+            " AND tenant_id = $1
+                UNION ALL
+                SELECT below.project_id FROM projects AS below JOIN subtree ON below.parent_id = subtree.project_id
+              )
+              SELECT project_id FROM subtree)"
+        )
+    };
+}
+
+pub(super) const SPENT_BY_PROJECT: Statement = Statement::both(concat!(
+    "SELECT CAST(COALESCE(SUM(charge_nanos), 0) AS BIGINT) FROM spend_quarters
+         WHERE tenant_id = $1 AND unix_quarter >= $2 AND ($3 = '' OR model = $3) AND project_id IN ",
+    subtree!("$4")
+));
 
 macro_rules! records {
-    ($rest:literal) => {
-        Statement::both(concat!("SELECT ", record_columns!(), " FROM usage_records ", $rest))
+    ($($rest:expr),+) => {
+        Statement::both(concat!("SELECT ", record_columns!(), " FROM usage_records ", $($rest),+))
     };
 }
 pub(super) const RECORDS_PAGE: Statement = records!(
@@ -617,14 +628,9 @@ pub(super) const RECORDS_PAGE: Statement = records!(
 pub(super) const RECORDS_PAGE_WITHIN: Statement = records!(
     "WHERE tenant_id = $1 AND finished_unix_us >= $2 AND finished_unix_us < $3
        AND (finished_unix_us, request_id) > ($4, $5)
-       AND project_id IN (
-         WITH RECURSIVE subtree (project_id) AS (
-           SELECT project_id FROM projects WHERE project_id = $7 AND tenant_id = $1
-           UNION ALL
-           SELECT below.project_id FROM projects AS below JOIN subtree ON below.parent_id = subtree.project_id
-         )
-         SELECT project_id FROM subtree)
-     ORDER BY finished_unix_us, request_id LIMIT $6"
+       AND project_id IN ",
+    subtree!("$7"),
+    " ORDER BY finished_unix_us, request_id LIMIT $6"
 );
 pub(super) const LATEST_RECORDS: Statement =
     records!("WHERE tenant_id = $1 ORDER BY finished_unix_us DESC, request_id DESC LIMIT $2");

@@ -81,8 +81,7 @@ impl Ledger {
         rows_max: usize,
     ) -> Result<Vec<Subscription>, LedgerError> {
         let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
-        let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
-        let values = [Value::Id(tenant.as_uuid()), Value::Int(before), Value::Int(rows_max)];
+        let values = [Value::Id(tenant.as_uuid()), Value::Int(before), Value::rows_max(rows_max)];
         let mut transaction = self.pool.read().await?;
         let rows: Vec<(i64, String, i64)> = transaction.rows(sql::SUBSCRIPTIONS_PAGE, &values).await?;
         let subscription = |(sequence, plan_name, since): (i64, String, i64)| {

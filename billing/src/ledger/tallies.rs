@@ -6,6 +6,7 @@ use domain::{
     EndReason, EnergySource, Millijoules, ModelName, Period, PlanVersionId, ProjectId, SloClass, TenantId,
     Timestamp, Tokens, UsageRecord,
 };
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Ledger, LedgerError, Transaction, Value, error::read_back, projects, sql};
@@ -13,7 +14,7 @@ use super::{Ledger, LedgerError, Transaction, Value, error::read_back, projects,
 const HOUR_US: i64 = 3_600_000_000;
 
 /// What was used, summed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct UsageTotals {
     /// Requests.
     pub requests: u64,
@@ -32,6 +33,7 @@ pub struct UsageTotals {
     /// Produced tokens that were late.
     pub late_tokens: Tokens,
     /// Energy.
+    #[serde(rename = "energy_mj")]
     pub energy: Millijoules,
 }
 

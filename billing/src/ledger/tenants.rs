@@ -157,7 +157,7 @@ impl Ledger {
         rows_max: usize,
     ) -> Result<Vec<Tenant>, LedgerError> {
         let after = after.map_or(Uuid::nil(), |after| after.as_uuid());
-        let values = [Value::Id(after), Value::Int(i64::try_from(rows_max).unwrap_or(i64::MAX))];
+        let values = [Value::Id(after), Value::rows_max(rows_max)];
         let mut transaction = self.pool.read().await?;
         let rows = transaction.rows(sql::TENANTS_PAGE, &values).await?;
         rows.into_iter().map(Tenant::from_row).collect()

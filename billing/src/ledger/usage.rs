@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use domain::{JournalId, JournaledRecord, QuantityError, RecordHash, RequestId, Tokens, UsageRecord};
+use domain::{JournalId, JournaledRecord, QuantityError, RecordHash, RequestId, UsageRecord};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{ChainBreak, Ledger, LedgerError, Transaction, Value, spending, sql};
+use super::{ChainBreak, Ledger, LedgerError, Transaction, UsageTotals, Value, spending, sql};
 
 /// Records in one batch. Some megabytes of JSON and about a tenth of a second of the database's
 /// time, so that other writers wait no longer than that.
@@ -311,29 +311,16 @@ struct TallyKey<'a> {
     project_id: String,
 }
 
-#[derive(Default, Serialize)]
-struct TallySums {
-    requests: u64,
-    requests_slo_met: u64,
-    prompt_tokens: Tokens,
-    cached_prompt_tokens: Tokens,
-    output_tokens: Tokens,
-    reasoning_tokens: Tokens,
-    tokens_in_slo: Tokens,
-    late_tokens: Tokens,
-    energy_mj: domain::Millijoules,
-}
-
 #[derive(Serialize)]
 struct Tally<'a> {
     #[serde(flatten)]
     key: TallyKey<'a>,
     #[serde(flatten)]
-    sums: TallySums,
+    sums: UsageTotals,
 }
 
 fn tally<'a>(records: impl Iterator<Item = &'a UsageRecord>) -> Result<Vec<Tally<'a>>, LedgerError> {
-    let mut tallies: BTreeMap<TallyKey<'a>, TallySums> = BTreeMap::new();
+    let mut tallies: BTreeMap<TallyKey<'a>, UsageTotals> = BTreeMap::new();
     for record in records {
         let key = TallyKey {
             tenant_id: hex_id(record.tenant_id.as_uuid()),
@@ -346,22 +333,8 @@ fn tally<'a>(records: impl Iterator<Item = &'a UsageRecord>) -> Result<Vec<Tally
             energy_source: record.energy_source.as_str(),
             project_id: hex_id(project_column(record)),
         };
-        tallies.entry(key).or_default().add(record)?;
+        let sums = tallies.entry(key).or_default();
+        *sums = sums.checked_add(&UsageTotals::of(record))?;
     }
     Ok(tallies.into_iter().map(|(key, sums)| Tally { key, sums }).collect())
-}
-
-impl TallySums {
-    fn add(&mut self, record: &UsageRecord) -> Result<(), QuantityError> {
-        self.requests += 1;
-        self.requests_slo_met += u64::from(record.slo_met);
-        self.prompt_tokens = self.prompt_tokens.checked_add(record.prompt_tokens)?;
-        self.cached_prompt_tokens = self.cached_prompt_tokens.checked_add(record.cached_prompt_tokens)?;
-        self.output_tokens = self.output_tokens.checked_add(record.output_tokens)?;
-        self.reasoning_tokens = self.reasoning_tokens.checked_add(record.reasoning_tokens)?;
-        self.tokens_in_slo = self.tokens_in_slo.checked_add(record.tokens_in_slo)?;
-        self.late_tokens = self.late_tokens.checked_add(record.late_tokens())?;
-        self.energy_mj = self.energy_mj.checked_add(record.energy)?;
-        Ok(())
-    }
 }

@@ -166,8 +166,7 @@ impl Ledger {
         rows_max: usize,
     ) -> Result<Vec<User>, LedgerError> {
         let after = after.map_or(Uuid::nil(), |after| after.as_uuid());
-        let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
-        let values = [Value::Id(tenant.as_uuid()), Value::Id(after), Value::Int(rows_max)];
+        let values = [Value::Id(tenant.as_uuid()), Value::Id(after), Value::rows_max(rows_max)];
         let mut transaction = self.pool.read().await?;
         let rows = transaction.rows(sql::USERS_PAGE, &values).await?;
         rows.into_iter().map(User::from_row).collect()

@@ -197,6 +197,15 @@ impl MinorUnits {
     }
 }
 
+/// How often `size` goes into `amount`, any rest counted as one more; neither is below zero.
+fn divided_up(amount: &BigDecimal, size: &BigDecimal) -> BigInt {
+    // In whole numbers of the finest decimal of both, so that nothing depends on how far a division goes.
+    let decimals = amount.fractional_digit_count().max(size.fractional_digit_count()).max(0);
+    let (amount, _) = amount.with_scale(decimals).into_bigint_and_scale();
+    let (size, _) = size.with_scale(decimals).into_bigint_and_scale();
+    (amount + &size - 1) / size
+}
+
 fn ten_to(exponent: u32) -> BigDecimal {
     BigDecimal::from(BigInt::from(10).pow(exponent))
 }

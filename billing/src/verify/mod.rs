@@ -87,8 +87,8 @@ pub fn verify(invoice: &str, usage: impl BufRead, plans: Vec<Plan>) -> Result<Ve
             return Err(VerifyError::MissingPlan(version.clone()));
         }
     }
-    let used: BTreeMap<_, _> = plans.iter().filter(|(id, _)| needed.contains(*id)).collect();
-    let used: BTreeMap<_, _> = used.into_iter().map(|(id, plan)| (id.clone(), plan.clone())).collect();
+    let used = plans.iter().filter(|(id, _)| needed.contains(*id));
+    let used: BTreeMap<_, _> = used.map(|(id, plan)| (id.clone(), plan.clone())).collect();
     let (sums, projects) = (read.sums().cloned().collect::<Vec<_>>(), read.projects());
     let mut computed = Invoice::build(&InvoiceParts {
         tenant: &tenant,

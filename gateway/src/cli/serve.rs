@@ -255,10 +255,7 @@ fn server(config: &Config, app: &Arc<App>, listener: TcpListener) -> Result<(Ser
     let listen = config.server.listen;
     let fault = |source| CliError::Io { what: format!("listen on {listen}"), source };
     let address = listener.local_addr().map_err(fault)?;
-    let workers = match config.server.workers {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers => usize::try_from(workers).unwrap_or(1),
-    };
+    let workers = http::workers(&config.server);
     let connections_max = usize::try_from(config.server.connections_max).unwrap_or(usize::MAX);
     let peers = http::Peers::new(config.server.connections_per_peer_max);
     let bounds = http::Bounds { workers, connections_max, peers };

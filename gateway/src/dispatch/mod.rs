@@ -33,7 +33,7 @@ pub use engines::EngineAnswer;
 pub use probe::probe;
 pub use remote::{BackendError, Health, Remote, RemoteTarget};
 pub use renew::Renewed;
-pub use route::{LOCAL_BACKEND, Nodes, RemoteRoute, Route};
+pub use route::{LOCAL_BACKEND, RemoteRoute, Route};
 pub use upstream::{Refusal, RefusalKind, RemoteAnswer, RemoteRequest};
 pub use work::{EngineInput, EngineWork, Relay, UpstreamCall, UpstreamWork};
 

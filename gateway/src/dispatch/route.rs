@@ -32,17 +32,6 @@ pub struct Route {
     pub output_tokens_default: u32,
 }
 
-/// How many of the servers elsewhere are engine nodes of ours, which take only what our engines can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nodes {
-    /// None.
-    None,
-    /// Some; the others take all that their own API has.
-    Some,
-    /// All of them.
-    All,
-}
-
 /// The servers elsewhere that serve one model.
 #[derive(Debug)]
 pub struct RemoteRoute {
@@ -105,14 +94,14 @@ impl Route {
         self.targets().any(|target| target.can(capability))
     }
 
-    /// Which of the servers elsewhere that can be asked this are engine nodes of ours.
-    pub fn nodes(&self, capability: Capability) -> Nodes {
-        let able = || self.targets().filter(|target| target.can(capability));
-        match (able().any(|target| target.is_node()), able().all(|target| target.is_node())) {
-            (false, _) => Nodes::None,
-            (true, false) => Nodes::Some,
-            (true, true) => Nodes::All,
-        }
+    /// Whether any of the servers elsewhere is an engine node of ours, which takes only what our engines can do.
+    pub fn has_node(&self) -> bool {
+        self.targets().any(|target| target.is_node())
+    }
+
+    /// Whether all of the servers elsewhere that can be asked this are engine nodes.
+    pub fn has_only_nodes(&self, capability: Capability) -> bool {
+        self.targets().filter(|target| target.can(capability)).all(|target| target.is_node())
     }
 
     /// Where the next request of this many tokens is best run, when both sides can run it. What a job of the engine

@@ -44,7 +44,7 @@ use crate::{admit::Served, app::App};
 pub use bodies::{ALL_BODIES, BodyKind, read_body};
 pub use error::{ApiError, status_of};
 pub use peers::Peers;
-pub use server::{Bounds, serve};
+pub use server::{Bounds, serve, workers};
 
 /// The head of a request that has not arrived by then is given up; clients send it at once.
 pub const HEAD_WAIT_MAX: Duration = Duration::from_secs(10);

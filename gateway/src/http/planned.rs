@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     admit::{Demand, SloWish, WhenLate},
-    dispatch::{Allowance, Answer, EngineWork, Nodes, RemoteRoute, Route, UpstreamWork, run_on_engine},
+    dispatch::{Allowance, Answer, EngineWork, RemoteRoute, Route, UpstreamWork, run_on_engine},
 };
 
 /// What is to run, and where.
@@ -54,14 +54,16 @@ pub(in crate::http) struct Elsewhere<'a> {
 
 /// Where the request runs: on the one side that can run it, or on the one with less to do.
 pub(in crate::http) async fn plan<'a>(route: &'a Route, work: &impl Work) -> Result<Planned<'a>, ApiError> {
-    let elsewhere = route.remotes.as_ref().map(|remotes| elsewhere(route, remotes, work));
+    let engine_work = engine_work(route, work);
+    let elsewhere =
+        route.remotes.as_ref().map(|remotes| elsewhere(route, remotes, (work, engine_work.as_ref())));
     let Some(engine) = &route.engine else {
         return elsewhere
             .unwrap_or_else(|| Err(ApiError::no_model(route.model.as_str())))
             .map(Planned::Remote);
     };
     let other = elsewhere.and_then(Result::ok);
-    let (work, other) = match (work.engine_work(), other) {
+    let (work, other) = match (engine_work.unwrap_or_else(|| work.engine_work()), other) {
         (Ok(_), Some(other)) if !route.prefers_engine(other.prompt_tokens, Instant::now()) => {
             return Ok(Planned::Remote(other));
         }
@@ -79,25 +81,30 @@ pub(in crate::http) async fn plan<'a>(route: &'a Route, work: &impl Work) -> Res
 /// Errors: nothing elsewhere serves it.
 pub(in crate::http) fn count_elsewhere(route: &Route, work: &impl Work) -> Result<Tokens, ApiError> {
     let remotes = route.remotes.as_ref().ok_or_else(|| ApiError::no_model(route.model.as_str()))?;
-    Ok(Tokens::new(elsewhere(route, remotes, work)?.prompt_tokens))
+    let engine_work = engine_work(route, work);
+    Ok(Tokens::new(elsewhere(route, remotes, (work, engine_work.as_ref()))?.prompt_tokens))
+}
+
+/// What an engine of ours would run, made once; `None`: none serves the model, here or on a node.
+fn engine_work(route: &Route, work: &impl Work) -> Option<Result<EngineWork, ApiError>> {
+    let has_engine = route.engine.is_some() || route.has_node();
+    has_engine.then(|| work.engine_work())
 }
 
 fn elsewhere<'a>(
     route: &Route,
     remotes: &'a Arc<RemoteRoute>,
-    work: &impl Work,
+    (work, engine_work): (&impl Work, Option<&Result<EngineWork, ApiError>>),
 ) -> Result<Elsewhere<'a>, ApiError> {
-    let asked = work;
-    let work = asked.upstream_work()?;
+    let work = work.upstream_work()?;
     let capability = work.call.capability();
     if !route.has_remote(capability) {
         return Err(ApiError::wrong_kind(route.model.as_str()));
     }
     // A node would refuse what engines cannot do, but only once the request was admitted.
-    let fits_nodes = match route.nodes(capability) {
-        Nodes::None => false,
-        Nodes::Some => asked.engine_work().is_ok(),
-        Nodes::All => asked.engine_work().map(|_| true)?,
+    let fits_nodes = match engine_work {
+        Some(Err(error)) if route.has_only_nodes(capability) => return Err(error.clone()),
+        engine_work => engine_work.is_some_and(Result::is_ok),
     };
     let (prompt_tokens, prompt_tokens_max) = remotes.prompt_tokens(&work);
     Ok(Elsewhere { remotes, work, fits_nodes, prompt_tokens, prompt_tokens_max })

@@ -55,6 +55,25 @@ pub struct RouteView {
     pub is_billed: bool,
 }
 
+impl RouteView {
+    /// The row, and after it the one of HEAD where it is GET.
+    pub(super) fn and_head(self) -> impl Iterator<Item = Self> {
+        let head = (self.method == Method::GET.as_str()).then_some(Self { method: "HEAD", ..self });
+        [Some(self), head].into_iter().flatten()
+    }
+}
+
+/// Tells in an answer which methods the path has that a request came in on.
+pub(super) fn set_allowed(
+    response: &mut HttpResponse,
+    request: &HttpRequest,
+    views: impl Iterator<Item = RouteView>,
+) {
+    let pattern = request.match_pattern().unwrap_or_default();
+    let allowed: Vec<_> = views.filter(|view| view.path == pattern).map(|view| view.method).collect();
+    headers::set(response.headers_mut(), "allow", &allowed.join(", "));
+}
+
 use Access::Public;
 use Dialect::{Anthropic, Openai};
 
@@ -109,16 +128,9 @@ pub fn views() -> impl Iterator<Item = RouteView> {
             Public => ("public", None),
             Access::Key(scope) => ("key", Some(scope.as_str())),
         };
-        let view = |method| RouteView {
-            method,
-            path: route.path,
-            dialect,
-            access,
-            scope,
-            is_billed: route.is_billed,
-        };
-        let head = (route.method == Method::GET).then(|| view("HEAD"));
-        [Some(view(route.method.as_str())), head].into_iter().flatten()
+        let method = route.method.as_str();
+        let (path, is_billed) = (route.path, route.is_billed);
+        RouteView { method, path, dialect, access, scope, is_billed }.and_head()
     })
 }
 
@@ -179,9 +191,7 @@ async fn not_found(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
 async fn method_not_allowed(request: HttpRequest, app: web::Data<App>) -> HttpResponse {
     let error = ApiError::bad_method(request.method().as_str(), request.path());
     let mut response = Dialect::of_path(request.path()).error(&error, &request, &app);
-    let pattern = request.match_pattern().unwrap_or_default();
-    let allowed: Vec<_> = views().filter(|view| view.path == pattern).map(|view| view.method).collect();
-    headers::set(response.headers_mut(), "allow", &allowed.join(", "));
+    set_allowed(&mut response, &request, views());
     response
 }
 

@@ -14,12 +14,20 @@ use actix_web::{
 };
 
 use super::{HEAD_WAIT_MAX, KEEP_ALIVE, Peers, configure, connection::TimedStream, name_request};
-use crate::app::App;
+use crate::{app::App, config};
 
 /// How long connections may stay open after draining. Unit: seconds.
-const CLOSE_SECONDS_MAX: u64 = 1;
+pub(super) const CLOSE_SECONDS_MAX: u64 = 1;
 /// How long a connection that is being closed is read for what was still on its way.
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Threads that serve connections: as configured, or one for each core.
+pub fn workers(config: &config::Server) -> usize {
+    match config.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => usize::try_from(workers).unwrap_or(1),
+    }
+}
 
 /// How many connections there may be.
 #[derive(Clone, Debug)]

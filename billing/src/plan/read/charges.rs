@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, ops::Range};
 
 use bigdecimal::{BigDecimal, Zero as _};
-use domain::{ModelName, SloClass};
+use domain::ModelName;
 
 use super::table::{Found, Table};
 use crate::plan::{
@@ -156,16 +156,11 @@ fn tiers(table: &Table<'_>) -> Found<Vec<Tier>> {
 }
 
 fn filter(table: &Table<'_>) -> Found<Filter> {
-    let mut filter = Filter::default();
-    for (span, text) in table.texts("models", "the model")? {
-        let model = ModelName::new(text).map_err(|_| (span, PlanProblem::BadModel(text.to_owned())))?;
-        filter.models.insert(model);
-    }
-    for (span, text) in table.texts("classes", "the class")? {
-        let class: SloClass = text.parse().map_err(|_| (span, PlanProblem::BadClass(text.to_owned())))?;
-        filter.classes.insert(class);
-    }
-    Ok(filter)
+    let model = |(span, text): (Range<usize>, &str)| {
+        ModelName::new(text).map_err(|_| (span, PlanProblem::BadModel(text.to_owned())))
+    };
+    let models = table.texts("models", "the model")?.into_iter().map(model);
+    Ok(Filter { models: models.collect::<Found<_>>()?, classes: table.classes()? })
 }
 
 /// The unit: the meter's own, one of energy by its name, or one of the plan's making.

@@ -177,12 +177,8 @@ fn slo_credit(root: &Table<'_>) -> Found<(Percent, Vec<AttainmentTier>)> {
 
 fn attainment_tier(table: &Table<'_>) -> Found<AttainmentTier> {
     table.allow(&["classes", "below", "percent"])?;
-    let mut classes = BTreeSet::new();
-    for (span, text) in table.texts("classes", "the class")? {
-        classes.insert(text.parse().map_err(|_| (span, PlanProblem::BadClass(text.to_owned())))?);
-    }
     let (below, percent) = (table.decimal("below", 100)?, table.decimal("percent", 100)?);
-    Ok(AttainmentTier { classes, below: Percent(below), percent: Percent(percent) })
+    Ok(AttainmentTier { classes: table.classes()?, below: Percent(below), percent: Percent(percent) })
 }
 
 fn prices(root: &Table<'_>) -> Found<Vec<Price>> {

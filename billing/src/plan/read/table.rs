@@ -2,10 +2,10 @@
 //! Never takes a field that is not expected, and never a number where an exact decimal belongs.
 //! Used by every reader of a part of a plan.
 
-use std::{ops::Range, str::FromStr as _};
+use std::{collections::BTreeSet, ops::Range, str::FromStr as _};
 
 use bigdecimal::BigDecimal;
-use domain::Micros;
+use domain::{Micros, SloClass};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -117,6 +117,14 @@ impl<'a> Table<'a> {
             None => Err(wrong_type(field, entry, "a list of tables")),
         };
         entries.iter().map(table).collect()
+    }
+
+    /// The latency classes of a list; none when it is not there.
+    pub(super) fn classes(&self) -> Found<BTreeSet<SloClass>> {
+        let class = |(span, text): (Range<usize>, &str)| {
+            text.parse().map_err(|_| (span, PlanProblem::BadClass(text.to_owned())))
+        };
+        self.texts("classes", "the class")?.into_iter().map(class).collect()
     }
 
     /// An exact decimal where one is given.

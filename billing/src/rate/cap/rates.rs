@@ -10,7 +10,7 @@ use domain::{ModelName, SloClass};
 use super::{NANOS_PER_UNIT, RATE_PER_COUNTS};
 use crate::{
     plan::{Basis, Charge, Filter, Meter, Price, TOKENS_CHARGE, UnitPrice, UsageCharge},
-    rate::{PERCENT_EXPONENT, RateError},
+    rate::{PERCENT_EXPONENT, RateError, divided_up},
 };
 
 /// The rates of a whole plan.
@@ -49,7 +49,7 @@ impl PlanRates {
         let price = |price: &Price| {
             let rate = |price: &UnitPrice| {
                 let nanos = BigDecimal::from(price.nanos_per_million_tokens());
-                divided_up(&(nanos * &of_tokens), &BigDecimal::from(1))
+                divided_up(&(nanos * &of_tokens), &BigDecimal::from(1)).to_u128()
             };
             let (input, cached_input) = (rate(&price.input)?, rate(&price.cached_input)?);
             Some(Rates { input, cached_input, output: rate(&price.output)?, ..Rates::default() })
@@ -139,15 +139,5 @@ fn dearest_rate(usage: &UsageCharge, weight: &BigDecimal) -> Option<u128> {
     let (price, per) = usage.scheme.dearest_unit();
     let nanos = price * weight * BigDecimal::from(NANOS_PER_UNIT);
     let size = per * BigDecimal::from(usage.unit.counts);
-    divided_up(&(nanos * BigDecimal::from(BigInt::from(RATE_PER_COUNTS))), &size)
-}
-
-/// How often `size` goes into `amount`, any rest counted as one more.
-fn divided_up(amount: &BigDecimal, size: &BigDecimal) -> Option<u128> {
-    // In whole numbers of the finest decimal of both, so that nothing depends on how far a division goes.
-    let decimals = amount.fractional_digit_count().max(size.fractional_digit_count()).max(0);
-    let (amount, _) = amount.with_scale(decimals).into_bigint_and_scale();
-    let (size, _) = size.with_scale(decimals).into_bigint_and_scale();
-    let rate: BigInt = (amount + &size - 1) / size;
-    rate.to_u128()
+    divided_up(&(nanos * BigDecimal::from(BigInt::from(RATE_PER_COUNTS))), &size).to_u128()
 }

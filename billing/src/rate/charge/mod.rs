@@ -4,7 +4,7 @@
 
 use bigdecimal::{BigDecimal, Zero as _, num_bigint::BigInt};
 
-use super::ExactAmount;
+use super::{ExactAmount, divided_up};
 use crate::plan::{QuantityRounding, QuantityUnit, Scheme, Tier, UsageCharge};
 
 /// The counts of one period that a charge is to price, in the order of the plan versions that priced them.
@@ -88,7 +88,7 @@ pub fn rate_charge(charge: &UsageCharge, counts: PeriodCounts) -> RatedCharge {
             parts.push(RatedPart::new(PartKind::Units, &span.units(), price, *per));
         }
         Scheme::Package { price, size } => {
-            let packages = packages(&span.to, size) - packages(&span.from, size);
+            let packages = BigDecimal::from(divided_up(&span.to, size) - divided_up(&span.from, size));
             parts.push(RatedPart::new(PartKind::Packages, &packages, price, 1));
         }
         Scheme::Graduated(tiers) => graduated(tiers, &span, &mut parts),
@@ -164,16 +164,6 @@ pub fn to_units(unit: &QuantityUnit, counts: u64) -> BigDecimal {
             BigDecimal::new(whole, i64::from(decimals)).normalized()
         }
     }
-}
-
-/// Whole packages that hold these units.
-fn packages(units: &BigDecimal, size: &BigDecimal) -> BigDecimal {
-    // In whole numbers of the finest decimal of both, so that nothing depends on how far a division goes.
-    let decimals = units.fractional_digit_count().max(size.fractional_digit_count()).max(0);
-    let (units, _) = units.with_scale(decimals).into_bigint_and_scale();
-    let (size, _) = size.with_scale(decimals).into_bigint_and_scale();
-    // Neither is below zero, so cutting off is taking down.
-    BigDecimal::from((units + &size - 1) / size)
 }
 
 /// How far it is above a bound.

@@ -5,7 +5,10 @@
 use actix_web::{HttpRequest, HttpResponse, Route as Handler, http::Method, middleware::from_fn, web};
 
 use super::{create, gateway, models};
-use crate::http::{ApiError, headers, routes::RouteView};
+use crate::http::{
+    ApiError,
+    routes::{RouteView, set_allowed},
+};
 
 /// Who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,16 +50,8 @@ pub fn views() -> impl Iterator<Item = RouteView> {
             Public => "public",
             Gateway => "gateway",
         };
-        let view = |method| RouteView {
-            method,
-            path: route.path,
-            dialect: "openai",
-            access,
-            scope: None,
-            is_billed: false,
-        };
-        let head = (route.method == Method::GET).then(|| view("HEAD"));
-        [Some(view(route.method.as_str())), head].into_iter().flatten()
+        let (method, path, dialect) = (route.method.as_str(), route.path, "openai");
+        RouteView { method, path, dialect, access, scope: None, is_billed: false }.and_head()
     })
 }
 
@@ -84,9 +79,7 @@ async fn not_found(request: HttpRequest) -> HttpResponse {
 
 async fn method_not_allowed(request: HttpRequest) -> HttpResponse {
     let mut response = ApiError::bad_method(request.method().as_str(), request.path()).to_response();
-    let pattern = request.match_pattern().unwrap_or_default();
-    let allowed: Vec<_> = views().filter(|view| view.path == pattern).map(|view| view.method).collect();
-    headers::set(response.headers_mut(), "allow", &allowed.join(", "));
+    set_allowed(&mut response, &request, views());
     response
 }
 

@@ -14,12 +14,12 @@ use tokio_rustls::rustls::ServerConfig;
 use super::{gateway, routes};
 use crate::{
     config::Server,
-    http::{HEAD_WAIT_MAX, KEEP_ALIVE},
+    http::{
+        HEAD_WAIT_MAX, KEEP_ALIVE,
+        server::{self, CLOSE_SECONDS_MAX},
+    },
     node::Node,
 };
-
-/// How long connections may stay open after draining. Unit: seconds.
-const CLOSE_SECONDS_MAX: u64 = 1;
 
 /// A node that serves.
 pub struct Serving {
@@ -45,12 +45,9 @@ pub fn serve(
     tls: Option<ServerConfig>,
 ) -> io::Result<Serving> {
     let address = listener.local_addr()?;
-    let workers = match config.workers {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers => usize::try_from(workers).unwrap_or(1),
-    };
+    let workers = server::workers(config);
     let connections_max = usize::try_from(config.connections_max).unwrap_or(usize::MAX);
-    let server = HttpServer::new(move || {
+    let listening = HttpServer::new(move || {
         let node = web::Data::from(Arc::clone(&node));
         Routes::new().app_data(node).wrap(from_fn(gateway::enter)).configure(routes::register)
     })
@@ -64,11 +61,11 @@ pub fn serve(
     .keep_alive(KEEP_ALIVE)
     .workers(workers)
     .max_connections(connections_max.div_ceil(workers));
-    let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
-        None => server.listen(listener)?,
+    let listening = match tls {
+        Some(tls) => listening.listen_rustls_0_23(listener, tls)?,
+        None => listening.listen(listener)?,
     };
-    let server = server.run();
+    let server = listening.run();
     let handle = server.handle();
     // Its end says nothing that its handle does not.
     actix_web::rt::spawn(server);

@@ -138,7 +138,7 @@ impl Envelope {
 
     /// The answer in one piece.
     pub(super) fn whole(&self, texts: &[String], tally: &Tally) -> HttpResponse {
-        let choice = |(index, stop): (u32, &'_ Stop)| {
+        let choices = stops(tally).map(|(index, stop)| {
             let place = usize::try_from(index).unwrap_or(usize::MAX);
             let text = texts.get(place).map_or("", String::as_str);
             let message = Message { role: Some("assistant"), content: Some(text) };
@@ -146,16 +146,8 @@ impl Envelope {
                 Call::Chat => (Some(message), None),
                 Call::Completion => (None, Some(text)),
             };
-            (index, message, text, finish_reason(stop), stop_text(stop).map(str::to_owned))
-        };
-        let parts: Vec<_> = stops(tally).map(choice).collect();
-        let choices = parts.iter().map(|(index, message, text, reason, stop)| Choice {
-            index: *index,
-            message: message.as_ref().map(|message| Message { role: message.role, content: message.content }),
-            delta: None,
-            text: *text,
-            finish_reason: Some(reason),
-            stop_reason: stop.as_deref(),
+            let (finish_reason, stop_reason) = (Some(finish_reason(stop)), stop_text(stop));
+            Choice { index, message, text, finish_reason, stop_reason, ..Choice::default() }
         });
         let object = match self.call {
             Call::Chat => "chat.completion",
