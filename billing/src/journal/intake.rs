@@ -312,10 +312,14 @@ impl Shared {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Queues it and lets the writer sleep: the caller wakes it.
     pub(super) fn queue_open(&self, request_id: RequestId, line: Vec<u8>) -> Result<(), JournalError> {
-        self.intake().push_open(request_id, line)?;
+        self.intake().push_open(request_id, line)
+    }
+
+    /// Wakes the writer for what has queued.
+    pub(super) fn wake(&self) {
         self.wake.notify_one();
-        Ok(())
     }
 
     pub(super) fn queue_checkpoint(&self, request_id: RequestId, line: Vec<u8>) -> Result<(), JournalError> {

@@ -6,11 +6,13 @@
 //! `<crc32c> <kind> <json>`. Kinds: `header` (first line of a segment), `synced` (first line of a batch), `open`,
 //! `checkpoint`, `close`. `docs/adr/0001-journal-store.md` says why.
 
+mod config;
 mod disk;
 mod entry;
 mod error;
 mod intake;
 mod line;
+mod opened;
 mod recover;
 mod scan;
 mod status;
@@ -24,7 +26,7 @@ use std::{
     fmt,
     fs::File,
     io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     thread::JoinHandle,
 };
@@ -33,9 +35,11 @@ use domain::{Clock, JournalId, JournaledRecord, RecordHash, RequestId, Timestamp
 use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
+pub use config::JournalConfig;
 pub use entry::{CheckpointEntry, OpenEntry};
 pub use error::{Damage, IdentityProblem, JournalError, Place, VerifyError};
 pub use line::hash_of;
+pub use opened::Opened;
 pub use scan::{ClosedRecords, TornTail};
 pub use status::{JournalState, JournalStatus, Recovery};
 pub use tail::READ_RECORDS_MAX;
@@ -60,40 +64,6 @@ pub const OPEN_REQUESTS_MAX: usize = 65_536;
 /// `open` and `checkpoint` lines that wait for the disk. Half a second of work for a slow disk; beyond it a
 /// refusal now is kinder than a timeout later.
 pub const QUEUE_ENTRIES_MAX: usize = 65_536;
-
-/// 64 MiB: read in a fraction of a second, and small enough that pruning frees space steadily.
-const SEGMENT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
-
-/// 4 GiB: some four million requests, hours of a database outage at a thousand requests a second.
-const BYTES_DEFAULT: u64 = 4 * 1024 * 1024 * 1024;
-
-/// 256 MiB of shipped records stay, so that a ledger restored from last night's copy can be filled up again.
-const RETAINED_SEGMENTS_DEFAULT: usize = 4;
-
-/// Where a journal lives and how large it may grow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournalConfig {
-    /// The journal's own folder; made if it is not there.
-    pub folder: PathBuf,
-    /// A segment is closed before it grows beyond this. Unit: bytes.
-    pub segment_bytes_max: u64,
-    /// Bytes that may wait for the ledger; beyond it new requests are refused.
-    pub bytes_max: u64,
-    /// Shipped segments that are kept.
-    pub retained_segments: usize,
-}
-
-impl JournalConfig {
-    /// The usual limits.
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self {
-            folder: folder.into(),
-            segment_bytes_max: SEGMENT_BYTES_DEFAULT,
-            bytes_max: BYTES_DEFAULT,
-            retained_segments: RETAINED_SEGMENTS_DEFAULT,
-        }
-    }
-}
 
 /// Proof that a record is durable. Only the journal makes one.
 #[derive(Debug)]
@@ -190,15 +160,16 @@ impl Journal {
         self.check_bound()
     }
 
-    /// Notes an admitted request. Queued, not waited for.
+    /// Notes an admitted request. Queued, not waited for; written at the latest once what is returned is dropped.
     ///
-    /// Errors: those of `is_writable`; the request is open already; the entry is too long; no room in the queue.
-    /// In each case the request is not open and nothing is written.
+    /// Errors: those of `is_writable`; it is open already; the entry is too long; no room in the queue. In each case
+    /// the request is not open and nothing is written.
     #[expect(clippy::needless_pass_by_value, reason = "an entry is used up by being written")]
-    pub fn open_request(&self, entry: OpenEntry) -> Result<(), JournalError> {
+    pub fn open_request(&self, entry: OpenEntry) -> Result<Opened, JournalError> {
         self.check_bound()?;
         let line = encode_line(Kind::Open, entry.request_id, &entry)?;
-        self.0.shared.queue_open(entry.request_id, line)
+        self.0.shared.queue_open(entry.request_id, line)?;
+        Ok(Opened::new(&self.0.shared))
     }
 
     /// Notes how far a request is. Queued, not waited for.

@@ -121,11 +121,12 @@ impl Streams {
         let plan = Arc::clone(admission.plan());
         let time_max = admission.time_max();
         let Admission { subject, reservation, permit, hold, .. } = admission;
-        self.journal.open_request(subject.open.clone())?;
+        let opened = self.journal.open_request(subject.open.clone())?;
         let (sender, receiver) = mpsc::channel(PIECES_MAX);
         let ends_at = subject.started + time_max + task::LAST_PIECES_MAX;
         let task = task::Task {
             streams: self.clone(),
+            opened: Some(opened),
             answer,
             plan,
             hold,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use billing::{
-    journal::JournalError,
+    journal::{JournalError, Opened},
     plan::Plan,
     rate::{ChargedTokens, charge_nanos},
 };
@@ -18,6 +18,7 @@ use tokio::{
         self,
         error::{SendTimeoutError, TrySendError},
     },
+    task::yield_now,
     time::{MissedTickBehavior, interval_at, sleep_until},
 };
 
@@ -31,6 +32,8 @@ use crate::{
 
 pub(super) struct Task {
     pub(super) streams: Streams,
+    /// The journal's writer still sleeps: it is woken once the request has left.
+    pub(super) opened: Option<Opened>,
     pub(super) answer: Answer,
     /// What prices the request.
     pub(super) plan: Arc<Plan>,
@@ -99,7 +102,6 @@ impl Task {
         let failed = match streams.journal.close(record.clone()).await {
             Ok(journaled) => {
                 let settled = settle(reservation, journaled).await;
-                log(settled.record());
                 let ending = match outcome {
                     Ok(stops) => {
                         Ending::Complete { stops, held_back: tally.held_back, settled: Box::new(settled) }
@@ -107,6 +109,9 @@ impl Task {
                     Err(failure) => Ending::Failed(failure),
                 };
                 sender.send_timeout(Piece::End(ending), patience).await.ok();
+                // The connection goes first: its client waits, and nobody waits for the log.
+                yield_now().await;
+                log(&record);
                 return;
             }
             Err(error) => error,
@@ -125,6 +130,7 @@ impl Task {
         let first = tokio::time::Instant::now() + CHECKPOINT_INTERVAL;
         let mut checkpoints = interval_at(first, CHECKPOINT_INTERVAL);
         checkpoints.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut is_first = true;
         loop {
             let is_read = interruption.is_none();
             let interrupted = tokio::select! {
@@ -138,8 +144,9 @@ impl Task {
                 }
                 event = self.answer.next() => {
                     let (pieces, tally) = self.measure(event);
-                    let mut refused = None;
+                    let (mut refused, mut is_given) = (None, false);
                     for piece in pieces {
+                        is_given = true;
                         match is_read && refused.is_none() {
                             true => refused = self.hand_over(piece).await.err(),
                             false => is_cut = true,
@@ -149,7 +156,17 @@ impl Task {
                     if let Some(tally) = tally {
                         return Delivery { tally, interruption: interruption.or(refused), is_cut };
                     }
+                    if is_first && is_given {
+                        // What came with it waits until the connection has sent it.
+                        is_first = false;
+                        one_turn().await;
+                    }
                     refused
+                }
+                // The turn comes back when the request has left this thread.
+                () = yield_now(), if self.opened.is_some() => {
+                    self.opened = None;
+                    None
                 }
             };
             if interrupted.is_some() {
@@ -213,6 +230,11 @@ impl Task {
             ..Tally::nothing(Finish::Failed)
         }
     }
+}
+
+/// Lets everything else on this thread have its turn, whatever wakes this task meanwhile.
+async fn one_turn() {
+    tokio::spawn(yield_now()).await.ok();
 }
 
 /// A full disk may have room again: the request still needs its one record. Ends at the latest when the process

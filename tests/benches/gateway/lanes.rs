@@ -58,7 +58,12 @@ pub(crate) struct Cell {
 }
 
 /// Runs every lane at every number of connections.
-pub(crate) async fn measure(subject: &Subject, mocks: &Mocks, seconds: f64) -> io::Result<Vec<Cell>> {
+pub(crate) async fn measure(
+    subject: &Subject,
+    mocks: &Mocks,
+    connections: &[usize],
+    seconds: f64,
+) -> io::Result<Vec<Cell>> {
     let mut cells = Vec::new();
     for shape in Shape::ALL {
         let body = shape.body("instant");
@@ -67,7 +72,7 @@ pub(crate) async fn measure(subject: &Subject, mocks: &Mocks, seconds: f64) -> i
             Target::new(subject.address, Some(&subject.free_key), &body),
             Target::new(subject.address, Some(&subject.governed_key), &body),
         ];
-        for connections in CONNECTIONS {
+        for &connections in connections {
             cells.extend(at(subject, &targets, (shape, connections), seconds).await?);
         }
     }

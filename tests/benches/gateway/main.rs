@@ -32,6 +32,8 @@ struct Arguments {
     write: Option<PathBuf>,
     /// A tenth of the time: enough to see that everything runs.
     is_quick: bool,
+    /// Only the lanes, only with so many connections, and nothing is written.
+    connections: Option<usize>,
 }
 
 impl Arguments {
@@ -39,7 +41,9 @@ impl Arguments {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         let write = arguments.iter().position(|argument| argument == "--write");
         let write = write.and_then(|index| arguments.get(index + 1)).map(PathBuf::from);
-        Self { write, is_quick: arguments.iter().any(|argument| argument == "--quick") }
+        let connections = arguments.iter().position(|argument| argument == "--connections");
+        let connections = connections.and_then(|index| arguments.get(index + 1)?.parse().ok());
+        Self { write, connections, is_quick: arguments.iter().any(|argument| argument == "--quick") }
     }
 }
 
@@ -67,7 +71,12 @@ async fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let subject = Subject::start(&mocks).await?;
     let memory_at_start = subject.memory_kib();
     eprintln!("lanes …");
-    let cells = lanes::measure(&subject, &mocks, CELL_SECONDS * part).await?;
+    if let Some(connections) = arguments.connections {
+        let cells = lanes::measure(&subject, &mocks, &[connections], CELL_SECONDS * part).await?;
+        println!("{}\n\n{}", machine(arguments.is_quick), report::lanes(&cells));
+        return subject.stop().await.map_err(Into::into);
+    }
+    let cells = lanes::measure(&subject, &mocks, &lanes::CONNECTIONS, CELL_SECONDS * part).await?;
     let memory_kib = (memory_at_start, subject.memory_kib());
     eprintln!("paced chunks …");
     let paced = scenarios::paced(&subject, &mocks).await?;

@@ -29,9 +29,7 @@ impl Report {
     /// The whole section.
     pub(crate) fn markdown(&self) -> String {
         let mut text = format!("{}\n\n", self.machine);
-        for shape in Shape::ALL {
-            self.lanes(&mut text, shape);
-        }
+        text += &lanes(&self.cells);
         let (start, end) = self.memory_kib;
         add(
             &mut text,
@@ -43,52 +41,6 @@ impl Report {
         );
         self.scenarios(&mut text);
         text
-    }
-
-    fn lanes(&self, text: &mut String, shape: Shape) {
-        add(text, format_args!("### {}\n\n", capital(shape.name())));
-        add(
-            text,
-            format_args!(
-                "| connections | lane | requests/s | TTFT p50 µs | TTFT p99 µs | total p50 µs | total p99 µs | \
-             added TTFT p50/p99 µs | added total p50/p99 µs | CPU µs/request | failed |\n|---|---|---|---|---|---|---|---|---|---|---|\n"
-            ),
-        );
-        let mut direct: Option<&Load> = None;
-        for cell in self.cells.iter().filter(|cell| cell.shape == shape) {
-            if cell.lane == LANES[0] {
-                direct = Some(&cell.load);
-            }
-            let (first, total) = (cell.load.first_us(), cell.load.total_us());
-            let added = |pick: fn(&Load) -> crate::load::Sorted| match direct
-                .filter(|_| cell.lane != LANES[0])
-            {
-                Some(direct) => {
-                    let (here, there) = (pick(&cell.load), pick(direct));
-                    let over = |percent| here.percentile(percent).saturating_sub(there.percentile(percent));
-                    format!("{} / {}", over(50), over(99))
-                }
-                None => String::new(),
-            };
-            add(
-                text,
-                format_args!(
-                    "| {} | {} | {:.0} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
-                    cell.connections,
-                    cell.lane,
-                    cell.load.per_second(),
-                    first.percentile(50),
-                    first.percentile(99),
-                    total.percentile(50),
-                    total.percentile(99),
-                    added(Load::first_us),
-                    added(Load::total_us),
-                    cell.cpu_us_per_request.map_or_else(String::new, |cpu| format!("{cpu:.0}")),
-                    cell.load.unexpected(200),
-                ),
-            );
-        }
-        text.push('\n');
     }
 
     fn scenarios(&self, text: &mut String) {
@@ -168,6 +120,59 @@ impl Report {
             ),
         );
     }
+}
+
+/// The lanes' tables.
+pub(crate) fn lanes(cells: &[Cell]) -> String {
+    let mut text = String::new();
+    for shape in Shape::ALL {
+        lanes_of(cells, &mut text, shape);
+    }
+    text
+}
+
+fn lanes_of(cells: &[Cell], text: &mut String, shape: Shape) {
+    add(text, format_args!("### {}\n\n", capital(shape.name())));
+    add(
+        text,
+        format_args!(
+            "| connections | lane | requests/s | TTFT p50 µs | TTFT p99 µs | total p50 µs | total p99 µs | \
+         added TTFT p50/p99 µs | added total p50/p99 µs | CPU µs/request | failed |\n|---|---|---|---|---|---|---|---|---|---|---|\n"
+        ),
+    );
+    let mut direct: Option<&Load> = None;
+    for cell in cells.iter().filter(|cell| cell.shape == shape) {
+        if cell.lane == LANES[0] {
+            direct = Some(&cell.load);
+        }
+        let (first, total) = (cell.load.first_us(), cell.load.total_us());
+        let added = |pick: fn(&Load) -> crate::load::Sorted| match direct.filter(|_| cell.lane != LANES[0]) {
+            Some(direct) => {
+                let (here, there) = (pick(&cell.load), pick(direct));
+                let over = |percent| here.percentile(percent).saturating_sub(there.percentile(percent));
+                format!("{} / {}", over(50), over(99))
+            }
+            None => String::new(),
+        };
+        add(
+            text,
+            format_args!(
+                "| {} | {} | {:.0} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
+                cell.connections,
+                cell.lane,
+                cell.load.per_second(),
+                first.percentile(50),
+                first.percentile(99),
+                total.percentile(50),
+                total.percentile(99),
+                added(Load::first_us),
+                added(Load::total_us),
+                cell.cpu_us_per_request.map_or_else(String::new, |cpu| format!("{cpu:.0}")),
+                cell.load.unexpected(200),
+            ),
+        );
+    }
+    text.push('\n');
 }
 
 /// Writing to a text cannot fail.

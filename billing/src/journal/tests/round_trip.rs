@@ -49,6 +49,26 @@ async fn records_come_back_in_order() {
     assert_eq!(journal.read_after(5, 1).expect("read")[0].0.previous_hash, records[4].1);
 }
 
+#[tokio::test]
+async fn an_open_line_is_written_once_its_guard_is_dropped_and_never_behind_its_record() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    let (journal, _) = open(config(folder.path())).expect("open");
+    let held = journal.open_request(opened(id(1))).expect("open");
+    let _closed = journal.close(closed(id(1))).await.expect("close");
+    drop(held);
+    let kinds: Vec<String> = lines(&segment(folder.path(), 1))
+        .iter()
+        .filter_map(|line| line.split(' ').nth(1).map(str::to_owned))
+        .collect();
+    assert_eq!(kinds, ["header", "synced", "open", "close"]);
+    drop(journal.open_request(opened(id(2))).expect("open"));
+    // Nothing but the guard's end wakes the writer; a lost wake would leave the line out for ever.
+    while lines(&segment(folder.path(), 1)).iter().filter(|line| line.contains(" open ")).count() < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(journal.status().open_requests, 1);
+}
+
 #[test]
 fn the_writer_spells_records_as_serde_does() {
     let journal_id = domain::JournalId::from_uuid(Uuid::from_u128(99));

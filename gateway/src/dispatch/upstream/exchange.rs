@@ -24,10 +24,11 @@ use super::{
     refusal::{Refusal, RefusalKind},
     relay::{Step, StreamRelay},
     remote_request::RemoteRequest,
+    streaming::Streaming,
 };
 use crate::dispatch::{
-    Event, Finish, Part, RETRIES_MAX, Tally,
-    client::{ClientError, Exchange},
+    Event, Finish, RETRIES_MAX, Tally,
+    client::ClientError,
     remote::{Attempt, RemoteTarget},
     route::RemoteRoute,
     sse::SseParser,
@@ -74,19 +75,6 @@ impl std::fmt::Debug for Phase {
     }
 }
 
-struct Streaming {
-    attempt: Attempt,
-    exchange: Exchange,
-    parser: SseParser,
-    relay: StreamRelay,
-    /// By when the first text, or any further byte, has to come.
-    due: Instant,
-    /// When the first text came.
-    first_at: Option<Instant>,
-    /// Nobody wants more of it, for this reason: only what was spent is still waited for.
-    ending: Option<Finish>,
-}
-
 impl RemoteAnswer {
     /// Nothing is sent before it is first asked for an event.
     pub(in crate::dispatch) fn new(route: Arc<RemoteRoute>, request: RemoteRequest) -> Self {
@@ -119,12 +107,16 @@ impl RemoteAnswer {
                     Err(_) => self.end_early(Finish::Deadline),
                 },
                 Phase::Streaming(streaming) => {
+                    if let Some(came_at) = streaming.unread_since.take() {
+                        self.read(Ok(Ok(Some(Bytes::new()))), came_at);
+                        continue;
+                    }
                     let due = match streaming.ending {
                         Some(_) => streaming.due,
                         None => streaming.due.min(self.request.deadline),
                     };
                     let bytes = timeout_at(due.into(), streaming.exchange.next()).await;
-                    self.read(bytes);
+                    self.read(bytes, Instant::now());
                 }
             }
         }
@@ -183,9 +175,16 @@ impl RemoteAnswer {
                         let due = Instant::now() + attempt.target.remote.waits.first_token;
                         let relay = self.request.relay_from(&attempt.target);
                         let relay = StreamRelay::new(relay, reading);
-                        let (parser, first_at, ending) = (SseParser::default(), None, None);
-                        let streaming = Streaming { attempt, exchange, parser, relay, due, first_at, ending };
-                        self.phase = Phase::Streaming(Box::new(streaming));
+                        self.phase = Phase::Streaming(Box::new(Streaming {
+                            attempt,
+                            exchange,
+                            parser: SseParser::default(),
+                            relay,
+                            due,
+                            first_at: None,
+                            unread_since: None,
+                            ending: None,
+                        }));
                     }
                     Head::Whole(body) => match whole(self.request.work.relay, reading, &body) {
                         Ok((parts, tally)) => {
@@ -230,9 +229,12 @@ impl RemoteAnswer {
         }
     }
 
-    /// Takes the next bytes of a stream.
-    fn read(&mut self, bytes: Result<Result<Option<Bytes>, ClientError>, tokio::time::error::Elapsed>) {
-        let now = Instant::now();
+    /// Takes the next bytes of a stream, which came at `now`.
+    fn read(
+        &mut self,
+        bytes: Result<Result<Option<Bytes>, ClientError>, tokio::time::error::Elapsed>,
+        now: Instant,
+    ) {
         let is_ending = matches!(&self.phase, Phase::Streaming(streaming) if streaming.ending.is_some());
         if !is_ending && bytes.is_err() && now >= self.request.deadline {
             return self.wind_down(Finish::Deadline);
@@ -353,42 +355,5 @@ impl RemoteAnswer {
         let mut tally = Tally::nothing(finish);
         tally.prompt_tokens = Tokens::new(prompt);
         tally
-    }
-}
-
-impl Streaming {
-    fn feed(&mut self, bytes: &Bytes, now: Instant, parts: &mut Vec<Part>) -> Step {
-        self.parser.push(bytes);
-        let step = self.take_events(now, parts);
-        if self.relay.has_text() && self.ending.is_none() {
-            self.due = now + self.attempt.target.remote.waits.idle;
-        }
-        step
-    }
-
-    fn take_events(&mut self, now: Instant, parts: &mut Vec<Part>) -> Step {
-        loop {
-            match self.parser.next_event() {
-                Ok(Some(event)) => match self.relay.take(&event, now, parts) {
-                    Step::More => {}
-                    step @ (Step::Whole | Step::Cut | Step::Failed(_)) => return step,
-                },
-                Ok(None) => return Step::More,
-                Err(_) => return Step::Failed(Refusal::nonsense()),
-            }
-        }
-    }
-
-    fn end_of_bytes(&mut self, now: Instant, parts: &mut Vec<Part>) -> Step {
-        while let Ok(Some(event)) = self.parser.finish() {
-            match self.relay.take(&event, now, parts) {
-                Step::More => {}
-                step @ (Step::Whole | Step::Cut | Step::Failed(_)) => return step,
-            }
-        }
-        match self.relay.is_whole() {
-            true => Step::Whole,
-            false => Step::Failed(Refusal::new(RefusalKind::Unavailable)),
-        }
     }
 }

@@ -14,6 +14,7 @@ mod refusal;
 mod relay;
 mod remote_request;
 mod request;
+mod streaming;
 mod usage;
 
 pub(super) use count::{Counter, prompt_tokens_max};
