@@ -13,6 +13,7 @@ pub mod idempotency;
 pub mod log;
 pub mod meter;
 pub mod node;
+mod pem;
 pub mod reload;
 pub mod serving;
 pub mod settle;

@@ -9,16 +9,16 @@ use tokio_rustls::{
     rustls::{
         ClientConfig, Error, RootCertStore,
         crypto::ring,
-        pki_types::{CertificateDer, pem, pem::PemObject as _},
+        pki_types::{CertificateDer, pem::PemObject as _},
     },
 };
 
 /// Why there are no roots to trust.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The file is not PEM, or cannot be read.
+    /// The file cannot be read, or is not PEM.
     #[error("{0}: {1}")]
-    File(String, #[source] pem::Error),
+    File(String, String),
     /// The file has no certificate.
     #[error("{0} has no certificate")]
     Empty(String),
@@ -50,7 +50,7 @@ fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, TlsError> {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         Some(path) => {
             let shown = path.display().to_string();
-            let fault = |error| TlsError::File(shown.clone(), error);
+            let fault = |error| TlsError::File(shown.clone(), crate::pem::fault("certificate", &error));
             for certificate in CertificateDer::pem_file_iter(path).map_err(fault)? {
                 roots.add(certificate.map_err(fault)?)?;
             }

@@ -15,7 +15,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use sha2::{Digest as _, Sha256};
 use tokio_rustls::rustls::pki_types::{
     PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer,
-    pem::{self, PemObject as _},
+    pem::{Error, PemObject as _},
 };
 
 /// What a public Ed25519 key begins with as DER (RFC 8410); its 32 bytes follow.
@@ -27,12 +27,12 @@ const ID_BYTES: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file is not PEM of this kind, or cannot be read.
-    #[error("{}: {source}", file.display())]
+    #[error("{}: {why}", file.display())]
     Pem {
         /// The file.
         file: PathBuf,
         /// Why not.
-        source: pem::Error,
+        why: String,
     },
     /// It is a key of another kind.
     #[error("{}: this is no Ed25519 key", file.display())]
@@ -43,6 +43,12 @@ pub enum KeyError {
     /// The random generator of the system could not be read, or what it made is no key.
     #[error("no key could be made")]
     Random,
+}
+
+impl KeyError {
+    fn pem(file: &Path, wanted: &str, error: &Error) -> Self {
+        Self::Pem { file: file.to_owned(), why: crate::pem::fault(wanted, error) }
+    }
 }
 
 /// A fresh pair of keys, as PEM.
@@ -94,7 +100,7 @@ impl SigningKey {
     /// Errors: no such file, or no such key.
     pub fn read(file: &Path) -> Result<Self, KeyError> {
         let key = PrivatePkcs8KeyDer::from_pem_file(file)
-            .map_err(|source| KeyError::Pem { file: file.to_owned(), source })?;
+            .map_err(|error| KeyError::pem(file, "private key", &error))?;
         let der = key.secret_pkcs8_der().to_vec();
         let public = PublicKey::of(&der).ok_or_else(|| KeyError::Kind { file: file.to_owned() })?;
         Ok(Self { der, public })
@@ -117,7 +123,7 @@ impl PublicKey {
     /// Errors: no such file, or no such key.
     pub fn read(file: &Path) -> Result<Self, KeyError> {
         let key = SubjectPublicKeyInfoDer::from_pem_file(file)
-            .map_err(|source| KeyError::Pem { file: file.to_owned(), source })?;
+            .map_err(|error| KeyError::pem(file, "public key", &error))?;
         let bytes = key.strip_prefix(&PUBLIC_PREFIX).filter(|bytes| bytes.len() == 32);
         let bytes = bytes.ok_or_else(|| KeyError::Kind { file: file.to_owned() })?.to_vec();
         Ok(Self { bytes })
@@ -199,5 +205,11 @@ mod tests {
         assert!(SigningKey::read(&written(&folder, "key", &pair.public.to_pem())).is_err());
         let missing = SigningKey::read(&folder.path().join("none")).expect_err("not there").to_string();
         assert!(missing.contains("none"), "{missing}");
+        // A key on one line, as it comes out of a variable: what is said of it has none of it, in no form.
+        let key = pair.private_pem.lines().nth(1).unwrap_or_default();
+        let text = pair.private_pem.replace('\n', " ");
+        let told = SigningKey::read(&written(&folder, "key", &text)).expect_err("one line").to_string();
+        assert!(told.ends_with("the private key in it does not read as PEM"), "{told}");
+        assert!(!told.contains(key), "{told}");
     }
 }
