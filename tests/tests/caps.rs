@@ -221,9 +221,10 @@ async fn ask_until_decided(base_url: &str, key: &str, request: &Value) -> Outcom
     }
 }
 
-/// Whether a refusal says that the money is spent. Being slow or away is another matter.
+/// Whether a refusal says that the money is spent, or held by requests that run. Being slow or away is another matter.
 fn is_of_cap(seen: &Seen) -> bool {
-    matches!(seen, Seen::Refused { code, .. } if code == "budget_exceeded" || code == "insufficient_balance")
+    const CODES: [&str; 4] = ["budget_exceeded", "insufficient_balance", "budget_held", "balance_held"];
+    matches!(seen, Seen::Refused { code, .. } if CODES.contains(&code.as_str()))
 }
 
 /// Sums of the records, by this file's own arithmetic.

@@ -19,7 +19,11 @@ use billing::{
 };
 use domain::{Fault, ModelName, Nanos, RequestId, TenantId, Timestamp, Tokens};
 
-use crate::{authenticate::Principal, dispatch::Route, meter::Subject};
+use crate::{
+    authenticate::{Credential, Principal},
+    dispatch::Route,
+    meter::Subject,
+};
 
 pub use bucket::LimitView;
 pub use limits::{
@@ -74,9 +78,9 @@ impl Demand {
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The key's allow list does not have the model.
-    #[error("this API key may not use the model {0}")]
-    ModelNotAllowed(ModelName),
+    /// The key's or token's allow list does not have the model.
+    #[error("{0} may not use the model {1}")]
+    ModelNotAllowed(Credential, ModelName),
     /// The plan has no price for the model.
     #[error("the model {0} has no price in your plan")]
     ModelNotPriced(ModelName),
@@ -121,7 +125,7 @@ impl Refusal {
     /// What kind of failure it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::ModelNotAllowed(_) | Self::ModelNotPriced(_) => Fault::Forbidden,
+            Self::ModelNotAllowed(..) | Self::ModelNotPriced(_) => Fault::Forbidden,
             Self::PromptTooLong { .. } | Self::TooStrict(_) | Self::Unpriceable => Fault::Invalid,
             Self::Limit(..) => Fault::Limited,
             Self::Repeated => Fault::Conflict,
@@ -135,7 +139,7 @@ impl Refusal {
     pub fn limit_views(&self) -> LimitViews {
         match self {
             Self::Limit(_, views) => *views,
-            Self::ModelNotAllowed(_)
+            Self::ModelNotAllowed(..)
             | Self::ModelNotPriced(_)
             | Self::PromptTooLong { .. }
             | Self::TooStrict(_)
@@ -151,13 +155,15 @@ impl Refusal {
     /// The stable code clients see.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::ModelNotAllowed(_) => "model_not_allowed",
+            Self::ModelNotAllowed(..) => "model_not_allowed",
             Self::ModelNotPriced(_) => "model_not_priced",
             Self::PromptTooLong { .. } => "context_length_exceeded",
             Self::TooStrict(_) => "slo_too_strict",
             Self::Unattainable(_) => "slo_unattainable",
             Self::Unpriceable => "request_unpriceable",
             Self::Limit(exceeded, _) => match exceeded.limiter {
+                Limiter::Budget if exceeded.is_held => "budget_held",
+                Limiter::Balance if exceeded.is_held => "balance_held",
                 Limiter::Budget => "budget_exceeded",
                 Limiter::Balance => "insufficient_balance",
                 Limiter::RequestsPerMinute
@@ -353,7 +359,7 @@ impl Admitter {
 /// Errors: the first reason against it.
 pub fn check_model(principal: &Principal, route: &Route) -> Result<(), Refusal> {
     if !principal.is_listed(&route.model) {
-        return Err(Refusal::ModelNotAllowed(route.model.clone()));
+        return Err(Refusal::ModelNotAllowed(principal.credential(), route.model.clone()));
     }
     if !principal.is_priced(&route.model) {
         return Err(Refusal::ModelNotPriced(route.model.clone()));

@@ -12,7 +12,7 @@ use billing::{
 use domain::{ModelName, Nanos, Tokens};
 
 use super::{
-    Admitter, Ask, Demand, Exceeded, HOLD_MARGIN, LimitViews, Place, Refusal, TakeError, Taken, Used,
+    Admitter, Ask, Demand, Exceeded, HOLD_MARGIN, LimitViews, Limiter, Place, Refusal, TakeError, Taken, Used,
 };
 
 /// Tries of one request. Each answer of a store names one amount that is short or all that are not seeded, and there
@@ -66,7 +66,13 @@ impl Admitter {
                     self.limits.seed(tenant_id, &spent).await?;
                 }
                 Err(TakeError::Exceeded(exceeded, views)) => {
-                    match affordable(plan, model, demand, &exceeded) {
+                    let affordable = |left| affordable(plan, model, demand, exceeded.limiter, left);
+                    // Once running requests have ended, it may pay for fewer tokens if not for all of them.
+                    let is_held =
+                        exceeded.unspent > exceeded.remaining && affordable(exceeded.unspent).is_some();
+                    let fewer = affordable(exceeded.remaining);
+                    let exceeded = if is_held { Box::new(exceeded.wait_for_holds()) } else { exceeded };
+                    match fewer {
                         Some(fewer) if fewer < output_tokens_max => output_tokens_max = fewer,
                         Some(_) | None => return Err(Refusal::Limit(exceeded, views)),
                     }
@@ -95,11 +101,17 @@ fn hold(plan: &Plan, model: &ModelName, demand: &Demand, output_tokens_max: u32)
 }
 
 /// Output tokens of each choice that what is left pays for; `None`: not even one.
-fn affordable(plan: &Plan, model: &ModelName, demand: &Demand, exceeded: &Exceeded) -> Option<u32> {
-    if !exceeded.limiter.is_amount() {
+fn affordable(
+    plan: &Plan,
+    model: &ModelName,
+    demand: &Demand,
+    limiter: Limiter,
+    left_nanos: u64,
+) -> Option<u32> {
+    if !limiter.is_amount() {
         return None;
     }
-    let left = Nanos::new(exceeded.remaining);
+    let left = Nanos::new(left_nanos);
     let output = affordable_output_tokens(plan, model, demand.prompt_tokens_max, left).ok()??;
     let each = output.get().checked_div(u64::from(demand.choices))?;
     Some(u32::try_from(each).unwrap_or(u32::MAX)).filter(|each| *each >= 1)

@@ -2,6 +2,7 @@
 //! Never a database on the request's way: a snapshot in memory answers, refreshed beside it.
 //! Called first for every authenticated route; admission takes the `Principal` it makes.
 
+mod credential;
 mod jwt;
 pub mod key;
 mod operator;
@@ -21,6 +22,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::admit::{Place, Promise};
 
+pub use credential::Credential;
 pub use jwt::{Issuers, KeyRefresher};
 pub use operator::{OperatorError, OperatorPrincipal};
 pub use place::LimitPlace;
@@ -86,9 +88,9 @@ pub enum AuthenticateError {
     /// The secret is right, but the key's time is over.
     #[error("the API key has expired; ask for a new one")]
     KeyExpired,
-    /// The key may not be used for this.
-    #[error("this API key may not be used for this: it lacks the scope {0}")]
-    ScopeMissing(KeyScope),
+    /// The key or token may not be used for this.
+    #[error("{0} may not be used for this: it lacks the scope {1}")]
+    ScopeMissing(Credential, KeyScope),
     /// The project of the key, or one above it, has been disabled.
     #[error("the project of this API key is disabled; ask its operator")]
     ProjectDisabled,
@@ -132,7 +134,7 @@ impl AuthenticateError {
             | Self::TokenExpired
             | Self::TokenNotYetValid => Fault::Unauthenticated,
             Self::IssuerAway => Fault::Overloaded,
-            Self::ScopeMissing(_)
+            Self::ScopeMissing(..)
             | Self::ProjectDisabled
             | Self::NoScope
             | Self::NoProject
@@ -153,7 +155,7 @@ impl AuthenticateError {
             Self::TokenExpired => "token_expired",
             Self::TokenNotYetValid => "token_not_yet_valid",
             Self::IssuerAway => "issuer_unavailable",
-            Self::ScopeMissing(_) | Self::NoScope => "missing_scope",
+            Self::ScopeMissing(..) | Self::NoScope => "missing_scope",
             Self::NoProject => "unknown_project",
             Self::NoTenant => "unknown_tenant",
             Self::TenantDisabled => "account_disabled",
@@ -174,6 +176,11 @@ impl Principal {
     /// The key.
     pub fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// What it was authenticated with.
+    pub fn credential(&self) -> Credential {
+        Credential::of(&self.key.id)
     }
 
     /// The tenant.
@@ -213,7 +220,7 @@ impl Principal {
     pub fn require(&self, scope: KeyScope) -> Result<(), AuthenticateError> {
         match self.key.scopes.has(scope) {
             true => Ok(()),
-            false => Err(AuthenticateError::ScopeMissing(scope)),
+            false => Err(AuthenticateError::ScopeMissing(self.credential(), scope)),
         }
     }
 

@@ -8,7 +8,7 @@ use billing::ledger::{BillingMode, Budget, LimitScope, Limits};
 use domain::{BudgetWindow, ModelName, Timestamp};
 use jiff::tz::TimeZone;
 
-use super::Tenant;
+use super::{Credential, Tenant};
 use crate::admit::{AmountKind, AmountLimit, LimitSet, Node, NodeId, Place, Scope};
 
 /// The window of what was paid in advance: all time.
@@ -63,7 +63,10 @@ impl LimitPlace {
         let scope = match &self.scope {
             LimitScope::Tenant => Scope::Tenant,
             LimitScope::Project(_) => Scope::Project { name: self.name.clone() },
-            LimitScope::Key(_) => Scope::Key,
+            LimitScope::Key(id) => match Credential::of(id) {
+                Credential::Key => Scope::Key,
+                Credential::Token => Scope::Token,
+            },
         };
         Place { node: Node { id, scope, model, limits }, scope: self.scope.clone() }
     }

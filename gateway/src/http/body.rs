@@ -84,7 +84,8 @@ pub(in crate::http) async fn receive(
     match tokio::time::timeout(WAIT_MAX, body.to_bytes_limited(bytes_of(bytes_max))).await {
         Ok(Ok(Ok(bytes))) => Ok(bytes),
         Ok(Err(_)) => Err(ApiError::too_large(bytes_max)),
-        Ok(Ok(Err(_))) | Err(_) => Err(ApiError::unread()),
+        Ok(Ok(Err(_))) => Err(ApiError::broken_off()),
+        Err(_) => Err(ApiError::unread()),
     }
 }
 

@@ -173,7 +173,13 @@ impl ApiError {
         )
     }
 
-    /// The body did not arrive in time, or broke off.
+    /// The body broke off. Whoever still reads this has sent chunks that are none.
+    pub(super) fn broken_off() -> Self {
+        let message = "the request body broke off, or its chunks are not in form";
+        Self::new(Fault::Invalid, "request_incomplete", message)
+    }
+
+    /// The body did not arrive in time.
     pub fn unread() -> Self {
         let error =
             Self::new(Fault::Invalid, "request_incomplete", "the request body did not arrive in full");
@@ -417,16 +423,11 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let base = Self::new(refusal.fault(), refusal.code(), refusal.to_string());
         match refusal {
-            // A budget begins anew in days, not in the minutes that a client waits.
-            Refusal::Limit(exceeded, _) if exceeded.limiter.is_amount() => {
+            // A budget begins anew in days, and a day's limit comes back in hours: not in the minutes that a client waits.
+            Refusal::Limit(exceeded, _) => {
                 let retry_after = exceeded.retry_after.filter(|wait| *wait <= headers::RETRY_AFTER_MAX);
                 Self { is_retry_useless: retry_after.is_none(), retry_after, ..base }
             }
-            Refusal::Limit(exceeded, _) => Self {
-                retry_after: exceeded.retry_after,
-                is_retry_useless: exceeded.retry_after.is_none(),
-                ..base
-            },
             Refusal::LimitsAway { retry_after } => Self { retry_after: Some(retry_after), ..base },
             Refusal::Unattainable(late) => Self { retry_after: Some(late.retry_after), ..base },
             Refusal::TooStrict(TooStrict::Class { .. }) => {
@@ -446,7 +447,7 @@ impl From<Refusal> for ApiError {
                 Self { retry_after: Some(OVERLOADED_RETRY), ..base }
             }
             Refusal::Draining => Self { retry_after: Some(OVERLOADED_RETRY), ..base },
-            Refusal::ModelNotAllowed(_) | Refusal::ModelNotPriced(_) => {
+            Refusal::ModelNotAllowed(..) | Refusal::ModelNotPriced(_) => {
                 Self { param: Some("model".to_owned()), ..base }
             }
         }
@@ -483,21 +484,50 @@ mod tests {
     use super::*;
     use crate::admit::{Exceeded, Limiter, Scope};
 
+    fn refused(exceeded: Exceeded) -> ApiError {
+        ApiError::from(Refusal::Limit(Box::new(exceeded), LimitViews::default()))
+    }
+
+    fn limited(limiter: Limiter, retry_after: Option<Duration>, is_held: bool) -> Exceeded {
+        Exceeded {
+            limiter,
+            scope: Scope::Key,
+            model: None,
+            limit: 100,
+            remaining: 40,
+            unspent: 90,
+            cost: 70,
+            retry_after,
+            resets_at: None,
+            is_held,
+        }
+    }
+
+    #[test]
+    fn whether_to_try_again_is_told_by_how_long_it_takes() {
+        let (soon, later) = (Some(Duration::from_secs(1)), Some(Duration::from_secs(121)));
+        // Limiter, wait, whether it is held; expected: code, `retry-after`, `x-should-retry`.
+        let rows = [
+            (Limiter::RequestsPerDay, soon, false, "rate_limit_exceeded", Some("1"), None),
+            (Limiter::RequestsPerDay, later, false, "rate_limit_exceeded", None, Some("false")),
+            (Limiter::Budget, later, false, "budget_exceeded", None, Some("false")),
+            (Limiter::Budget, soon, true, "budget_held", Some("1"), None),
+            (Limiter::Balance, None, false, "insufficient_balance", None, Some("false")),
+            (Limiter::Balance, soon, true, "balance_held", Some("1"), None),
+        ];
+        for (limiter, wait, is_held, code, retry_after, should_retry) in rows {
+            let error = refused(limited(limiter, wait, is_held));
+            let response = error.to_response();
+            let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+            let told = (error.code(), header("retry-after"), header("x-should-retry"));
+            assert_eq!(told, (code, retry_after, should_retry), "{limiter:?}");
+            assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        }
+    }
+
     #[test]
     fn a_limit_says_who_what_and_when() {
-        let exceeded = |retry_after| {
-            let exceeded = Exceeded {
-                limiter: Limiter::TokensPerMinute,
-                scope: Scope::Key,
-                model: None,
-                limit: 100,
-                remaining: 40,
-                cost: 70,
-                retry_after,
-                resets_at: None,
-            };
-            ApiError::from(Refusal::Limit(Box::new(exceeded), LimitViews::default()))
-        };
+        let exceeded = |retry_after| refused(limited(Limiter::TokensPerMinute, retry_after, false));
         let soon = exceeded(Some(Duration::from_millis(1_500)));
         let response = soon.to_response();
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);

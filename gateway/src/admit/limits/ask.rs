@@ -73,6 +73,8 @@ pub enum Scope {
     },
     /// One key.
     Key,
+    /// The subject of signed tokens.
+    Token,
 }
 
 impl fmt::Display for Scope {
@@ -81,6 +83,7 @@ impl fmt::Display for Scope {
             Self::Tenant => f.write_str("your account"),
             Self::Project { name } => write!(f, "project {name}"),
             Self::Key => f.write_str("this API key"),
+            Self::Token => f.write_str("the subject of this token"),
         }
     }
 }

@@ -51,12 +51,26 @@ pub struct Exceeded {
     pub limit: u64,
     /// What is left of it, in the same unit.
     pub remaining: u64,
+    /// Of an amount: what is not spent, which is what is left and what running requests hold. Else what is left.
+    pub unspent: u64,
     /// What was asked for, in the same unit.
     pub cost: u64,
     /// When to try again; `None`: the request can never fit.
     pub retry_after: Option<Duration>,
     /// When a budget begins anew.
     pub resets_at: Option<Timestamp>,
+    /// What is missing is not spent: running requests hold it, and give back what they do not use.
+    pub is_held: bool,
+}
+
+/// How long a client waits for running requests to give back what they hold: about one short answer.
+const HELD_RETRY: Duration = Duration::from_secs(1);
+
+impl Exceeded {
+    /// What is missing may be there as soon as running requests have ended.
+    pub(in crate::admit) fn wait_for_holds(self) -> Self {
+        Self { is_held: true, retry_after: Some(HELD_RETRY), ..self }
+    }
 }
 
 impl fmt::Display for Exceeded {
@@ -77,6 +91,10 @@ impl fmt::Display for Exceeded {
             let Self { limit, remaining, cost, .. } = self;
             write!(f, "limit of {limit} {name} for {}", Whose(self))?;
             write!(f, ": {remaining} remaining, {cost} asked for; ")?;
+        }
+        if self.is_held {
+            let held = Nanos(self.unspent.saturating_sub(self.remaining));
+            return write!(f, "running requests hold {held}; try again when they have ended");
         }
         match (self.limiter, self.retry_after, self.resets_at) {
             (Limiter::Balance, ..) => f.write_str("add credit, or ask for fewer output tokens"),
@@ -193,11 +211,19 @@ mod tests {
                 model,
                 limit: 100,
                 remaining: 40,
+                unspent: 90,
                 cost: 70,
                 retry_after,
                 resets_at,
+                is_held: false,
             };
             assert_eq!(exceeded.to_string(), expected);
+            if exceeded.limiter.is_amount() {
+                let held = exceeded.wait_for_holds();
+                let told = "running requests hold 0.00000005; try again when they have ended";
+                assert!(held.to_string().ends_with(told), "{held}");
+                assert_eq!(held.retry_after, Some(HELD_RETRY));
+            }
         }
     }
 

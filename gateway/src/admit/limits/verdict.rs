@@ -32,7 +32,14 @@ pub(super) fn rated(node: &Node, index: usize, bucket: Bucket, tokens: u64) -> O
     let cost = *costs(tokens).get(index)?;
     let remaining = bucket.view(quota).remaining;
     let base = blank(node, limiter);
-    Some(Exceeded { limit: quota.limit, remaining, cost, retry_after: bucket.wait(quota, cost), ..base })
+    Some(Exceeded {
+        limit: quota.limit,
+        remaining,
+        unspent: remaining,
+        cost,
+        retry_after: bucket.wait(quota, cost),
+        ..base
+    })
 }
 
 /// What a refusal for want of a place says.
@@ -41,11 +48,21 @@ pub(super) fn placed(node: &Node, limit: u64) -> Exceeded {
     Exceeded { limit, cost: 1, retry_after, ..blank(node, Limiter::Concurrency) }
 }
 
-/// What a refusal by an amount says, of which `remaining` is left.
+/// How an amount stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rest {
+    /// What is left for new requests; below zero when more is spent and held than there is.
+    pub(super) remaining: i128,
+    /// What running requests hold.
+    pub(super) held: i128,
+}
+
+/// What a refusal by an amount says. What running requests hold is not spent: if that is what is missing, it may be
+/// back in a moment.
 pub(super) fn unaffordable(
     node: &Node,
     amount: &AmountLimit,
-    remaining: i128,
+    rest: Rest,
     cost: i64,
     now: Timestamp,
 ) -> Exceeded {
@@ -58,14 +75,17 @@ pub(super) fn unaffordable(
         }),
     };
     let shown = |nanos: i128| u64::try_from(nanos).unwrap_or(0);
-    Exceeded {
+    let unspent = rest.remaining + rest.held.max(0);
+    let exceeded = Exceeded {
         limit: shown(i128::from(size)),
-        remaining: shown(remaining),
+        remaining: shown(rest.remaining),
+        unspent: shown(unspent),
         cost: shown(i128::from(cost)),
         retry_after,
         resets_at: amount.resets_at,
         ..blank(node, amount.kind.limiter())
-    }
+    };
+    if i128::from(cost) <= unspent { exceeded.wait_for_holds() } else { exceeded }
 }
 
 /// Takes the limits of a node into what clients are shown.
@@ -84,8 +104,10 @@ fn blank(node: &Node, limiter: Limiter) -> Exceeded {
         model: node.model.clone(),
         limit: 0,
         remaining: 0,
+        unspent: 0,
         cost: 0,
         retry_after: None,
         resets_at: None,
+        is_held: false,
     }
 }

@@ -205,6 +205,11 @@ fn models(
     }))
 }
 
+/// Whether an id is one of a token. A key's is shorter.
+pub(in crate::authenticate) fn is_id_of_token(id: &KeyId) -> bool {
+    id.as_str().strip_prefix(KEY_ID_PREFIX).is_some_and(|digits| digits.len() == KEY_ID_DIGITS)
+}
+
 /// Letters and digits that stand for issuer and subject in records and logs; neither can be read out of them.
 fn key_id(issuer: &str, subject: &str) -> Result<KeyId, TokenFault> {
     let mut hash = Sha256::new();

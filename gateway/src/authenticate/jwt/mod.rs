@@ -27,6 +27,7 @@ use self::keys::{KeySet, PublicKey};
 use super::AuthenticateError;
 use crate::config;
 
+pub(super) use claims::is_id_of_token;
 pub use refresh::KeyRefresher;
 
 /// Longest token looked at: an identity provider's fullest are a few kilobytes. Unit: bytes.

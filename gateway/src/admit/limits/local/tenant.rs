@@ -14,7 +14,7 @@ use super::super::{
     EXPIRED_MEMORY,
     ask::{AmountKey, Ask, Holds, Node, NodeId, OpenHold, Used, costs},
     exceeded::{Exceeded, LimitViews},
-    verdict,
+    verdict::{self, Rest},
 };
 use crate::admit::bucket::Bucket;
 
@@ -145,7 +145,8 @@ impl TenantState {
                 let amount = self.amounts.get(&key)?;
                 let remaining = i128::from(limit.limit_nanos.max(0)) - amount.spent - amount.held;
                 (i128::from(cost) > remaining)
-                    .then(|| verdict::unaffordable(node, limit, remaining, cost, now))
+                    .then_some(Rest { remaining, held: amount.held })
+                    .map(|rest| verdict::unaffordable(node, limit, rest, cost, now))
             })
         })
     }

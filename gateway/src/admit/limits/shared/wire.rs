@@ -11,7 +11,7 @@ use super::super::TakeError;
 use super::super::{
     ask::{AmountKey, AmountKind, Ask, Node, OpenHold},
     exceeded::LimitViews,
-    verdict,
+    verdict::{self, Rest},
 };
 use crate::admit::bucket::Bucket;
 
@@ -149,8 +149,9 @@ pub(super) fn read_take(
         }
         "poor" => {
             let (node, (_, amount)) = amount_at(part(2)?)?;
-            let remaining: i64 = text(part(3)?)?.parse().map_err(|_| Garbled)?;
-            refused(verdict::unaffordable(node, amount, i128::from(remaining), ask.hold_nanos.max(0), now))
+            let nanos = |index| text(part(index)?)?.parse::<i64>().map(i128::from).map_err(|_| Garbled);
+            let rest = Rest { remaining: nanos(3)?, held: nanos(4)? };
+            refused(verdict::unaffordable(node, amount, rest, ask.hold_nanos.max(0), now))
         }
         "full" => {
             let (place, limiter) = (index(part(2)?)?, index(part(3)?)?);

@@ -24,6 +24,8 @@ super::on_every_store!(
     a_changed_limit_counts_what_was_spent,
     windows_are_apart,
     a_budget_says_when_it_begins_anew,
+    what_is_held_is_told_from_what_is_spent,
+    many_overdue_holds_hold_nothing,
     shipping_settles_what_a_crash_left,
     numbers_below_zero_count_as_zero,
 );
@@ -286,6 +288,54 @@ async fn a_budget_says_when_it_begins_anew(stand: Stand) {
         let refused = stand.hold_refused(&node, hold).await;
         assert_eq!((refused.retry_after, refused.resets_at), (expected, Some(resets_at)));
     }
+}
+
+async fn what_is_held_is_told_from_what_is_spent(stand: Stand) {
+    let second = Some(Duration::from_secs(1));
+    let nodes = [tenant(balance(100)), key(budget(1_000))];
+    stand.seed(&nodes, 30).await;
+    let [long, short] =
+        [stand.hold(&nodes, 40).await.expect("room"), stand.hold(&nodes, 20).await.expect("room")];
+    // Hold; expected: whether what is missing is held. 10 are left, 60 held, 30 spent.
+    for (hold, is_held) in [(11, true), (70, true), (71, false), (100, false), (i64::MAX, false)] {
+        let refused = stand.hold_refused(&nodes, hold).await;
+        assert_eq!((refused.limiter, refused.remaining, refused.unspent), (Limiter::Balance, 10, 70));
+        assert_eq!((refused.is_held, refused.retry_after), (is_held, second.filter(|_| is_held)), "{hold}");
+    }
+    short.reservation.settle(used(1, 20)).await;
+    let refused = stand.hold_refused(&nodes, 60).await;
+    assert_eq!((refused.remaining, refused.unspent, refused.is_held), (10, 50, false), "it was spent");
+    assert!(stand.hold_refused(&nodes, 50).await.is_held);
+    // A limit below what is spent leaves nothing to wait for, whatever is held.
+    assert_eq!(stand.hold_refused(&[tenant(balance(40))], 1).await.unspent, 0);
+    drop(long);
+    assert_eq!(stand.held().await.count, 0);
+    let refused = stand.hold_refused(&nodes, 51).await;
+    assert_eq!((refused.remaining, refused.unspent, refused.is_held), (50, 50, false));
+    // A hold that ran out holds nothing, and its charge is spent.
+    let late = stand.hold(&nodes, 50).await.expect("room");
+    assert!(stand.hold_refused(&nodes, 50).await.is_held);
+    stand.advance(TTL).await;
+    late.reservation.settle(used(1, 50)).await;
+    let refused = stand.hold_refused(&nodes, 1).await;
+    assert_eq!((refused.remaining, refused.unspent, refused.is_held), (0, 0, false));
+}
+
+async fn many_overdue_holds_hold_nothing(stand: Stand) {
+    // More than one call of a script sweeps.
+    const MANY: usize = 1_020;
+    let nodes = [tenant(balance(1_000_000))];
+    stand.seed(&nodes, 0).await;
+    let mut kept = Vec::with_capacity(MANY);
+    for _ in 0..MANY {
+        kept.push(stand.hold(&nodes, 10).await.expect("room"));
+    }
+    stand.advance(TTL).await;
+    let open = stand.limits.open_holds(stand.tenant_id, None, 10).await.expect("the store is there");
+    assert_eq!((open, stand.held().await.count), (Vec::new(), 0));
+    stand.limits.sweep().await;
+    assert_eq!(stand.left(&nodes[0]).await, 1_000_000);
+    drop(kept);
 }
 
 async fn shipping_settles_what_a_crash_left(stand: Stand) {

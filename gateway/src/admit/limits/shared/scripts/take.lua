@@ -1,6 +1,6 @@
 -- Takes what a request asks for from every node, or nothing from any.
 -- Answers: { 'taken', levels, generation, lefts } or { 'full', levels, node, limiter } or { 'unseeded', levels, amounts… }
--- or { 'poor', levels, amount, left } or { 'repeated' }. Levels: three for each node, -1 where there is no limit.
+-- or { 'poor', levels, amount, left, held } or { 'repeated' }. Levels: three for each node, -1 where there is no limit.
 local SWEPT_MAX = 64
 
 sweep(SWEPT_MAX)
@@ -84,7 +84,7 @@ if #names > 0 then
     if not is_taken or left < 0 then
       if is_taken then add(name, nanos) end
       for j = 1, i - 1 do add(names[j], nanos) end
-      return { 'poor', levels, i, redis.call('HGET', amounts, name) }
+      return { 'poor', levels, i, redis.call('HGET', amounts, name), held_of(name) }
     end
     lefts[i] = left
   end
@@ -106,6 +106,9 @@ for n, node in ipairs(nodes) do
   node.places = nil
 end
 if #changes > 0 then redis.call('HSET', rates, unpack(changes)) end
+if nanos ~= '0' then
+  for _, name in ipairs(names) do add(name .. ' held', nanos) end
+end
 redis.call('HSET', holds, id, cmsgpack.pack({ taken = now, tokens = tokens, nanos = nanos, nodes = nodes }))
 redis.call('HSET', places, id, cmsgpack.pack(running_at))
 redis.call('ZADD', due, now + ttl, 'h ' .. id, now + ttl, 'p ' .. id)

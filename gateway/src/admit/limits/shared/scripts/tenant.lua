@@ -3,6 +3,7 @@
 -- rates    `<node> 1`, `<node> 2`, `<node> 3`: level and time of requests/min, tokens/min, requests/day;
 --          `<node> r`: how many run
 -- amounts  `<amount>`: what is left of it; `<amount> limit`: the limit that is counted in what is left;
+--          `<amount> held`: what running requests hold of it, which is said to those who are refused;
 --          `<amount> debt`: charges that came before it was seeded; `generation`: this hash's own id
 -- holds    request: what it holds
 -- expired  request: what it held when its time ran out
@@ -48,7 +49,24 @@ local function charge(amount, text)
 end
 
 local function give_hold_back(amount, text)
-  if text ~= '0' and redis.call('HEXISTS', amounts, amount) == 1 then add(amount, text) end
+  if text ~= '0' and redis.call('HEXISTS', amounts, amount) == 1 then
+    add(amount, text)
+    add(amount .. ' held', negative(text))
+  end
+end
+
+-- What running requests hold of an amount. Where none runs, nothing is held, whatever was lost or counted otherwise.
+local function held_of(amount)
+  if redis.call('HLEN', holds) == 0 then
+    redis.call('HDEL', amounts, amount .. ' held')
+    return '0'
+  end
+  return redis.call('HGET', amounts, amount .. ' held') or '0'
+end
+
+-- When a hold runs out by itself; one that nothing would end has run out.
+local function ends_of(id)
+  return tonumber(redis.call('ZSCORE', due, 'h ' .. id) or now)
 end
 
 local function ticks(i, at)
@@ -162,7 +180,7 @@ local function sweep(most)
     elseif kind == 'x' then
       redis.call('HDEL', expired, id)
     elseif kind == 'w' then
-      redis.call('HDEL', amounts, id, id .. ' limit', id .. ' debt')
+      redis.call('HDEL', amounts, id, id .. ' limit', id .. ' held', id .. ' debt')
     end
   end
   return #late
