@@ -26,7 +26,9 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 use crate::admit::WhenLate;
 
 pub use admin::Admin;
-pub use backend::{Backend, BackendKind, BackendModel, BackendUrl, Capability, Secret, TokenEnergy};
+pub use backend::{
+    Backend, BackendKind, BackendModel, BackendUrl, Capability, OutputBound, Secret, TokenEnergy,
+};
 pub use change::{Change, ISSUER, NODE};
 pub use issuer::{ISSUERS_MAX, Issuer, SignatureAlgorithm, SubjectLimits, private_url};
 pub use limits::{Limits, LimitsRedis, LimitsStore, RedisFailure, RedisUrl};

@@ -48,6 +48,8 @@ pub struct Allowance {
     pub fairness_key: u64,
     /// Requests of different scopes never share cached prompts; an opaque number.
     pub cache_scope: u64,
+    /// The tier it is served in, which an answer that is forwarded tells in place of its server's.
+    pub tier: Option<&'static str>,
 }
 
 /// Submits one job for each choice to an engine of this process.

@@ -25,7 +25,7 @@ use super::{
     upstream::Counter,
 };
 use crate::{
-    config::{self, Capability, TokenEnergy},
+    config::{self, Capability, OutputBound, TokenEnergy},
     node::{API_PATH, KeyError, READY_PATH},
 };
 
@@ -126,6 +126,7 @@ pub struct RemoteTarget {
     /// Output bound of requests that name none. Unit: tokens.
     pub output_tokens_default: u32,
     pub(super) name_there: String,
+    pub(super) output_bound: OutputBound,
     pub(super) capabilities: Vec<Capability>,
     pub(super) counter: Counter,
     pub(super) energy: (TokenEnergy, TokenEnergy),
@@ -178,7 +179,8 @@ impl Remote {
             },
             health: AtomicU8::new(0),
         });
-        config.models.iter().map(|model| RemoteTarget::build(&remote, model).map(Arc::new)).collect()
+        let target = |model| RemoteTarget::build(&remote, config.output_bound(model), model).map(Arc::new);
+        config.models.iter().map(target).collect()
     }
 
     /// A reload has left it out: nobody probes it any more.
@@ -204,7 +206,11 @@ impl Remote {
 }
 
 impl RemoteTarget {
-    fn build(remote: &Arc<Remote>, model: &config::BackendModel) -> Result<Self, BackendError> {
+    fn build(
+        remote: &Arc<Remote>,
+        output_bound: OutputBound,
+        model: &config::BackendModel,
+    ) -> Result<Self, BackendError> {
         let tokenizer = model.tokenizer.as_ref().map(|file| TokenCounter::open(file).map(Arc::new));
         let tokenizer = tokenizer.transpose().map_err(|source| BackendError::Tokenizer {
             backend: remote.name.to_string(),
@@ -218,6 +224,7 @@ impl RemoteTarget {
             context_tokens_max: model.context_tokens_max,
             output_tokens_default: model.output_tokens_default.get(),
             name_there: model.name_there().to_owned(),
+            output_bound,
             capabilities: model.capabilities.clone(),
             counter: Counter::new(tokenizer),
             energy: (model.mj_per_prompt_token, model.mj_per_output_token),

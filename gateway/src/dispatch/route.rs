@@ -191,6 +191,7 @@ impl RemoteRoute {
             deadline: allowance.deadline,
             fairness_key: allowance.fairness_key,
             cache_scope: allowance.cache_scope,
+            tier: allowance.tier,
         };
         Answer::Remote(Box::new(RemoteAnswer::new(Arc::clone(self), request)))
     }

@@ -33,6 +33,8 @@ pub struct Fields<'a> {
 pub struct Splice<'a> {
     fields: Fields<'a>,
     replaced: Vec<(Range<usize>, Vec<u8>)>,
+    /// Places of fields that are taken out.
+    removed: Vec<usize>,
     added: Vec<u8>,
 }
 
@@ -87,13 +89,38 @@ impl<'a> Fields<'a> {
 
     /// Begins to change the object.
     pub fn splice(self) -> Splice<'a> {
-        Splice { fields: self, replaced: Vec::new(), added: Vec::new() }
+        Splice { fields: self, replaced: Vec::new(), removed: Vec::new(), added: Vec::new() }
     }
 
     /// Where a value that was borrowed from the text lies in it.
     fn range(&self, value: &str) -> Range<usize> {
         let from = value.as_ptr().addr().saturating_sub(self.text.as_ptr().addr());
         from..from + value.len()
+    }
+
+    /// Where the value of the field at this place lies.
+    fn range_at(&self, place: usize) -> Option<Range<usize>> {
+        self.fields.get(place).map(|(_, value)| self.range(value.get()))
+    }
+
+    /// What goes when the fields at these places, one behind another, are taken out: with them a comma that would
+    /// stand beside nothing.
+    fn range_of_run(&self, first: usize, last: usize) -> Option<Range<usize>> {
+        let end = self.range_at(last)?.end;
+        let before = first.checked_sub(1).and_then(|place| self.range_at(place));
+        if let Some(before) = before {
+            return Some(before.end..end);
+        }
+        // Between a brace or a value and the next value there is no quote but those of its name.
+        let from = self.text.iter().position(|byte| *byte == b'{')? + 1;
+        let next_name = |next: Range<usize>| {
+            let between = self.text.get(end..next.start)?;
+            between.iter().position(|byte| *byte == b'"').map(|quote| end + quote)
+        };
+        match self.range_at(last + 1) {
+            Some(next) => next_name(next).map(|to| from..to),
+            None => Some(from..end),
+        }
     }
 }
 
@@ -105,7 +132,7 @@ impl Splice<'_> {
         match self.fields.find(name)? {
             Some(value) => self.replaced.push((self.fields.range(value), json.to_vec())),
             None => {
-                let is_first = self.fields.fields.is_empty() && self.added.is_empty();
+                let is_first = self.fields.fields.len() == self.removed.len() && self.added.is_empty();
                 self.added.extend_from_slice(if is_first { b"\"" } else { b",\"" });
                 self.added.extend_from_slice(name.as_bytes());
                 self.added.extend_from_slice(b"\":");
@@ -127,8 +154,24 @@ impl Splice<'_> {
         self.set(object, &changed)
     }
 
+    /// Takes a field out; one that is not there stays so. What is taken out is not set, and what is set later comes
+    /// last.
+    ///
+    /// Errors: the field is there twice.
+    pub fn remove(&mut self, name: &str) -> Result<(), SpliceError> {
+        if self.fields.find(name)?.is_some() {
+            let place = self.fields.fields.iter().position(|(field, _)| field == name);
+            self.removed.extend(place);
+        }
+        Ok(())
+    }
+
     /// The object's text with all changes made.
     pub fn finish(mut self) -> Vec<u8> {
+        self.removed.sort_unstable();
+        let runs: Vec<_> = self.removed.chunk_by(|one, next| one + 1 == *next).collect();
+        let ranges = runs.into_iter().filter_map(|run| self.fields.range_of_run(*run.first()?, *run.last()?));
+        self.replaced.extend(ranges.map(|range| (range, Vec::new())));
         self.replaced.sort_by_key(|(range, _)| range.start);
         let text = self.fields.text;
         let more: usize = self.replaced.iter().map(|(_, json)| json.len()).sum();
@@ -210,6 +253,33 @@ mod tests {
             splice.set_within("o", "f", b"true").expect("once");
             assert_eq!(String::from_utf8(splice.finish()).expect("text"), expected);
         }
+    }
+
+    #[test]
+    fn fields_are_taken_out_with_their_commas() {
+        // An object, what is taken out of it, and its text then, with `x` set to 1 as well.
+        let rows = [
+            (r#"{"a":1}"#, "a", r#"{"x":1}"#),
+            (r#"{ "a" : "}" , "b":2}"#, "a", r#"{"b":2,"x":1}"#),
+            (r#"{"a":[1,"\""], "b" : 2 ,"c":3}"#, "b", r#"{"a":[1,"\""] ,"c":3,"x":1}"#),
+            (r#"{"a":1,"b":2 }"#, "b", r#"{"a":1 ,"x":1}"#),
+            (r#"{"a":1,"b":2,"c":3}"#, "ab", r#"{"c":3,"x":1}"#),
+            (r#"{"a":1,"b":2,"c":3}"#, "ac", r#"{"b":2,"x":1}"#),
+            (r#"{"a":1,"b":2,"c":3}"#, "bc", r#"{"a":1,"x":1}"#),
+            (r#"{"a":1,"b":2,"c":3}"#, "cba", r#"{"x":1}"#),
+            (r#"{"\u0061":1,"b":2}"#, "a", r#"{"b":2,"x":1}"#),
+            (r#"{"b":2}"#, "a", r#"{"b":2,"x":1}"#),
+        ];
+        for (text, names, expected) in rows {
+            let mut splice = Fields::read(text.as_bytes()).expect("an object").splice();
+            for name in names.chars() {
+                splice.remove(&name.to_string()).expect("once");
+            }
+            splice.set("x", b"1").expect("once");
+            assert_eq!(String::from_utf8(splice.finish()).expect("text"), expected, "{text} without {names}");
+        }
+        let mut twice = Fields::read(br#"{"a":1,"a":2}"#).expect("an object").splice();
+        assert!(matches!(twice.remove("a"), Err(SpliceError::Twice(_))));
     }
 
     #[test]

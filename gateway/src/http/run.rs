@@ -18,7 +18,7 @@ use crate::{
     http::{
         ApiError, idempotency,
         planned::{self, Asked},
-        request_id, routes,
+        request_id, routes, wish,
     },
     settle::Settled,
     stream::{Delta, Ending, Failure, Piece, Pieces, Stop},
@@ -274,6 +274,7 @@ fn allowance(admission: &Admission) -> Allowance {
         deadline: Instant::now() + admission.time_max(),
         fairness_key: scope,
         cache_scope: scope,
+        tier: Some(wish::tier(admission.served().slo.class)),
     }
 }
 

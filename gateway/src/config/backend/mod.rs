@@ -2,11 +2,14 @@
 //! Never connects to one and never shows a secret: `Debug` leaves secrets out.
 //! Part of `Config`; read by `dispatch`.
 
+mod bound;
+
 use std::{fmt, num::NonZeroU32, path::PathBuf, str::FromStr};
 
 use domain::{Millijoules, ModelName};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+pub use self::bound::OutputBound;
 use super::{KeyFile, bounded, output_tokens_default};
 
 /// Longest name of a backend; it stands in every record. Unit: bytes.
@@ -89,6 +92,9 @@ pub struct BackendModel {
     /// Output bound of requests that name none. Unit: tokens.
     #[serde(default = "output_tokens_default")]
     pub output_tokens_default: NonZeroU32,
+    /// What it calls the output bound of a chat; without it as the host's servers do.
+    #[serde(default)]
+    pub output_bound: Option<OutputBound>,
     /// The model's tokenizer.json, to count what the backend does not.
     #[serde(default)]
     pub tokenizer: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! One attempt at one target: the request sent, the head of its answer judged, a whole answer read.
+//! One attempt at one target: the request sent, the head of its answer judged, the bytes of a whole answer received.
 //! Never tries again and never chooses: the exchange does.
 //! Called by the exchange for each attempt.
 
@@ -14,14 +14,11 @@ use bytes::Bytes;
 use tokio::time::timeout_at;
 
 use super::{
-    chunk::Chunk,
-    reading::Reading,
     refusal::{self, ERROR_BYTES_MAX, Refusal, RefusalKind},
     remote_request::RemoteRequest,
     request::request,
 };
 use crate::dispatch::{
-    Content, Part, Relay, Tally,
     client::{ClientError, Exchange},
     remote::{Attempt, RemoteTarget},
 };
@@ -98,32 +95,4 @@ async fn error_of(target: &RemoteTarget, mut exchange: Exchange) -> Refusal {
         hidden.push(&target.name_there);
     }
     refusal::of_status(exchange.status(), exchange.header("retry-after"), &body, &hidden)
-}
-
-/// A whole answer as the client is given it: all of it is held back until the record is durable.
-///
-/// Errors: it is no answer.
-pub(super) fn whole(relay: Relay, mut reading: Reading, body: &Bytes) -> Result<(Vec<Part>, Tally), Refusal> {
-    let chunk = Chunk::read(body).map_err(|_| Refusal::nonsense())?;
-    if let Some(error) = chunk.error.as_ref().filter(|error| !error.is_null()) {
-        return Err(refusal::of_event(error));
-    }
-    if !chunk.is_answer() {
-        return Err(Refusal::nonsense());
-    }
-    let at = Instant::now();
-    let gain = reading.take_whole(&chunk);
-    reading.end_silent();
-    let mut parts = vec![Part { content: Content::Nothing, tokens: gain.tokens, at }];
-    let renamed = reading.renamed(body);
-    let mut tally = reading.tally(None);
-    match relay {
-        Relay::Forward { .. } => tally.held_back.push(renamed.map_or_else(|| body.clone(), Bytes::from)),
-        Relay::Parse => parts.extend(chunk.into_deltas().into_iter().map(|(choice, delta)| Part {
-            content: Content::Delta { choice, delta },
-            tokens: 0,
-            at,
-        })),
-    }
-    Ok((parts, tally))
 }

@@ -61,6 +61,12 @@ impl Counter {
         running.tokens - before
     }
 
+    /// Tokens of all these texts, where there is a tokenizer.
+    pub(super) fn exact<'a>(&self, texts: impl Iterator<Item = &'a str>) -> Option<u64> {
+        let tokenizer = self.tokenizer.as_ref()?;
+        texts.into_iter().try_fold(0_u64, |sum, text| Some(sum.saturating_add(tokenizer.count(text)?)))
+    }
+
     /// About how many tokens the prompt of a request has.
     pub(in crate::dispatch) fn prompt_of(&self, work: &UpstreamWork) -> u64 {
         let images = u64::from(work.images).saturating_mul(IMAGE_TOKENS);

@@ -18,13 +18,14 @@ use domain::Tokens;
 use tokio::time::timeout_at;
 
 use super::{
-    attempt::{Head, Opened, open, whole},
+    attempt::{Head, Opened, open},
     farewell::{self, FAREWELL_MAX},
     reading::{Expectation, Reading},
     refusal::{Refusal, RefusalKind},
     relay::{Step, StreamRelay},
     remote_request::RemoteRequest,
     streaming::Streaming,
+    whole::{Whole, warn_of_cut, whole},
 };
 use crate::dispatch::{
     Event, Finish, RETRIES_MAX, Tally,
@@ -187,8 +188,11 @@ impl RemoteAnswer {
                         }));
                     }
                     Head::Whole(body) => match whole(self.request.work.relay, reading, &body) {
-                        Ok((parts, tally)) => {
+                        Ok(Whole { parts, tally, is_cut }) => {
                             attempt.succeed();
+                            if is_cut {
+                                warn_of_cut(&self.request.request_id, &attempt.target);
+                            }
                             self.ready.extend(parts.into_iter().map(Event::Part));
                             self.end(tally);
                         }
@@ -293,10 +297,7 @@ impl RemoteAnswer {
         attempt.succeed();
         let span = first_at.map(|first_at| first_at.elapsed());
         if is_cut {
-            tracing::warn!(
-                request.id = %self.request.request_id, backend = %attempt.target.remote.name,
-                "a backend went on beyond the output bound and was cut"
-            );
+            warn_of_cut(&self.request.request_id, &attempt.target);
             relay.cut();
             drop(exchange);
         } else {
@@ -345,6 +346,7 @@ impl RemoteAnswer {
             model: target.model.as_str().to_owned(),
             is_node: target.is_node(),
             is_renamed: target.name_there != target.model.as_str(),
+            tier: request.tier(),
         };
         Reading::new(expectation, target.counter.clone())
     }

@@ -9,6 +9,7 @@ mod count;
 mod exchange;
 mod farewell;
 mod lenient;
+mod parts;
 mod reading;
 mod refusal;
 mod relay;
@@ -16,6 +17,7 @@ mod remote_request;
 mod request;
 mod streaming;
 mod usage;
+mod whole;
 
 pub(super) use count::{Counter, prompt_tokens_max};
 pub use exchange::RemoteAnswer;

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use crate::dispatch::{Affinity, Relay, UpstreamWork, remote::RemoteTarget};
+use crate::dispatch::{Affinity, Relay, UpstreamCall, UpstreamWork, remote::RemoteTarget};
 
 /// A request for upstreams, with what admission allows it.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct RemoteRequest {
     pub fairness_key: u64,
     /// Whose cached prompts it may share at a node; nodes get another number in its place.
     pub cache_scope: u64,
+    /// The tier it is served in, as answers tell it.
+    pub tier: Option<&'static str>,
     /// What it shares with requests like it.
     pub(in crate::dispatch) affinity: Affinity,
 }
@@ -40,6 +42,11 @@ impl RemoteRequest {
     /// How a target's answer reaches the client. A node's is written anew, as that of an engine of this process is.
     pub(super) fn relay_from(&self, target: &RemoteTarget) -> Relay {
         if target.is_node() { Relay::Parse } else { self.work.relay }
+    }
+
+    /// What a forwarded answer tells as its tier; only chats have one.
+    pub(super) fn tier(&self) -> Option<&'static str> {
+        self.tier.filter(|_| self.work.call == UpstreamCall::ChatCompletions)
     }
 
     /// What a target has to deliver for it at most.

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::remote_request::RemoteRequest;
 use crate::{
+    config::OutputBound,
     dispatch::{
         UpstreamCall, UpstreamWork,
         remote::RemoteTarget,
@@ -32,6 +33,9 @@ const DEADLINE_GRACE: Duration = Duration::from_millis(100);
 /// bind nobody.
 const OTHER_BOUND: &str = "n_predict";
 
+/// Words for a latency class that are ours or Anthropic's: a server of OpenAI's form knows none of them.
+const OTHER_TIERS: [&str; 4] = ["interactive", "standard", "batch", "standard_only"];
+
 /// Why a request cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RequestError {
@@ -43,30 +47,31 @@ pub(super) enum RequestError {
     Http(#[from] hyper::http::Error),
 }
 
-/// The body for one target; `is_stream` says whether its answer shall be a stream.
+/// The body for one target, which knows the output bound by this name; `is_stream` says whether its answer shall be a
+/// stream.
 ///
 /// Errors: it is no object, or a field that is to be changed is there twice.
 pub(super) fn body(
     work: &UpstreamWork,
     name_there: &str,
-    output_tokens_max: u32,
+    (bound_there, output_tokens_max): (OutputBound, u32),
     is_stream: bool,
 ) -> Result<Bytes, SpliceError> {
     let fields = Fields::read(&work.body)?;
-    let is_newer = fields.find("max_completion_tokens")?.is_some_and(|value| value != "null");
-    let is_older = fields.find("max_tokens")?.is_some_and(|value| value != "null");
     let has_other = fields.find(OTHER_BOUND)?.is_some();
+    let tier = fields.find("service_tier")?.and_then(|tier| serde_json::from_str::<String>(tier).ok());
+    let is_tier_of_others = tier.is_some_and(|tier| OTHER_TIERS.contains(&tier.as_str()));
     let mut splice = fields.splice();
     splice.set("model", json!(name_there).to_string().as_bytes())?;
+    if is_tier_of_others {
+        splice.remove("service_tier")?;
+    }
     if work.call != UpstreamCall::Embeddings {
         let bound = output_tokens_max.to_string();
-        if is_newer {
-            splice.set("max_completion_tokens", bound.as_bytes())?;
-        }
-        // The older name is the one that every server knows.
-        if is_older || !is_newer {
-            splice.set("max_tokens", bound.as_bytes())?;
-        }
+        // Under one name: some servers take no request with both, others know one of them and would be bound by none.
+        let there = if work.call == UpstreamCall::Completions { OutputBound::MaxTokens } else { bound_there };
+        splice.remove(there.other().field())?;
+        splice.set(there.field(), bound.as_bytes())?;
         if has_other {
             splice.set(OTHER_BOUND, bound.as_bytes())?;
         }
@@ -89,7 +94,7 @@ pub(super) fn request(
     now: Instant,
 ) -> Result<Request<Full<Bytes>>, RequestError> {
     let (work, is_stream) = (&ask.work, ask.is_stream_from(target));
-    let body = body(work, &target.name_there, ask.output_tokens_max, is_stream)?;
+    let body = body(work, &target.name_there, (target.output_bound, ask.output_tokens_max), is_stream)?;
     let url = target.remote.client.url();
     let path = match work.call {
         UpstreamCall::ChatCompletions => "chat/completions",
@@ -124,8 +129,12 @@ mod tests {
     use super::*;
     use crate::dispatch::Relay;
 
-    /// A call, whether it streams, a body, and the body that is sent.
+    /// A call, whether it streams, a body, and the body that is sent to a server that knows the older name.
     fn check(call: UpstreamCall, is_stream: bool, from: &str, to: &str) {
+        check_for(OutputBound::MaxTokens, (call, is_stream), from, to);
+    }
+
+    fn check_for(bound_there: OutputBound, (call, is_stream): (UpstreamCall, bool), from: &str, to: &str) {
         let work = UpstreamWork {
             call,
             body: Bytes::copy_from_slice(from.as_bytes()),
@@ -135,7 +144,7 @@ mod tests {
             images: 0,
             choices: 1,
         };
-        let body = body(&work, "org/m", 7, is_stream).expect("an object");
+        let body = body(&work, "org/m", (bound_there, 7), is_stream).expect("an object");
         assert_eq!(String::from_utf8(body.to_vec()).expect("text"), to);
     }
 
@@ -162,7 +171,7 @@ mod tests {
                 images: 0,
                 choices: 1,
             };
-            let body = body(&work, "m", 7, true).expect("an object");
+            let body = body(&work, "m", (OutputBound::MaxTokens, 7), true).expect("an object");
             assert_eq!(String::from_utf8(body.to_vec()).expect("text"), to);
         }
     }
@@ -186,19 +195,19 @@ mod tests {
             ChatCompletions,
             true,
             r#"{"model":"m","max_completion_tokens":99,"stream_options":{"x":1,"include_usage":false}}"#,
-            r#"{"model":"org/m","max_completion_tokens":7,"stream_options":{"x":1,"include_usage":true}}"#,
+            r#"{"model":"org/m","stream_options":{"x":1,"include_usage":true},"max_tokens":7}"#,
         );
         check(
             Completions,
             false,
             r#"{"model":"m","max_tokens":null,"max_completion_tokens":9}"#,
-            r#"{"model":"org/m","max_tokens":null,"max_completion_tokens":7}"#,
+            r#"{"model":"org/m","max_tokens":7}"#,
         );
         check(
             Completions,
             false,
             r#"{"model":"m","max_tokens":9,"max_completion_tokens":9}"#,
-            r#"{"model":"org/m","max_tokens":7,"max_completion_tokens":7}"#,
+            r#"{"model":"org/m","max_tokens":7}"#,
         );
         check(
             ChatCompletions,
@@ -207,5 +216,45 @@ mod tests {
             r#"{"model":"org/m","max_tokens":7,"n_pr\u0065dict":7}"#,
         );
         check(Embeddings, false, r#"{"model":"m","input":["a"]}"#, r#"{"model":"org/m","input":["a"]}"#);
+    }
+
+    #[test]
+    fn the_bound_goes_under_the_name_that_the_server_knows() {
+        use OutputBound::{MaxCompletionTokens, MaxTokens};
+        use UpstreamCall::{ChatCompletions, Completions};
+        let older = r#"{"model":"org/m","max_tokens":7}"#;
+        let newer = r#"{"model":"org/m","max_completion_tokens":7}"#;
+        for asked in [
+            r#"{"model":"m"}"#,
+            r#"{"model":"m","max_tokens":9}"#,
+            r#"{"model":"m","max_completion_tokens":9}"#,
+            r#"{"model":"m","max_completion_tokens":9,"max_tokens":9}"#,
+            r#"{"model":"m","max_tokens":null,"max_completion_tokens":null}"#,
+        ] {
+            check_for(MaxTokens, (ChatCompletions, false), asked, older);
+            check_for(MaxCompletionTokens, (ChatCompletions, false), asked, newer);
+            // Plain completions never had the newer name.
+            check_for(MaxCompletionTokens, (Completions, false), asked, older);
+        }
+    }
+
+    #[test]
+    fn only_tiers_of_that_dialect_go_there() {
+        let rows = [
+            (r#""batch""#, None),
+            (r#""b\u0061tch""#, None),
+            (r#""standard""#, None),
+            (r#""interactive""#, None),
+            (r#""standard_only""#, None),
+            (r#""flex""#, Some(r#""flex""#)),
+            (r#""auto""#, Some(r#""auto""#)),
+            ("null", Some("null")),
+        ];
+        for (tier, expected) in rows {
+            let from = format!(r#"{{"service_tier":{tier},"model":"m","max_tokens":9}}"#);
+            let told = expected.map_or_else(String::new, |tier| format!(r#""service_tier":{tier},"#));
+            let to = format!(r#"{{{told}"model":"org/m","max_tokens":7}}"#);
+            check(UpstreamCall::ChatCompletions, false, &from, &to);
+        }
     }
 }

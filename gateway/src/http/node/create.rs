@@ -99,6 +99,7 @@ async fn create(
         deadline: began + allowed,
         fairness_key: terms.fairness_key.0,
         cache_scope: terms.cache_scope.0,
+        tier: None,
     };
     let choices = prompts.len() * asked.work.choices_per_prompt;
     let answer = run_on_engine(&model.engine, prompts, &asked.work, allowance)?;

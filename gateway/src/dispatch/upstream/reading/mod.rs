@@ -7,7 +7,7 @@ use domain::{Tokens, UsageSource};
 use super::{
     chunk::Chunk,
     count::{Counter, RunningCount},
-    relay::with_model,
+    relay::with_fields,
     usage::{NodeUsage, StatedUsage, UsageBounds},
 };
 use crate::{
@@ -38,6 +38,15 @@ pub(super) struct Expectation {
     pub(super) is_node: bool,
     /// The upstream has another name for it.
     pub(super) is_renamed: bool,
+    /// What a forwarded answer tells as its tier.
+    pub(super) tier: Option<&'static str>,
+}
+
+/// A whole answer that is longer than it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Excess {
+    /// What each choice may keep of its texts. Unit: bytes.
+    pub(super) bytes_max: usize,
 }
 
 impl Expectation {
@@ -135,12 +144,63 @@ impl Reading {
         &self.expectation.model
     }
 
-    /// An answer, or a part of it, with the gateway's name for the model. `None`: it is to stay as it is.
-    pub(super) fn renamed(&self, json: &[u8]) -> Option<Vec<u8>> {
-        if !self.expectation.is_renamed {
+    /// The tier in which it is served, for events of our own.
+    pub(super) fn tier(&self) -> Option<&'static str> {
+        self.expectation.tier
+    }
+
+    /// An answer, or a part of it, with the gateway's name for the model, and with the tier served where it is to tell
+    /// it. `None`: it is to stay as it is.
+    pub(super) fn rewritten(&self, json: &[u8], tells_tier: bool) -> Option<Vec<u8>> {
+        let Expectation { model, is_renamed, tier, .. } = &self.expectation;
+        let (model, tier) = (is_renamed.then_some(model.as_str()), tier.filter(|_| tells_tier));
+        if model.is_none() && tier.is_none() {
             return None;
         }
-        with_model(json, &self.expectation.model)
+        with_fields(json, model, tier)
+    }
+
+    /// How far a whole answer has to be cut. `None`: nothing says that it goes beyond its bound.
+    ///
+    /// Its server says how many tokens it has, or a tokenizer does; without either, only what no vocabulary has room for
+    /// is beyond the bound.
+    pub(super) fn excess_of(&self, chunk: &Chunk) -> Option<Excess> {
+        let Expectation { choices, output_tokens_max, .. } = self.expectation;
+        let (each_max, choices) = (u64::from(output_tokens_max), u64::from(choices));
+        let (mut bytes, mut longest) = (0_u64, vec![0_u64; self.choices.len()]);
+        for (index, text) in chunk.texts() {
+            bytes = bytes.saturating_add(text.len() as u64);
+            if let Some(choice) = longest.get_mut(self.place(index)) {
+                *choice = choice.saturating_add(text.len() as u64);
+            }
+        }
+        let longest = longest.into_iter().max().unwrap_or(0);
+        let sure_max = each_max.saturating_mul(TOKEN_BYTES_MAX);
+        // One more for each choice is the token that ends a text, which some servers count.
+        let tokens_max = each_max.saturating_add(1).saturating_mul(choices);
+        let text_tokens = self.text_tokens(chunk).unwrap_or(0).min(bytes);
+        let share_max = match text_tokens > tokens_max {
+            // As many bytes as so many of its tokens have on average.
+            true => {
+                let share = u128::from(bytes) * u128::from(each_max);
+                u64::try_from(share.div_ceil(u128::from(text_tokens))).unwrap_or(u64::MAX)
+            }
+            false => u64::MAX,
+        };
+        let bytes_max = sure_max.min(share_max);
+        (longest > bytes_max).then(|| Excess { bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX) })
+    }
+
+    /// Tokens of the texts of a whole answer, by who knows them.
+    fn text_tokens(&self, chunk: &Chunk) -> Option<u64> {
+        let boundless = UsageBounds { prompt_tokens_max: u64::MAX, output_tokens_max: u64::MAX };
+        let stated = chunk.usage.as_ref().and_then(|usage| StatedUsage::read(usage, boundless));
+        let is_reasoning_shown = chunk.reasoning_texts().next().is_some();
+        match stated.and_then(|stated| Some((stated.output_tokens?, stated.reasoning_tokens))) {
+            Some((output, reasoning)) if !is_reasoning_shown => Some(output.saturating_sub(reasoning)),
+            Some((output, _)) => Some(output),
+            None => self.counter.exact(chunk.texts().map(|(_, text)| text)),
+        }
     }
 
     /// The places of choices that have not ended.

@@ -18,6 +18,7 @@ fn reading(choices: u32, output_tokens_max: u32) -> Reading {
         model: "m".to_owned(),
         is_node: false,
         is_renamed: false,
+        tier: None,
     };
     Reading::new(expectation, Counter::default())
 }

@@ -124,6 +124,7 @@ impl StreamRelay {
             return Step::Cut;
         }
         self.is_begun = true;
+        let tells_tier = chunk.has_tier() || chunk.stops().next().is_some();
         self.note_envelope(&chunk);
         if gain.has_text {
             self.text_at = Some(at);
@@ -137,7 +138,7 @@ impl StreamRelay {
             Relay::Forward { include_usage } => {
                 let is_wanted = include_usage || !chunk.is_usage_only();
                 let content = match is_wanted {
-                    true => self.renamed(event, data),
+                    true => self.rewritten(event, data, tells_tier),
                     false => Bytes::new(),
                 };
                 self.forward(content, gain.tokens, at, parts)
@@ -258,27 +259,34 @@ impl StreamRelay {
         }
         event["model"] = json!(self.reading.model());
         event["choices"] = choices;
-        if let Some(usage) = usage {
-            event["usage"] = usage;
+        match (usage, self.reading.tier()) {
+            (Some(usage), _) => event["usage"] = usage,
+            (None, Some(tier)) => event["service_tier"] = json!(tier),
+            (None, None) => {}
         }
         Bytes::from(format!("data: {event}\n\n"))
     }
 
-    /// The event with the gateway's name for the model, where the upstream has another.
-    fn renamed(&self, event: &SseEvent, data: &Bytes) -> Bytes {
-        match self.reading.renamed(data) {
+    /// The event with the gateway's name for the model, where the upstream has another, and with the tier served where
+    /// it is to tell it.
+    fn rewritten(&self, event: &SseEvent, data: &Bytes, tells_tier: bool) -> Bytes {
+        match self.reading.rewritten(data, tells_tier) {
             Some(data) => Bytes::from([b"data: ".as_slice(), &data, b"\n\n"].concat()),
             None => event.raw.clone(),
         }
     }
 }
 
-/// An object with another value of `model`; `None`: it has none, or cannot be changed.
-pub(super) fn with_model(json: &[u8], model: &str) -> Option<Vec<u8>> {
+/// An object with another value of `model`, where it has one, and with this tier. `None`: it cannot be changed.
+pub(super) fn with_fields(json: &[u8], model: Option<&str>, tier: Option<&str>) -> Option<Vec<u8>> {
     let fields = Fields::read(json).ok()?;
-    fields.find("model").ok()??;
+    let model = model.filter(|_| fields.find("model").is_ok_and(|model| model.is_some()));
     let mut splice = fields.splice();
-    splice.set("model", json!(model).to_string().as_bytes()).ok()?;
+    for (name, value) in [("model", model), ("service_tier", tier)] {
+        if let Some(value) = value {
+            splice.set(name, json!(value).to_string().as_bytes()).ok()?;
+        }
+    }
     Some(splice.finish())
 }
 

@@ -24,6 +24,10 @@ struct Outcome {
 }
 
 fn relay(relay: Relay, choices: u32, name_there: Option<&str>) -> StreamRelay {
+    relay_in(None, relay, choices, name_there)
+}
+
+fn relay_in(tier: Option<&'static str>, relay: Relay, choices: u32, name_there: Option<&str>) -> StreamRelay {
     let expectation = Expectation {
         choices,
         output_tokens_max: 3,
@@ -33,6 +37,7 @@ fn relay(relay: Relay, choices: u32, name_there: Option<&str>) -> StreamRelay {
         model: "here".to_owned(),
         is_node: false,
         is_renamed: name_there.is_some(),
+        tier,
     };
     StreamRelay::new(relay, Reading::new(expectation, Counter::default()))
 }
@@ -191,6 +196,23 @@ fn the_name_there_is_replaced_and_nothing_else() {
     assert_eq!(outcome.sent, [changed]);
     let (outcome, _) = run(relay(WITHOUT_USAGE, 1, None), spaced);
     assert_eq!(outcome.sent, [spaced]);
+}
+
+#[test]
+fn the_tier_served_is_told_in_the_place_of_another_and_at_the_end() {
+    let told = |tier: &str| {
+        format!(
+            "data: {{\"x\": 1.50,\"service_tier\":{tier},\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}]}}\n\n"
+        )
+    };
+    let ended = |more: &str| format!("data: {{\"choices\":[{{\"finish_reason\":\"stop\"}}]{more}}}\n\n");
+    let events = [told("\"default\""), told("null"), text("b"), ended("")];
+    let (outcome, _) = run(relay_in(Some("flex"), WITHOUT_USAGE, 1, None), &events.concat());
+    assert_eq!(outcome.sent, [told("\"flex\""), told("null"), text("b")]);
+    assert_eq!(outcome.held_back, [ended(",\"service_tier\":\"flex\"").as_str(), DONE_EVENT]);
+    let (outcome, _) =
+        run(relay_in(Some("flex"), WITHOUT_USAGE, 1, None), &["a", "b", "c", "d"].map(text).concat());
+    assert!(outcome.held_back[0].contains("\"service_tier\":\"flex\""), "{outcome:?}");
 }
 
 #[test]

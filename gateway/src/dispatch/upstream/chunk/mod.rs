@@ -10,7 +10,10 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::lenient::{Anything, Form, lenient, object};
+use super::{
+    lenient::{Anything, Form, lenient, object},
+    parts::Parts,
+};
 use crate::dispatch::{Delta, Stop, ToolCallDelta};
 
 /// A chunk of a stream, or a whole answer; of chat completions, completions or embeddings.
@@ -31,6 +34,8 @@ pub(super) struct Chunk {
     pub(super) object: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     pub(super) created: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
+    service_tier: Option<Anything>,
 }
 
 /// serde would read a struct from a list as well.
@@ -73,8 +78,9 @@ struct Choice {
 
 #[derive(Debug, Default, Deserialize)]
 struct Message {
+    /// A text, or parts of texts and of reasoning.
     #[serde(default, deserialize_with = "lenient")]
-    content: Option<String>,
+    content: Option<Parts>,
     #[serde(default, deserialize_with = "lenient")]
     reasoning_content: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
@@ -162,6 +168,11 @@ impl Chunk {
         self.usage.is_some() && self.choices.as_ref().is_some_and(Vec::is_empty)
     }
 
+    /// It tells in which tier the upstream served it.
+    pub(super) fn has_tier(&self) -> bool {
+        self.service_tier.is_some()
+    }
+
     /// Whether it is an answer at all, whole or in part.
     pub(super) fn is_answer(&self) -> bool {
         self.choices.is_some() || self.data.is_some()
@@ -223,9 +234,11 @@ impl Chunk {
 }
 
 impl Message {
-    /// Servers name reasoning one way or the other, some both ways at once.
+    /// Servers name reasoning one way or another, some several ways at once.
     fn reasoning(&self) -> Option<&str> {
-        self.reasoning_content.as_deref().or(self.reasoning.as_deref())
+        let parts = self.content.as_ref().map(|parts| parts.reasoning.as_str());
+        let named = [self.reasoning_content.as_deref(), self.reasoning.as_deref(), parts];
+        named.into_iter().flatten().find(|text| !text.is_empty())
     }
 
     fn texts(&self) -> impl Iterator<Item = &str> {
@@ -233,7 +246,8 @@ impl Message {
         let calls = functions
             .chain(&self.function_call)
             .flat_map(|function| function.name.as_deref().into_iter().chain(function.arguments.as_deref()));
-        let texts = [self.reasoning(), self.content.as_deref(), self.refusal.as_deref()];
+        let content = self.content.as_ref().map(|parts| parts.text.as_str());
+        let texts = [self.reasoning(), content, self.refusal.as_deref()];
         texts.into_iter().flatten().chain(calls)
     }
 
@@ -248,9 +262,11 @@ impl Message {
     fn into_deltas(self) -> Vec<Delta> {
         let Self { content, reasoning_content, reasoning, refusal, tool_calls, function_call } = self;
         let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let Parts { text, reasoning: of_parts } = content.unwrap_or_default();
+        let reasoning = some(reasoning_content).or(some(reasoning)).or(some(Some(of_parts)));
         let mut deltas = Vec::new();
-        deltas.extend(some(reasoning_content.or(reasoning)).map(Delta::Reasoning));
-        deltas.extend(some(content).map(Delta::Text));
+        deltas.extend(reasoning.map(Delta::Reasoning));
+        deltas.extend(some(Some(text)).map(Delta::Text));
         deltas.extend(some(refusal).map(Delta::Refusal));
         let older =
             function_call.map(|function| ToolCall { function: Some(function), ..ToolCall::default() });
@@ -269,119 +285,4 @@ impl Message {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn read(chunk: &Value) -> Chunk {
-        Chunk::read(chunk.to_string().as_bytes()).expect("an object")
-    }
-
-    fn text(text: &str) -> Delta {
-        Delta::Text(text.to_owned())
-    }
-
-    #[test]
-    fn deltas_are_read_by_choice() {
-        let call = |index, id: Option<&str>, name: Option<&str>, arguments: &str| {
-            let (id, name) = (id.map(str::to_owned), name.map(str::to_owned));
-            Delta::ToolCall(ToolCallDelta { index, id, name, arguments: arguments.to_owned() })
-        };
-        let rows = [
-            (json!({"choices": []}), vec![]),
-            (json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}), vec![]),
-            (json!({"choices": [{"index": 1, "delta": {"content": "a"}}]}), vec![(1, text("a"))]),
-            (
-                json!({"choices": [{"text": "a"}, {"index": 3, "text": "b"}]}),
-                vec![(0, text("a")), (3, text("b"))],
-            ),
-            (json!({"choices": [{"message": {"content": "a", "refusal": null}}]}), vec![(0, text("a"))]),
-            (
-                json!({"choices": [{"delta": {"reasoning": "r", "reasoning_content": "r", "refusal": "n"}}]}),
-                vec![(0, Delta::Reasoning("r".to_owned())), (0, Delta::Refusal("n".to_owned()))],
-            ),
-            (
-                json!({"choices": [{"delta": {"tool_calls": [
-                    {"index": 2, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}},
-                ]}}]}),
-                vec![(0, call(2, Some("c"), Some("f"), ""))],
-            ),
-            (
-                json!({"choices": [{"message": {"tool_calls": [
-                    {"id": "a", "function": {"name": "f", "arguments": "{}"}},
-                    {"id": "b", "index": 0, "function": {"name": "g", "arguments": {"n": 1}}},
-                ]}}]}),
-                vec![
-                    (0, call(0, Some("a"), Some("f"), "{}")),
-                    (0, call(1, Some("b"), Some("g"), r#"{"n":1}"#)),
-                ],
-            ),
-            (
-                json!({"choices": [{"delta": {"function_call": {"arguments": "{"}}}]}),
-                vec![(0, call(0, None, None, "{"))],
-            ),
-        ];
-        for (chunk, expected) in rows {
-            assert_eq!(read(&chunk).into_deltas(), expected, "{chunk}");
-        }
-    }
-
-    #[test]
-    fn unknown_forms_are_left_alone() {
-        let rows = [
-            json!({"choices": 7, "usage": 1, "error": null}),
-            json!({"choices": [{"index": -1, "delta": [], "finish_reason": 3}]}),
-            json!({"choices": [{"delta": {"content": [{"type": "text"}], "tool_calls": {}}}]}),
-            json!({"unknown": {"deep": [1]}}),
-        ];
-        for chunk in rows {
-            assert_eq!(read(&chunk).into_deltas(), [], "{chunk}");
-            assert_eq!(read(&chunk).texts().count(), 0, "{chunk}");
-            assert_eq!(read(&chunk).stops().count(), 0, "{chunk}");
-        }
-        for text in ["", "[]", "7", "{", "[DONE]", "{\"a\":1"] {
-            assert!(Chunk::read(text.as_bytes()).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn ends_and_usage_are_recognized() {
-        let usage = json!({"prompt_tokens": 1});
-        assert!(read(&json!({"choices": [], "usage": usage})).is_usage_only());
-        for not in [
-            json!({"choices": [], "usage": null}),
-            json!({"choices": [{"index": 0}], "usage": usage}),
-            json!({"usage": usage}),
-        ] {
-            assert!(!read(&not).is_usage_only(), "{not}");
-        }
-        let rows = [
-            ("stop", json!(null), Stop::Done),
-            ("stop", json!(128_001), Stop::Done),
-            ("stop", json!("END"), Stop::StopText("END".to_owned())),
-            ("eos", json!(null), Stop::Done),
-            ("length", json!(null), Stop::Length),
-            ("tool_calls", json!(null), Stop::ToolCalls),
-            ("function_call", json!(null), Stop::ToolCalls),
-            ("content_filter", json!(null), Stop::ContentFilter),
-        ];
-        for (reason, stop_reason, stop) in rows {
-            let chunk =
-                json!({"choices": [{"index": 1, "finish_reason": reason, "stop_reason": stop_reason}]});
-            assert_eq!(read(&chunk).stops().collect::<Vec<_>>(), [(1, stop)], "{chunk}");
-        }
-    }
-
-    #[test]
-    fn every_text_counts_once() {
-        let chunk = json!({"choices": [
-            {"index": 0, "delta": {"reasoning": "rr", "reasoning_content": "rr", "content": "a"}},
-            {"index": 1, "text": "b"},
-            {"index": 2, "message": {"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}},
-        ]});
-        let chunk = read(&chunk);
-        assert_eq!(chunk.texts().collect::<Vec<_>>(), [(0, "rr"), (0, "a"), (1, "b"), (2, "f"), (2, "{}")]);
-        assert_eq!(chunk.reasoning_texts().collect::<Vec<_>>(), ["rr"]);
-    }
-}
+mod tests;
