@@ -58,6 +58,22 @@ fn gzip(bytes: &[u8]) -> Outcome<Vec<u8>> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).map_err(HarnessError::io("gzip"))
 }
 
+/// 32 MiB of spaces, by the reference tool.
+const BROTLI_BOMB: &str = "cbffff3ff82540e2b14020f7fe8fffff7ff04b00c4611180eefd1fffffffe0970088c30200ddfb3ffeffff\
+                           c12f0110870500baf77f03";
+
+fn brotli_bomb() -> Vec<u8> {
+    let digits = |place: usize| u8::from_str_radix(&BROTLI_BOMB[place..place + 2], 16).unwrap_or_default();
+    (0..BROTLI_BOMB.len()).step_by(2).map(digits).collect()
+}
+
+/// As many, as 256 blocks that each say one byte and how often, in a window of 128 KiB (RFC 8878).
+fn zstd_bomb() -> Vec<u8> {
+    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
+    let block = |last: u8| [0x02 | last, 0x00, 0x10, b' '];
+    [&frame[..], &block(0).repeat(255), &block(1)].concat()
+}
+
 fn code(answer: &RawAnswer) -> String {
     let body: Value = serde_json::from_slice(&answer.rest).unwrap_or_default();
     body["error"]["code"].as_str().unwrap_or_default().to_owned()
@@ -72,7 +88,7 @@ async fn compressed_bodies_are_bounded_as_they_decode() -> Outcome {
     let bomb = gzip(&vec![b' '; 32 * 1_024 * 1_024])?;
     assert!(bomb.len() < 65_536, "the bomb itself is within the bound");
     let plain_large = vec![b' '; 70_000];
-    let rows: [(&str, Vec<u8>, u16, &str); 13] = [
+    let rows: [(&str, Vec<u8>, u16, &str); 18] = [
         ("Content-Encoding: gzip\r\n", gzip(good.as_bytes())?, 200, ""),
         ("Content-Encoding: GZIP\r\n", gzip(good.as_bytes())?, 200, ""),
         ("Content-Encoding: identity\r\n", good.clone().into_bytes(), 200, ""),
@@ -84,7 +100,13 @@ async fn compressed_bodies_are_bounded_as_they_decode() -> Outcome {
         ("Content-Encoding: br\r\n", good.clone().into_bytes(), 400, "invalid_encoding"),
         ("Content-Encoding: zstd\r\n", good.clone().into_bytes(), 400, "invalid_encoding"),
         ("Content-Encoding: compress\r\n", good.clone().into_bytes(), 415, "unsupported_encoding"),
-        ("Content-Encoding: gzip, gzip\r\n", bomb, 415, "unsupported_encoding"),
+        ("Content-Encoding: br\r\n", brotli_bomb(), 413, "request_too_large"),
+        ("Content-Encoding: zstd\r\n", zstd_bomb(), 413, "request_too_large"),
+        ("Content-Encoding: gzip, gzip\r\n", gzip(&bomb)?, 415, "unsupported_encoding"),
+        ("Content-Encoding: br, zstd\r\n", zstd_bomb(), 415, "unsupported_encoding"),
+        ("Content-Encoding: gzip\r\nContent-Encoding: gzip\r\n", gzip(&bomb)?, 415, "unsupported_encoding"),
+        // The inner coding of two is no JSON, whoever leaves it out of the header.
+        ("Content-Encoding: gzip\r\n", gzip(&brotli_bomb())?, 400, "invalid_json"),
         ("", gzip(good.as_bytes())?, 400, "invalid_json"),
     ];
     for path in paths_with_body(&installation)? {
@@ -402,6 +424,65 @@ async fn pipelined_requests_are_answered_in_order() -> Outcome {
     let last = "GET /healthz HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
     let answer = exchange(&server.raw()?, format!("{}{last}", one.repeat(499)).as_bytes()).await?;
     assert_eq!((answer.status, answer.answers()), (200, 500));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_served_behind_the_last_request_of_a_connection() -> Outcome {
+    let mut installation = Installation::new(SIMULATED)?;
+    let (server, key) = first_start(&mut installation).await?;
+    let hidden = format!("GET /v1/models HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {key}\r\n\r\n");
+    let ask = |head: &str, body: &str| {
+        format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {key}\r\n{head}\r\n{body}"
+        )
+    };
+    let body = Chat::request("hello", 2).to_string();
+    let length = format!("Content-Length: {}\r\n", body.len());
+    let rows = [
+        ("a request that is the last", ask(&format!("{length}Connection: close\r\n"), &body), 200),
+        ("an older version", ask(&length, &body).replace("HTTP/1.1", "HTTP/1.0"), 200),
+        ("two hosts", ask(&format!("{length}Host: other\r\n"), &body), 400),
+    ];
+    let admin = Raw::new(server.banner().admin_url.trim_end_matches("/admin/v1"))?;
+    for (what, last, status) in rows {
+        let answer = exchange(&server.raw()?, format!("{last}{hidden}").as_bytes()).await?;
+        assert_eq!(answer.status, status, "{what}: {}", answer.head);
+        let rest = String::from_utf8_lossy(&answer.rest).into_owned();
+        assert!(!rest.contains("HTTP/1.1 200") && !rest.contains("max_model_len"), "{what}: {rest}");
+    }
+    let last = "GET /admin/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let answer = exchange(&admin, last.repeat(2).as_bytes()).await?;
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    assert!(!String::from_utf8_lossy(&answer.rest).contains("HTTP/1.1 200"), "the admin API as well");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_http_is_the_clients_fault_and_no_error_of_ours() -> Outcome {
+    let mut installation = Installation::new(SIMULATED)?;
+    let (server, key) = first_start(&mut installation).await?;
+    let raw = server.raw()?;
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {key}\r\n\
+         Transfer-Encoding: chunked\r\n\r\n"
+    );
+    for chunks in
+        ["zz\r\n{}\r\n", "ffffffffffffffffff\r\n{}\r\n", "-1\r\n{}\r\n", "2\r\n{}zz0\r\n\r\n", "\r\n{}\r\n"]
+    {
+        let answer = exchange(&raw, format!("{head}{chunks}").as_bytes()).await?;
+        assert_eq!(
+            (answer.status, code(&answer).as_str()),
+            (400, "request_incomplete"),
+            "{chunks:?}: {}",
+            answer.head
+        );
+    }
+    for (_, bytes) in smuggled(&key) {
+        raw.exchange(bytes.as_bytes()).await?;
+    }
+    let printed = server.printed();
+    assert!(!printed.contains("ERROR"), "{printed}");
     Ok(())
 }
 

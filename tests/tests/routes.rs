@@ -544,8 +544,46 @@ async fn a_strangers_response_is_as_one_that_never_was() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_admin_api_is_asked_under_its_own_hosts_and_kept_nowhere() -> Outcome {
+    let mut installation = Installation::new(&format!("[admin]\nhosts = [\"admin.example\"]\n{SIMULATED}"))?;
+    let server = installation.start().await?;
+    let banner = server.banner();
+    let raw = Raw::new(banner.admin_url.trim_end_matches("/admin/v1"))?;
+    let token = bearer(&banner.operator_token.clone().unwrap_or_default());
+    let rows = [
+        ("localhost", 200),
+        ("127.0.0.1:8081", 200),
+        ("[::1]", 200),
+        ("ADMIN.example:443", 200),
+        ("evil.example", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("10.0.0.7", 403),
+    ];
+    for (host, status) in rows {
+        for path in ["/admin/v1/tenants", "/admin/v1/openapi.json", "/admin/v1/docs", "/elsewhere"] {
+            let headers = format!("Host: {host}\r\n{token}");
+            let answer = raw.exchange(&request("GET", path.as_bytes(), &headers, "")).await?;
+            let answer =
+                answer.ok_or_else(|| HarnessError::NotEvents { text: format!("no answer to {path}") })?;
+            let expected = if status == 200 && path == "/elsewhere" { 404 } else { status };
+            assert_eq!(answer.status, expected, "{host} {path}: {}", answer.head);
+            assert_eq!(answer.header("cache-control"), "no-store", "{host} {path}");
+            let is_foreign = String::from_utf8_lossy(&answer.rest).contains("host_not_allowed");
+            assert_eq!(is_foreign, status == 403, "{host} {path}");
+        }
+    }
+    // A change under another name is none.
+    let made = "{\"name\":\"acme\",\"plan\":\"demo\"}";
+    let headers = format!("Host: evil.example\r\n{token}");
+    raw.exchange(&request("POST", b"/admin/v1/tenants", &headers, made)).await?;
+    let tenants = server.admin(&banner.operator_token.clone().unwrap_or_default()).get("/tenants").await?;
+    assert_eq!(tenants.body["data"].as_array().map(Vec::len), Some(1), "{}", tenants.body);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_path_leads_into_the_admin_api() -> Outcome {
-    let mut installation = Installation::new(SIMULATED)?;
+    let mut installation = Installation::new(&format!("[admin]\nhosts = [\"test\"]\n{SIMULATED}"))?;
     let server = installation.start().await?;
     let banner = server.banner();
     let raw = Raw::new(banner.admin_url.trim_end_matches("/admin/v1"))?;

@@ -53,6 +53,11 @@ fn create(CreateArguments { out: folder, name }: &CreateArguments) -> Result<(),
         let message = "--name must be 1 to 64 letters, digits, dashes and underscores";
         return Err(CliError::Usage(message.to_owned()));
     }
+    if !folder.is_dir() {
+        let message =
+            format!("--out {}: there is no such folder; make it first, or give another", folder.display());
+        return Err(CliError::Usage(message));
+    }
     let private = folder.join(format!("{name}.key.pem"));
     let public = folder.join(format!("{name}.pub.pem"));
     // Before either is made, so that a half of an old pair does not end beside a half of a new one.
@@ -118,6 +123,13 @@ mod tests {
         for name in ["", "../d", "d/e", "d.e", &"d".repeat(65)] {
             assert!(make(folder.path(), name).is_err(), "{name:?}");
         }
-        assert!(make(&path("none"), "d").is_err(), "no folder");
+        let told = |outcome: Result<(), CliError>| outcome.expect_err("refused").to_string();
+        for no_folder in [path("none"), path("a.key.pem")] {
+            let told = told(make(&no_folder, "d"));
+            assert!(
+                told.contains("--out ") && told.contains("there is no such folder; make it first"),
+                "{told}"
+            );
+        }
     }
 }

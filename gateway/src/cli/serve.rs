@@ -100,7 +100,7 @@ pub(super) async fn run(config: Config, source: Source) -> Result<(), CliError> 
     background.tasks.spawn(recovered);
     background.tasks.spawn(reloader.on_hangup(background.stopping.clone()));
     let (server, address) = server(&config, &app, listener)?;
-    let (admin_handle, admin_address) = start_admin(admin, admin_listener)?.unzip();
+    let (admin_handle, admin_address) = start_admin(admin, &config.admin.hosts, admin_listener)?.unzip();
     let handle = server.handle();
     let serving = actix_web::rt::spawn(server);
     if let Some(route) = app.serving().backends.all().next() {
@@ -265,12 +265,13 @@ fn server(config: &Config, app: &Arc<App>, listener: TcpListener) -> Result<(Ser
 /// The admin API on its own port, when there is one.
 fn start_admin(
     admin: Arc<Admin>,
+    hosts: &[String],
     listener: Option<TcpListener>,
 ) -> Result<Option<(ServerHandle, SocketAddr)>, CliError> {
     let Some(listener) = listener else { return Ok(None) };
     let fault = |source| CliError::Io { what: "admin API".to_owned(), source };
     let address = listener.local_addr().map_err(fault)?;
-    let server = http::admin::serve(admin, listener).map_err(fault)?;
+    let server = http::admin::serve(admin, hosts, listener).map_err(fault)?;
     let handle = server.handle();
     // Its end says nothing that its handle does not.
     actix_web::rt::spawn(server);

@@ -16,7 +16,8 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "warn,gateway=info".to_owned() }
+        // What the HTTP library calls an error is a client's broken request; the client is told of it.
+        Self { filter: "warn,gateway=info,actix_http=off".to_owned() }
     }
 }
 

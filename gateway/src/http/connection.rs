@@ -29,6 +29,8 @@ pub(super) struct Turn(Rc<Counts>);
 struct Counts {
     begun: Cell<u64>,
     running: Cell<u64>,
+    /// A request or an answer has said that it is the connection's last.
+    is_over: Cell<bool>,
 }
 
 /// A request is being answered. Dropped when its answer has been handed over, or nobody waits for it any more.
@@ -41,6 +43,16 @@ impl Turn {
         self.0.begun.set(self.0.begun.get().wrapping_add(1));
         self.0.running.set(self.0.running.get().saturating_add(1));
         Answering(self.clone())
+    }
+
+    /// Nothing that follows on this connection is a request any more.
+    pub(super) fn end(&self) {
+        self.0.is_over.set(true);
+    }
+
+    /// Whether the last request of the connection has come.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_over.get()
     }
 }
 
@@ -79,7 +91,7 @@ impl TimedStream {
 
     /// Whether the peer is too late, which this asks again by itself when it may be.
     fn is_late(&mut self, has_come: bool, context: &mut Context<'_>) -> bool {
-        let Counts { begun, running } = &*self.turn.0;
+        let Counts { begun, running, is_over: _ } = &*self.turn.0;
         if self.begun != begun.get() || running.get() > 0 {
             // What came before belonged to a request that has begun since.
             (self.begun, self.timer) = (begun.get(), None);

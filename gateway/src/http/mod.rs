@@ -39,6 +39,7 @@ use actix_web::{
 };
 use domain::RequestId;
 
+use self::connection::Turn;
 use crate::{admit::Served, app::App};
 
 pub use bodies::{ALL_BODIES, BodyKind, read_body};
@@ -72,16 +73,16 @@ pub async fn name_request(
     let request_id = RequestId::generate(app.clock.now());
     let held = held::Held::of(&mut request);
     request.extensions_mut().insert(request_id);
-    let is_beyond =
-        request.request().conn_data::<peers::Connection>().is_some_and(peers::Connection::is_beyond);
-    let entered = if is_beyond { Err(ApiError::too_many_connections()) } else { gate::check(request.head()) };
+    let turn = request.request().conn_data::<Turn>().cloned().unwrap_or_default();
+    let entered = enter(&request, &turn);
     let mut response = match entered {
         Ok(()) => next.call(request).await?.map_into_left_body(),
-        Err(error) => refused(request, &error, &app).map_into_right_body(),
+        Err(error) => refused(request, &error, &app, &turn).map_into_right_body(),
     };
     if response.status() == StatusCode::REQUEST_TIMEOUT {
         // The rest of the request may still be on its way; nothing on this connection can be read after it.
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        turn.end();
     }
     let served = response.request().extensions().get::<Served>().copied();
     if let Some(Served { slo, downgraded_from }) = served {
@@ -98,8 +99,24 @@ pub async fn name_request(
     Ok(response.map_into_boxed_body().map_body(|_, body| held.until_end_of(body)))
 }
 
+/// Whether a request may come in at all, whatever it asks.
+fn enter(request: &ServiceRequest, turn: &Turn) -> Result<(), ApiError> {
+    if turn.is_over() {
+        // The server has read ahead. Another one on the way ends the connection here and never saw this request.
+        return Err(ApiError::bad_frame("an earlier one was the last of this connection"));
+    }
+    if request.head().connection_type() == ConnectionType::Close {
+        turn.end();
+    }
+    if request.request().conn_data::<peers::Connection>().is_some_and(peers::Connection::is_beyond) {
+        return Err(ApiError::too_many_connections());
+    }
+    gate::check(request.head())
+}
+
 /// The end of a connection whose bytes may mean something else to another server on the way.
-fn refused(request: ServiceRequest, error: &ApiError, app: &App) -> ServiceResponse {
+fn refused(request: ServiceRequest, error: &ApiError, app: &App, turn: &Turn) -> ServiceResponse {
+    turn.end();
     let mut response = routes::Dialect::of_path(request.path()).error(error, request.request(), app);
     response.head_mut().set_connection_type(ConnectionType::Close);
     request.into_response(response)

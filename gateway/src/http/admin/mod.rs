@@ -7,6 +7,7 @@ mod call;
 mod document;
 mod error;
 mod grants;
+mod guard;
 mod holds;
 mod invoices;
 mod journals;
