@@ -29,6 +29,42 @@ fn text(response: &Value) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_expired_response_is_as_one_that_never_was() -> Outcome {
+    let mut installation = Installation::new(ECHO)?;
+    let (_server, wire) = start(&mut installation).await?;
+    let said = json!({"model": "demo", "input": "one two three"});
+    let [old, kept] =
+        [wire.post("/responses", &said).await?.body, wire.post("/responses", &said).await?.body];
+    // Its time is over, and nobody has swept it yet.
+    let ledger = format!("sqlite://{}", installation.folder().join("data/ledger.sqlite").display());
+    let mut connection = <sqlx::SqliteConnection as sqlx::Connection>::connect(&ledger).await?;
+    let expire =
+        "UPDATE stored_responses SET created_unix_us = 1, expires_unix_us = 2 WHERE response_id = $1";
+    let expired = sqlx::query(expire).bind(id(&old)).execute(&mut connection).await?;
+    assert_eq!(expired.rows_affected(), 1);
+    let path = format!("/responses/{}", id(&old));
+    for (method, path) in [
+        (Method::GET, path.clone()),
+        (Method::DELETE, path.clone()),
+        (Method::GET, format!("{path}/input_items")),
+    ] {
+        let gone = wire.bare(method.clone(), &path).await?;
+        assert_eq!((gone.status.as_u16(), gone.code()), (404, "response_not_found"), "{method} {path}");
+    }
+    let next =
+        |previous: &Value| json!({"model": "demo", "input": "four", "previous_response_id": id(previous)});
+    let refused = wire.post("/responses", &next(&old)).await?;
+    assert_eq!(
+        (refused.status.as_u16(), refused.code()),
+        (400, "previous_response_not_found"),
+        "{}",
+        refused.body
+    );
+    assert_eq!(wire.post("/responses", &next(&kept)).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_response_is_kept_and_gone_on_with() -> Outcome {
     let mut installation = Installation::new(ECHO)?;
     let (server, wire) = start(&mut installation).await?;

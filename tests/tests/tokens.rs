@@ -190,6 +190,58 @@ async fn a_provider_rotates_its_keys_while_tokens_come() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_is_down_or_another_opens_nothing_until_it_is_right() -> Outcome {
+    let (issuer, signer) = (Issuer::start().await?, Signer::new("first")?);
+    let config = format!(
+        "{SIMULATED}[[issuer]]\nissuer = \"{}\"\naudience = [\"tallygate\"]\ntenant = \"demo\"\nrefresh_seconds = 1\n",
+        issuer.address()
+    );
+    let mut installation = Installation::new(&config)?;
+    // It publishes nothing yet. A gateway starts all the same, and opens to API keys.
+    let server = installation.start().await?;
+    let key = server.banner().api_key.clone().unwrap_or_default();
+    assert_eq!(server.chat(&key).get("/models").await?.status, 200);
+    let now = unix_seconds();
+    let claims =
+        json!({"iss": issuer.address(), "aud": "tallygate", "sub": "anna", "iat": now, "exp": now + 600});
+    let token = signer.sign(&claims)?;
+    let becomes = async |status: u16, code: &str| -> Outcome {
+        let asked = Instant::now();
+        loop {
+            let answer = server.chat(&token).get("/models").await?;
+            if (answer.status.as_u16(), answer.code()) == (status, code) {
+                return Ok(());
+            }
+            assert!(asked.elapsed() < TAKEN_OVER_MAX, "{status} {code} never came: {}", answer.body);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    // Every token asks for a look; the log says what each one found.
+    let is_told = async |text: &str, times: usize| -> Outcome {
+        let asked = Instant::now();
+        while server.printed().matches(text).count() < times {
+            server.chat(&token).get("/models").await?;
+            assert!(asked.elapsed() < TAKEN_OVER_MAX, "{text:?} was not told: {}", server.printed());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    };
+    becomes(503, "issuer_unavailable").await?;
+    // A document that names another issuer gives no keys, wherever its keys are.
+    let other = "the discovery document is of another issuer";
+    issuer.publish_as("https://evil.example", &[&signer])?;
+    is_told(other, 1).await?;
+    becomes(503, "issuer_unavailable").await?;
+    issuer.publish(&[&signer])?;
+    becomes(200, "").await?;
+    // Once known, keys outlive a document that is not the issuer's.
+    let before = server.printed().matches(other).count();
+    issuer.publish_as("https://evil.example", &[])?;
+    is_told(other, before + 1).await?;
+    becomes(200, "").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_check_finds_tenants_and_projects_that_are_not_there() -> Outcome {
     let issuer = |whose: &str| {
         format!(
@@ -238,6 +290,8 @@ async fn claims_say_whose_a_token_is_and_what_for() -> Outcome {
         assert_eq!(world.models(&token).await?, (200, String::new()));
         let refused = world.server.chat(&token).send(&Chat::request("hello", 3)).await?;
         assert_eq!((refused.status.as_u16(), refused.code()), (403, "missing_scope"), "{}", refused.body);
+        let text = refused.body["error"]["message"].as_str().unwrap_or_default();
+        assert!(text.starts_with("this token may not be used for this"), "{text}");
     }
     // Their usage is the project's.
     let asked = Instant::now();

@@ -129,7 +129,14 @@ impl Issuer {
     ///
     /// Errors: as [`Signer::public`].
     pub fn publish(&self, signers: &[&Signer]) -> Outcome {
-        let discovery = json!({"issuer": self.address, "jwks_uri": format!("{}/keys", self.address)});
+        self.publish_as(&self.address, signers)
+    }
+
+    /// The same under the name of another issuer.
+    ///
+    /// Errors: as [`Signer::public`].
+    pub fn publish_as(&self, name: &str, signers: &[&Signer]) -> Outcome {
+        let discovery = json!({"issuer": name, "jwks_uri": format!("{}/keys", self.address)});
         let mut answers = self.answers();
         answers.insert("/.well-known/openid-configuration".to_owned(), discovery.to_string());
         answers.insert("/keys".to_owned(), key_set(signers)?);

@@ -1,0 +1,170 @@
+//! Every operation of the admin API that changes the ledger writes an entry of who asked for it: walked by its document.
+//! Never a list of its own that a new route could be missing from: what the document has and nothing here asks for fails.
+//! Run by `cargo xtask test`.
+
+#![expect(clippy::expect_used, reason = "a surprise in a test should stop it with a message")]
+
+use std::collections::BTreeSet;
+
+use billing::{
+    ledger::{Ledger, Limits, NewTenant, TenantTerms},
+    plan::Plan,
+};
+use domain::Timestamp;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tests::harness::{Admin, Answer, Installation, Outcome};
+
+const SIMULATED: &str = "[[model]]\nname = \"demo\"\nsource = \"sim\"\n[model.sim]\ndecode_step_us = 0\n";
+
+/// Operations that are no `GET` and change nothing in the ledger: one only judges a text, the other reads the
+/// configuration of this one process, which the log tells.
+const CHANGE_NOTHING: [&str; 2] = ["validate_plan", "reload"];
+
+/// The beginning of the year 2001: long enough ago that its months are over on every machine.
+const LONG_AGO: Timestamp = Timestamp::from_unix_micros(978_307_200_000_000);
+
+/// An operation of the document: method, path with its parameters in braces, and id.
+#[derive(Debug)]
+struct Operation {
+    method: Method,
+    path: String,
+    id: String,
+}
+
+impl Operation {
+    fn is_asked_by(&self, method: &Method, path: &str) -> bool {
+        let (pattern, path): (Vec<_>, Vec<_>) = (self.path.split('/').collect(), path.split('/').collect());
+        let is_same = |(pattern, part): (&&str, &&str)| pattern == part || pattern.starts_with('{');
+        self.method == *method && pattern.len() == path.len() && pattern.iter().zip(&path).all(is_same)
+    }
+}
+
+/// An operator who tries every change once.
+struct Walk {
+    admin: Admin,
+    operations: Vec<Operation>,
+    done: BTreeSet<String>,
+}
+
+impl Walk {
+    async fn begin(admin: Admin) -> Outcome<Self> {
+        let document = admin.get("/openapi.json").await?.body;
+        let mut operations = Vec::new();
+        for (path, item) in document["paths"].as_object().into_iter().flatten() {
+            for (method, operation) in item.as_object().into_iter().flatten() {
+                let Ok(method) = Method::from_bytes(method.to_ascii_uppercase().as_bytes()) else { continue };
+                let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+                let path = path.trim_start_matches("/admin/v1").to_owned();
+                if !id.is_empty() && method != Method::GET {
+                    operations.push(Operation { method, path, id });
+                }
+            }
+        }
+        Ok(Self { admin, operations, done: BTreeSet::new() })
+    }
+
+    /// Sends a change and looks for what was written of it.
+    async fn ask(&mut self, method: Method, path: &str, body: Value) -> Outcome<Answer> {
+        let answer = self.admin.send(method.clone(), path, Some(&body)).await?;
+        assert!(answer.status.is_success(), "{method} {path}: {}", answer.body);
+        let asked = self.operations.iter().find(|operation| operation.is_asked_by(&method, path));
+        let id = asked.map(|operation| operation.id.clone()).unwrap_or_default();
+        assert!(!id.is_empty(), "{method} {path} is not in the document");
+        let log = self.admin.get("/audit-log?limit=50").await?.body;
+        let entries = log["data"].as_array().into_iter().flatten();
+        let request_id = answer.header("x-request-id");
+        let of_it: Vec<_> = entries.filter(|entry| entry["request_id"] == request_id).collect();
+        assert_eq!(of_it.is_empty(), CHANGE_NOTHING.contains(&id.as_str()), "{id}: {log}");
+        for entry in of_it {
+            assert_eq!(entry["actor"], "operator", "{id}: {entry}");
+            assert!(entry["before"].is_object() || entry["after"].is_object(), "{id}: {entry}");
+        }
+        self.done.insert(id);
+        Ok(answer)
+    }
+
+    async fn post(&mut self, path: &str, body: Value) -> Outcome<Value> {
+        Ok(self.ask(Method::POST, path, body).await?.body)
+    }
+}
+
+fn id_of(made: &Value) -> &str {
+    made["id"].as_str().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_changing_route_of_the_admin_api_writes_an_entry() -> Outcome {
+    let mut installation = Installation::new(SIMULATED)?;
+    let server = installation.start().await?;
+    let mut walk =
+        Walk::begin(server.admin(&server.banner().operator_token.clone().unwrap_or_default())).await?;
+    assert!(walk.operations.len() > 20, "{:?}", walk.operations);
+
+    let gold = installation.run(&["plan", "show", "demo@1"])?.replacen("\"demo\"", "\"gold\"", 1);
+    walk.post("/plans/validate", json!({"toml": gold})).await?;
+    walk.post("/plans", json!({"toml": gold})).await?;
+    walk.post("/reload", Value::Null).await?;
+    walk.post("/operators", json!({"name": "second", "role": "read_only"})).await?;
+    walk.post("/operators/second/disable", Value::Null).await?;
+    let tenant = walk.post("/tenants", json!({"name": "acme", "plan": "demo"})).await?;
+    let tenant = format!("/tenants/{}", id_of(&tenant));
+    tenants(&mut walk, &tenant).await?;
+    keys(&mut walk, &tenant).await?;
+    invoice(&mut walk, &installation).await?;
+
+    let all: BTreeSet<_> = walk.operations.iter().map(|operation| operation.id.clone()).collect();
+    assert_eq!(walk.done, all, "every operation that is no GET is asked for here");
+    Ok(())
+}
+
+/// A tenant and all that belongs to it but its keys.
+async fn tenants(walk: &mut Walk, tenant: &str) -> Outcome {
+    let terms = json!({"terms": {"billing": "prepaid"}});
+    walk.ask(Method::PATCH, tenant, terms).await?;
+    walk.ask(Method::PUT, &format!("{tenant}/subscription"), json!({"plan": "gold"})).await?;
+    walk.ask(Method::PUT, &format!("{tenant}/limits"), json!({"limits": {"concurrency": 3}})).await?;
+    walk.post(&format!("{tenant}/grants"), json!({"amount_nanos": 7, "idempotency_key": "first"})).await?;
+    let user = json!({"email": "anna@example.com", "role": "owner"});
+    let user = walk.post(&format!("{tenant}/users"), user).await?;
+    let user = format!("{tenant}/users/{}", id_of(&user));
+    walk.ask(Method::PATCH, &user, json!({"role": "viewer"})).await?;
+    let project = walk.post(&format!("{tenant}/projects"), json!({"name": "research"})).await?;
+    let project = format!("{tenant}/projects/{}", id_of(&project));
+    for place in [&user, &project, tenant] {
+        for act in ["disable", "enable"] {
+            walk.post(&format!("{place}/{act}"), Value::Null).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn keys(walk: &mut Walk, tenant: &str) -> Outcome {
+    let made = walk.post(&format!("{tenant}/keys"), json!({"name": "first"})).await?;
+    let key = format!("/keys/{}", id_of(&made["key"]));
+    walk.ask(Method::PATCH, &key, json!({"name": "server"})).await?;
+    for (act, body) in [
+        ("disable", Value::Null),
+        ("enable", Value::Null),
+        ("rotate", json!({"overlap_seconds": 60})),
+        ("revoke", Value::Null),
+    ] {
+        walk.post(&format!("{key}/{act}"), body).await?;
+    }
+    Ok(())
+}
+
+/// An invoice needs a month that is over, and with it a tenant from before it.
+async fn invoice(walk: &mut Walk, installation: &Installation) -> Outcome {
+    let path = installation.folder().join("data/ledger.sqlite");
+    let ledger = Ledger::connect(&format!("sqlite://{}", path.display())).await.expect("the ledger");
+    let text = installation.run(&["plan", "show", "demo@1"])?.replacen("\"demo\"", "\"old\"", 1);
+    let plan = Plan::from_toml("old.toml", &text).expect("a plan");
+    ledger.publish_plan(&plan, LONG_AGO).await.expect("published");
+    let (limits, terms) = (Limits::default(), TenantTerms::default());
+    let new = NewTenant { name: "old", plan_name: "old", zone: "UTC", limits, terms };
+    let tenant = ledger.create_tenant(&new, LONG_AGO).await.expect("a tenant");
+    ledger.close().await;
+    walk.post(&format!("/tenants/{}/invoices", tenant.id), json!({"month": "2001-02"})).await?;
+    Ok(())
+}
