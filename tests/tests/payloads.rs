@@ -14,7 +14,9 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
-use tests::harness::{Chat, HarnessError, Installation, Outcome, Raw, RawAnswer, Server};
+use tests::harness::{
+    Chat, EngineNode, HarnessError, Installation, NodeKeys, Outcome, Raw, RawAnswer, Server,
+};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 const SIMULATED: &str = "[server]\ndrain_seconds = 1\nbody_bytes_max = 65536\n\
@@ -455,6 +457,11 @@ async fn nothing_is_served_behind_the_last_request_of_a_connection() -> Outcome 
     let answer = exchange(&admin, last.repeat(2).as_bytes()).await?;
     assert_eq!(answer.status, 200, "{}", answer.head);
     assert!(!String::from_utf8_lossy(&answer.rest).contains("HTTP/1.1 200"), "the admin API as well");
+    let node = EngineNode::start("one", &[&NodeKeys::create()?], SIMULATED).await?;
+    let last = "GET /healthz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n";
+    let answer = exchange(&node.server.raw()?, last.repeat(2).as_bytes()).await?;
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    assert!(!String::from_utf8_lossy(&answer.rest).contains("HTTP/1.1 200"), "and a node");
     Ok(())
 }
 

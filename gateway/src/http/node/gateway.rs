@@ -13,7 +13,7 @@ use actix_web::{
 use domain::Fault;
 
 use crate::{
-    http::{ApiError, gate, headers},
+    http::{ApiError, connection::Turn, enter as enter_by, headers},
     node::Node,
 };
 
@@ -29,9 +29,11 @@ pub(super) async fn enter(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let named = one_header(request.request(), "x-request-id").map(str::to_owned);
-    let mut response = match gate::check(request.head()) {
+    let turn = request.request().conn_data::<Turn>().cloned().unwrap_or_default();
+    let mut response = match enter_by(&request, &turn) {
         Ok(()) => next.call(request).await?.map_into_left_body(),
         Err(error) => {
+            turn.end();
             let mut response = error.to_response();
             response.head_mut().set_connection_type(ConnectionType::Close);
             request.into_response(response).map_into_right_body()
@@ -40,6 +42,7 @@ pub(super) async fn enter(
     if response.status() == StatusCode::REQUEST_TIMEOUT {
         // The rest of the request may still be on its way; nothing on this connection can be read after it.
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        turn.end();
     }
     if let Some(name) = named {
         headers::set(response.headers_mut(), "x-request-id", &name);

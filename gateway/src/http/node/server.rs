@@ -16,6 +16,7 @@ use crate::{
     config::Server,
     http::{
         HEAD_WAIT_MAX, KEEP_ALIVE,
+        connection::Turn,
         server::{self, CLOSE_SECONDS_MAX},
     },
     node::Node,
@@ -51,6 +52,7 @@ pub fn serve(
         let node = web::Data::from(Arc::clone(&node));
         Routes::new().app_data(node).wrap(from_fn(gateway::enter)).configure(routes::register)
     })
+    .on_connect(|_, data| drop(data.insert(Turn::default())))
     .tcp_nodelay(true)
     // A gateway that closes its half has left: its generation must end.
     .h1_allow_half_closed(false)
