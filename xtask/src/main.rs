@@ -13,6 +13,7 @@ mod postgres;
 mod process;
 mod python;
 mod redis;
+mod redis_cluster;
 mod test;
 mod tidy;
 mod train_demo;

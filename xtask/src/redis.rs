@@ -30,7 +30,18 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) struct Redis {
     child: Child,
     folder: PathBuf,
-    port: u16,
+    pub(crate) port: u16,
+    /// Where other nodes of a cluster reach it.
+    pub(crate) bus_port: Option<u16>,
+}
+
+/// What a Redis is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// One server.
+    Alone,
+    /// A node of a cluster, without slots at first.
+    Node,
 }
 
 impl Redis {
@@ -38,11 +49,15 @@ impl Redis {
     ///
     /// Errors: it is not installed, or does not start; what it said is printed.
     pub(crate) fn start() -> Result<Self, Failure> {
-        let folder = env::temp_dir().join(format!("tallygate-redis-{}", std::process::id()));
+        Self::start_named("redis", Mode::Alone)
+    }
+
+    pub(crate) fn start_named(name: &str, mode: Mode) -> Result<Self, Failure> {
+        let folder = env::temp_dir().join(format!("tallygate-{name}-{}", std::process::id()));
         fs::create_dir(&folder).map_err(Failure::io("create", folder.display()))?;
         let mut attempt = 1;
         loop {
-            match Self::start_in(&folder) {
+            match Self::start_in(&folder, mode) {
                 Ok(redis) => return Ok(redis),
                 Err(failure) if attempt == START_ATTEMPTS => {
                     eprintln!("{}", fs::read_to_string(folder.join("log")).unwrap_or_default());
@@ -55,7 +70,7 @@ impl Redis {
         }
     }
 
-    fn start_in(folder: &Path) -> Result<Self, Failure> {
+    fn start_in(folder: &Path, mode: Mode) -> Result<Self, Failure> {
         let port = free_port()?;
         let log = folder.join("log");
         let file = fs::File::create(&log).map_err(Failure::io("create", log.display()))?;
@@ -64,9 +79,17 @@ impl Redis {
         server.current_dir(folder).args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
         // Nothing outlives the run, and whatever is full says so instead of forgetting.
         server.args(["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"]);
+        let bus_port = match mode {
+            Mode::Alone => None,
+            Mode::Node => Some(free_port()?),
+        };
+        if let Some(bus_port) = bus_port {
+            server.args(["--cluster-enabled", "yes", "--cluster-port", &bus_port.to_string()]);
+            server.args(["--cluster-announce-ip", "127.0.0.1", "--cluster-config-file", "nodes.conf"]);
+        }
         let mut child = process::spawn(server.stdout(output).stderr(file))?;
         match wait_until_ready(&mut child, port) {
-            Ok(()) => Ok(Self { child, folder: folder.to_owned(), port }),
+            Ok(()) => Ok(Self { child, folder: folder.to_owned(), port, bus_port }),
             Err(failure) => {
                 process::stop(&mut child, SIGTERM);
                 Err(failure)
@@ -97,13 +120,17 @@ fn wait_until_ready(child: &mut Child, port: u16) -> Result<(), Failure> {
 
 /// Whether it is Redis that listens, and whether it is ready.
 fn answers(port: u16) -> std::io::Result<bool> {
-    const PONG: &[u8] = b"+PONG\r\n";
+    Ok(ask(port, "PING")? == "+PONG")
+}
+
+/// Sends one command and reads what stands first in its answer: a status, or the first 512 bytes of a text.
+pub(crate) fn ask(port: u16, command: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(ANSWER_LIMIT))?;
-    stream.write_all(b"PING\r\n")?;
-    let mut answer = [0; PONG.len()];
-    stream.read_exact(&mut answer)?;
-    Ok(answer == PONG)
+    stream.write_all(format!("{command}\r\n").as_bytes())?;
+    let mut answer = [0; 512];
+    let length = stream.read(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer[..length]).trim_end().to_owned())
 }
 
 impl Drop for Redis {

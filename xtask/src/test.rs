@@ -12,8 +12,8 @@ use std::{
 use clap::{Args, ValueEnum};
 
 use crate::{
-    cache, failure::Failure, node, packages, postgres::Postgres, process, python, redis::Redis, tidy,
-    up::cargo,
+    cache, failure::Failure, node, packages, postgres::Postgres, process, python, redis::Redis,
+    redis_cluster::RedisCluster, tidy, up::cargo,
 };
 
 /// The clients' packages are a few megabytes; beyond this an index does not answer.
@@ -160,12 +160,14 @@ impl Test {
         let program = ProgramCopy::of(&target.join("debug/tallygate"))?;
         let postgres = Postgres::start()?;
         let redis = Redis::start()?;
+        let cluster = RedisCluster::start()?;
         let python = self.client_python(root)?;
         let packages = self.client_packages(root)?;
         for mut command in self.test_commands(root, target)? {
             command
                 .env("TALLYGATE_TEST_POSTGRES_URL", postgres.url())
                 .env("TALLYGATE_TEST_REDIS_URL", redis.url())
+                .env("TALLYGATE_TEST_REDIS_CLUSTER_URL", cluster.url())
                 .env("TALLYGATE_TEST_PYTHON", &python)
                 .env("TALLYGATE_TEST_NODE", &packages)
                 .env("TALLYGATE_TEST_BINARY", &program.path)

@@ -59,7 +59,7 @@ pub enum LimitsStore {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsRedis {
-    /// `redis://[user:password@]host[:port][/database]`, or `rediss://…` over TLS.
+    /// `redis://[user:password@]host[:port][/database]`, or `rediss://…` over TLS; `redis-cluster://…` for a cluster.
     pub url: Option<RedisUrl>,
     /// Certificates that vouch for it over TLS, as a PEM file; without it the roots that browsers trust.
     pub ca_file: Option<PathBuf>,
@@ -101,10 +101,12 @@ impl<'de> Deserialize<'de> for RedisUrl {
     /// Errors name no part of the text: it may be a password in the wrong place.
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let url = String::deserialize(input)?;
-        let is_known = ["redis://", "rediss://", "unix://"].iter().any(|scheme| url.starts_with(scheme));
+        let is_known = ["redis://", "rediss://", "redis-cluster://", "unix://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme));
         if !is_known || RedisAddress::new(&url, None).is_err() {
             let reason = "a Redis url must be redis://[user:password@]host[:port][/database], the same with \
-                          rediss:// for TLS, or unix://PATH";
+                          rediss:// for TLS, redis-cluster://host[:port][,host[:port]…], or unix://PATH";
             return Err(D::Error::custom(reason));
         }
         Ok(Self(url))

@@ -24,6 +24,8 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 pub use self::address::{BadAddress, RedisAddress};
+#[cfg(test)]
+pub(super) use self::address::{Bounds, Connection};
 pub(super) use self::redis::Scripts;
 use self::{
     fallback::Fallback,

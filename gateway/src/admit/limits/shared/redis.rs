@@ -9,12 +9,14 @@ use std::{
 };
 
 use domain::TenantId;
-use redis::{
-    AsyncConnectionConfig, Cmd, ErrorKind, RedisError, ServerErrorKind, Value, aio::MultiplexedConnection,
-};
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use tokio::{runtime::Handle, time::timeout};
 
-use super::{super::now::Now, address::RedisAddress, breaker::Breaker};
+use super::{
+    super::now::Now,
+    address::{Bounds, Connection, RedisAddress},
+    breaker::Breaker,
+};
 
 /// How long an answer may take. A thousand times the usual; a limit that takes longer to check is no protection.
 const ANSWER_MAX: Duration = Duration::from_millis(100);
@@ -22,6 +24,7 @@ const ANSWER_MAX: Duration = Duration::from_millis(100);
 const CONNECT_MAX: Duration = Duration::from_millis(250);
 /// Commands that wait for the connection's writer; callers beyond wait their turn.
 const PIPELINE_COMMANDS_MAX: usize = 1_024;
+const BOUNDS: Bounds = Bounds { connect: CONNECT_MAX, answer: ANSWER_MAX, pipeline: PIPELINE_COMMANDS_MAX };
 
 const TENANT: &str = include_str!("scripts/tenant.lua");
 const CLOCK: &str = include_str!("scripts/clock.lua");
@@ -31,7 +34,7 @@ pub(super) struct Redis {
     address: RedisAddress,
     /// Connections live on this runtime, not on that of whoever calls first.
     runtime: Handle,
-    live: Mutex<Option<MultiplexedConnection>>,
+    live: Mutex<Option<Connection>>,
     connecting: tokio::sync::Mutex<()>,
     breaker: Breaker,
     pub(super) scripts: Scripts,
@@ -165,7 +168,7 @@ impl Redis {
 
     async fn call(&self, command: &Cmd) -> Result<Value, Failure> {
         let mut connection = timeout(CONNECT_MAX, self.connection()).await.map_err(|_| Failure::Late)??;
-        let answer = timeout(ANSWER_MAX, connection.send_packed_command(command)).await;
+        let answer = timeout(ANSWER_MAX, connection.send(command)).await;
         // An error of the server comes as a value, and is one only once it is asked for.
         answer.map_err(|_| Failure::Late)?.and_then(Value::extract_error).map_err(|error| {
             if error.is_unrecoverable_error() || error.is_connection_dropped() || error.is_io_error() {
@@ -175,7 +178,7 @@ impl Redis {
         })
     }
 
-    async fn connection(&self) -> Result<MultiplexedConnection, Failure> {
+    async fn connection(&self) -> Result<Connection, Failure> {
         if let Some(live) = self.live().clone() {
             return Ok(live);
         }
@@ -185,12 +188,8 @@ impl Redis {
         }
         let address = self.address.clone();
         let connecting = self.runtime.spawn(async move {
-            let config = AsyncConnectionConfig::new()
-                .set_connection_timeout(Some(CONNECT_MAX))
-                .set_response_timeout(None)
-                .set_pipeline_buffer_size(PIPELINE_COMMANDS_MAX);
             // Nobody waits for it any longer than this.
-            timeout(CONNECT_MAX, address.connect(config)).await
+            timeout(CONNECT_MAX, address.connect(&BOUNDS)).await
         });
         let connection = connecting.await.map_err(|_| Failure::Late)?.map_err(|_| Failure::Late)?;
         let connection = connection.map_err(Failure::Redis)?;
@@ -198,7 +197,7 @@ impl Redis {
         Ok(connection)
     }
 
-    fn live(&self) -> std::sync::MutexGuard<'_, Option<MultiplexedConnection>> {
+    fn live(&self) -> std::sync::MutexGuard<'_, Option<Connection>> {
         // A connection is whole after a panic elsewhere.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,6 +3,7 @@
 //! Run by `cargo test -p gateway limits`.
 
 mod amounts;
+mod cluster;
 mod rates;
 mod redis;
 mod stand;
@@ -22,6 +23,13 @@ macro_rules! on_every_store {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
                 let Some(stand) = super::super::stand::Stand::redis().await else { return };
+                super::$case(stand).await;
+            })+
+        }
+        mod cluster {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let Some(stand) = super::super::stand::Stand::cluster().await else { return };
                 super::$case(stand).await;
             })+
         }

@@ -12,9 +12,7 @@ use std::{
 
 use domain::{KeyId, RequestId, TenantId, Timestamp};
 
-use redis::aio::MultiplexedConnection;
-
-use super::super::shared::Scripts;
+use super::super::shared::{Bounds, Connection, Scripts};
 use super::super::{
     AmountKey, AmountKind, AmountLimit, Ask, AwayPolicy, Exceeded, Holds, LimitSet, Limits, Local, Node,
     NodeId, Now, RedisAddress, Scope, Settlement, Shared, Store, TakeError, Taken, Used,
@@ -30,25 +28,35 @@ pub(super) struct Stand {
     pub(super) tenant_id: TenantId,
     hand: Arc<AtomicU64>,
     /// A connection of the test's own, to move the clock that scripts go by.
-    redis: Option<MultiplexedConnection>,
+    redis: Option<Connection>,
 }
 
 /// Scripts of the suite go by a clock beside the tenant's keys.
 const HAND_CLOCK: &str = "local now = tonumber(redis.call('GET', KEYS[1] .. ':clock'))
 if not now then now = redis.call('TIME')[1] * 1000 end";
 
-/// A Redis for tests.
+/// A Redis for tests, and a cluster.
 const REDIS_URL: &str = "TALLYGATE_TEST_REDIS_URL";
+const CLUSTER_URL: &str = "TALLYGATE_TEST_REDIS_CLUSTER_URL";
 /// Set by the test command: nothing a test needs may be missing.
 const REQUIRE: &str = "TALLYGATE_TEST_REQUIRE";
 
 /// The address of the test's Redis; `None`, with a printed line, when the test was started by hand without one.
 pub(super) fn redis_url() -> Option<String> {
-    let url = std::env::var(REDIS_URL).ok().filter(|url| !url.is_empty());
+    url_in(REDIS_URL)
+}
+
+/// The same of the test's cluster.
+pub(super) fn cluster_url() -> Option<String> {
+    url_in(CLUSTER_URL)
+}
+
+fn url_in(variable: &str) -> Option<String> {
+    let url = std::env::var(variable).ok().filter(|url| !url.is_empty());
     let is_promised = std::env::var(REQUIRE).is_ok_and(|value| value == "1");
-    assert!(url.is_some() || !is_promised, "{REDIS_URL} is missing although {REQUIRE} is set");
+    assert!(url.is_some() || !is_promised, "{variable} is missing although {REQUIRE} is set");
     if url.is_none() {
-        println!("SKIPPED: {REDIS_URL} is not set; `cargo xtask test` sets it");
+        println!("SKIPPED: {variable} is not set; `cargo xtask test` sets it");
     }
     url
 }
@@ -63,13 +71,23 @@ impl Stand {
 
     /// `None` when there is no Redis and the test was started by hand.
     pub(super) async fn redis() -> Option<Self> {
-        let url = redis_url()?;
-        let client = redis::Client::open(url.as_str()).expect("an address");
-        let redis = client.get_multiplexed_async_connection().await.expect("a Redis");
+        Some(Self::over(&redis_url()?).await)
+    }
+
+    /// `None` when there is no cluster and the test was started by hand.
+    pub(super) async fn cluster() -> Option<Self> {
+        Some(Self::over(&cluster_url()?).await)
+    }
+
+    async fn over(url: &str) -> Self {
+        let patient = Duration::from_secs(10);
+        let bounds = Bounds { connect: patient, answer: patient, pipeline: 64 };
+        let address = RedisAddress::new(url, None).expect("an address");
+        let redis = address.connect(&bounds).await.expect("a Redis");
         let hand = Arc::new(AtomicU64::new(BEGIN_US));
         let stand = Self { limits: Limits::local(), tenant_id: tenant_id(), hand, redis: Some(redis) };
         stand.advance(Duration::ZERO).await;
-        Some(Self { limits: stand.another(&url), ..stand })
+        Self { limits: stand.another(url), ..stand }
     }
 
     /// One more gateway's view of the same Redis.
@@ -90,7 +108,7 @@ impl Stand {
 
     pub(super) async fn command(&self, command: &redis::Cmd) {
         let mut redis = self.redis.clone().expect("a stand with Redis");
-        redis.send_packed_command(command).await.expect("Redis is there");
+        redis.send(command).await.expect("Redis is there");
     }
 
     pub(super) fn now(&self) -> Timestamp {
