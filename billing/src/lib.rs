@@ -8,4 +8,5 @@ pub mod ledger;
 pub mod plan;
 pub mod rate;
 pub mod ship;
+pub mod tax;
 pub mod verify;

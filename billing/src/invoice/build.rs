@@ -46,6 +46,8 @@ pub(super) struct Built {
     pub(super) invoice: Invoice,
     pub(super) displayed: Vec<MinorUnits>,
     pub(super) subtotal: MinorUnits,
+    /// The subtotal and the taxes that come on top.
+    pub(super) total: MinorUnits,
 }
 
 /// A line whose displayed amount is not known yet.
@@ -102,6 +104,8 @@ pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
         number: None,
         made_at: parts.now.to_string(),
         tenant: BilledTenant { id: parts.tenant.id.to_string(), name: parts.tenant.name.clone() },
+        issuer: None,
+        customer: None,
         period: billed_period(parts.period, parts.now),
         currency: currency.to_string(),
         currency_decimals: currency.exponent(),
@@ -112,11 +116,14 @@ pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
         lines: lines.collect(),
         subtotal_exact: subtotal_exact.to_text(currency),
         subtotal: subtotal.to_text(currency),
+        taxes: None,
         total: subtotal.to_text(currency),
+        payment_days: None,
+        due_at: None,
         projects,
         issued_body: None,
     };
-    Ok(Built { invoice, displayed, subtotal })
+    Ok(Built { invoice, displayed, subtotal, total: subtotal })
 }
 
 /// The lines of token prices, and of the credits for late tokens that belong to them.

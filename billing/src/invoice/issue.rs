@@ -9,11 +9,12 @@ use domain::{Period, ProjectId, Timestamp};
 use super::{
     Invoice, InvoiceParts, ProjectUse, Status,
     build::{Built, build},
+    parties::due_at,
 };
 use crate::ledger::{
     IssuedInvoice, Ledger, LedgerError, LineColumns, Tenant, Transaction, UsageSum, check_tallies,
-    find_issued, find_plan, invoice_number, lock_invoice_numbers, plan_in_force, project_name, projects_of,
-    store_invoice, usage_sums_by_project,
+    find_issued, find_plan, invoice_number, lock_invoice_numbers, parties, plan_in_force, project_name,
+    projects_of, settle, store_invoice, usage_sums_by_project,
 };
 
 /// What the invoice of a period would be now. A running period gives what has been used so far.
@@ -34,7 +35,9 @@ pub async fn preview(
         found => found?,
     };
     let usage = usage(&mut transaction, tenant, period).await?;
-    let Built { invoice, .. } = rate(&mut transaction, tenant, period, now, &usage).await?;
+    let built = rate(&mut transaction, tenant, period, now, &usage).await?;
+    let parties = parties(&mut transaction, tenant.id).await?;
+    let Built { invoice, .. } = built.between(parties, tenant.currency)?;
     Ok(match issued {
         None => invoice,
         Some(issued) => Invoice {
@@ -67,19 +70,22 @@ pub async fn issue(
     }
     check_tallies(&mut transaction, tenant.id, period).await?;
     let usage = usage(&mut transaction, tenant, period).await?;
-    let Built { invoice, displayed, subtotal } = rate(&mut transaction, tenant, period, now, &usage).await?;
+    let built = rate(&mut transaction, tenant, period, now, &usage).await?;
+    let parties = parties(&mut transaction, tenant.id).await?;
+    let Built { invoice, displayed, subtotal, total } = built.between(parties, tenant.currency)?;
     if invoice.records == 0 && period.end() <= tenant.created_at {
         let (created_at, end) = (tenant.created_at, period.end());
         return Err(LedgerError::PeriodBeforeTenant { name: tenant.name.clone(), created_at, end });
     }
-    let invoice = Invoice { status: Status::Issued, number: Some(invoice_number(serial)), ..invoice };
+    let due_at = due_at(&invoice, now);
+    let invoice = Invoice { status: Status::Issued, number: Some(invoice_number(serial)), due_at, ..invoice };
     let body = invoice.to_json()?;
     let issued = IssuedInvoice {
         number: invoice_number(serial),
         tenant_id: tenant.id,
         period: period.clone(),
         currency: tenant.currency,
-        total: subtotal,
+        total,
         records: invoice.records,
         issued_at: now,
         body,
@@ -101,6 +107,7 @@ pub async fn issue(
     });
     let lines: Vec<_> = lines.collect::<Result<_, LedgerError>>()?;
     store_invoice(&mut transaction, serial, &issued, (&invoice.subtotal_exact, subtotal), &lines).await?;
+    settle(&mut transaction, &issued.number, now).await?;
     transaction.commit().await?;
     Invoice::from_issued(&issued.body)
 }

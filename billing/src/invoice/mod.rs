@@ -5,8 +5,10 @@
 mod attainment;
 mod build;
 mod charges;
+mod due;
 mod html;
 mod issue;
+mod parties;
 mod share;
 mod simulate;
 mod text;
@@ -14,11 +16,16 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 pub use build::InvoiceParts;
+pub use due::{DueReport, issue_due};
 pub use issue::{issue, preview};
+pub use parties::BilledIssuer;
 pub use share::ProjectUse;
 pub use simulate::{Simulation, simulate};
 
-use crate::ledger::LedgerError;
+use crate::{
+    ledger::{LedgerError, Party},
+    tax::Taxes,
+};
 
 /// The version of the JSON form: it grows when a field changes its meaning or goes away.
 pub const SCHEMA: &str = "tallygate.invoice/1";
@@ -38,6 +45,12 @@ pub struct Invoice {
     pub made_at: String,
     /// Who owes it.
     pub tenant: BilledTenant,
+    /// Who issued it; left out where nobody said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<BilledIssuer>,
+    /// The tenant's name and address for invoices; left out where nobody said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<Party>,
     /// What it covers.
     pub period: BilledPeriod,
     /// What its amounts are in.
@@ -59,8 +72,17 @@ pub struct Invoice {
     pub subtotal_exact: String,
     /// That sum, rounded once, half away from zero; the displayed amounts of all lines add up to it.
     pub subtotal: String,
-    /// What is owed. No tax is computed yet.
+    /// The taxes on the subtotal; left out where nobody said how the tenant is taxed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taxes: Option<Taxes>,
+    /// What is owed: the subtotal and the taxes that come on top.
     pub total: String,
+    /// The time to pay. Unit: days after the issuing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_days: Option<u32>,
+    /// Once issued: when it is due. RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<String>,
     /// How the subtotal divides over projects, by path; left out when the tenant has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub projects: Vec<ProjectShare>,

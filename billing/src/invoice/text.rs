@@ -3,6 +3,7 @@
 //! Called by `Invoice::to_text`.
 
 use super::{Attainment, Invoice, Line, Status};
+use crate::{ledger::Party, tax::TaxMode};
 
 /// Columns of the page.
 const WIDTH: usize = 96;
@@ -26,13 +27,12 @@ pub(super) fn render(invoice: &Invoice) -> String {
     page.rule('-');
     page.row(&format!("      Sum of the exact amounts = {}", invoice.subtotal_exact), "");
     page.row("      Subtotal, rounded once, half away from zero", &invoice.subtotal);
+    taxes(&mut page, invoice);
     page.row(&format!("      TOTAL {}", invoice.currency), &invoice.total);
     projects(&mut page, invoice);
     page.rule('=');
     page.line("The amounts on the right are parts of the rounded subtotal: each line is cut to whole minor");
-    page.line(
-        "units, and what is missing goes to the lines that lost most, so they add up. No tax is included.",
-    );
+    page.line(tax_words(invoice));
     page.0
 }
 
@@ -42,6 +42,12 @@ fn head(page: &mut Page, invoice: &Invoice) {
         (Status::Issued | Status::Draft, _) => page.line("DRAFT INVOICE: it may change, and nobody owes it"),
     }
     page.line(&format!("Tenant    {} ({})", invoice.tenant.name, invoice.tenant.id));
+    if let Some(issuer) = &invoice.issuer {
+        party(page, "Issuer    ", &issuer.party);
+    }
+    if let Some(customer) = &invoice.customer {
+        party(page, "Customer  ", customer);
+    }
     let period = &invoice.period;
     let remark = period.remark().map(|remark| format!(", {remark}")).unwrap_or_default();
     page.line(&format!(
@@ -50,10 +56,60 @@ fn head(page: &mut Page, invoice: &Invoice) {
     ));
     let made = if invoice.number.is_some() { "Issued  " } else { "Made    " };
     page.line(&format!("{made}  {}", invoice.made_at));
+    if let Some(due) = &invoice.due_at {
+        page.line(&format!("Due       {due}"));
+    } else if let Some(days) = invoice.payment_days {
+        page.line(&format!("Due       {} after it is issued", counted(u64::from(days), "days")));
+    }
+    if let Some(note) = invoice.issuer.as_ref().and_then(|issuer| issuer.payment_note.as_ref()) {
+        texts(page, "Payment   ", note);
+    }
     page.line(&format!("Records   {}", with_separators(invoice.records)));
     if let Some(number) = &invoice.issued_as {
         let late = late_records(invoice);
         page.line(&format!("Issued    as {number} before; {late}"));
+    }
+}
+
+/// A name and address, each on a line of its own.
+fn party(page: &mut Page, label: &str, party: &Party) {
+    texts(page, label, &party.legal_name);
+    let tax_id = party.tax_id.as_ref().map(|tax_id| format!("Tax id {tax_id}"));
+    for text in party.address.iter().chain(&party.country).chain(&tax_id).chain(&party.email) {
+        texts(page, "          ", text);
+    }
+}
+
+fn texts(page: &mut Page, label: &str, text: &str) {
+    for (index, chunk) in chunks(text, WIDTH - label.len()).iter().enumerate() {
+        let label = if index == 0 { label.to_owned() } else { " ".repeat(label.len()) };
+        page.line(&format!("{label}{chunk}"));
+    }
+}
+
+/// Each tax, or why there is none.
+fn taxes(page: &mut Page, invoice: &Invoice) {
+    let Some(taxes) = &invoice.taxes else { return };
+    for tax in &taxes.lines {
+        let (words, amount) = match tax.mode {
+            TaxMode::Exclusive => ("", tax.amount.clone()),
+            TaxMode::Inclusive => (" (contained)", format!("({})", tax.amount)),
+        };
+        page.row(&format!("      {} {} %{words}", tax.name, tax.percent), &amount);
+        page.line(&format!("        {} = {}, rounded once", tax.formula, tax.amount));
+    }
+    if let Some(note) = &taxes.note {
+        texts(page, "      ", note);
+    }
+}
+
+/// The last words of an invoice: whether taxes are on it.
+pub(super) fn tax_words(invoice: &Invoice) -> &'static str {
+    match &invoice.taxes {
+        None => {
+            "units, and what is missing goes to the lines that lost most, so they add up. No tax is included."
+        }
+        Some(_) => "units, and what is missing goes to the lines that lost most, so they add up.",
     }
 }
 

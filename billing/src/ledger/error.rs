@@ -1,6 +1,8 @@
 //! What can go wrong with the ledger, and which kind of failure each is.
 //! Never a secret, a prompt or a connection URL in any message.
 //! Returned by every function of the ledger and by issuing invoices.
+//!
+//! Long because every way in which the ledger can refuse or fail has its words here, where they are read side by side.
 
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
@@ -9,8 +11,8 @@ use domain::{
     RecordHash, RequestId, SloClass, Timestamp,
 };
 
-use super::GRANT_NANOS_MAX;
-use crate::{plan::PlanError, rate::RateError};
+use super::{GRANT_NANOS_MAX, InvoiceState};
+use crate::{plan::PlanError, rate::RateError, tax::TaxError};
 
 /// Why the ledger did not do what was asked. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -269,9 +271,47 @@ pub enum LedgerError {
         /// The period's end.
         end: Timestamp,
     },
+    /// An invoice that stands where the step asked for does not lead from.
+    #[error("invoice {number} is {state} and cannot {action}: {why}", state = state.as_str())]
+    InvoiceState {
+        /// The invoice.
+        number: String,
+        /// Where it stands.
+        state: InvoiceState,
+        /// The step that was asked for.
+        action: &'static str,
+        /// Why not.
+        why: &'static str,
+    },
+    /// One reference, two payments.
+    #[error(
+        "there already is a payment of this invoice with the reference {reference:?} and another {field}; nothing was \
+         recorded"
+    )]
+    PaymentConflict {
+        /// The reference.
+        reference: String,
+        /// The first field that differs.
+        field: &'static str,
+    },
+    /// More money than is owed.
+    #[error(
+        "a payment of {amount} is more than the {due} that is due of invoice {number}; nothing was recorded"
+    )]
+    PaymentTooLarge {
+        /// The invoice.
+        number: String,
+        /// The payment.
+        amount: String,
+        /// What is due.
+        due: String,
+    },
     /// The usage could not be rated.
     #[error(transparent)]
     Rate(#[from] RateError),
+    /// A tax that is none.
+    #[error(transparent)]
+    Tax(#[from] TaxError),
     /// A plan that does not read.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -325,6 +365,7 @@ impl LedgerError {
             | Self::BatchTooLarge { .. }
             | Self::ImpossibleRecord { .. }
             | Self::PeriodBeforeTenant { .. }
+            | Self::Tax(_)
             | Self::Period(_)
             | Self::Quantity(_) => Fault::Invalid,
             Self::Missing { .. } => Fault::Missing,
@@ -332,6 +373,9 @@ impl LedgerError {
             | Self::Disabled { .. }
             | Self::LastOperator
             | Self::GrantConflict { .. }
+            | Self::InvoiceState { .. }
+            | Self::PaymentConflict { .. }
+            | Self::PaymentTooLarge { .. }
             | Self::Revoked(_)
             | Self::Replaced(_)
             | Self::JournalsBehind { .. }

@@ -9,7 +9,7 @@ use super::{Ledger, LedgerError, Transaction, Value, sql};
 use crate::rate::MinorUnits;
 
 /// The issuer whose numbers are used. Several issuers come with several legal entities.
-const ISSUER: &str = "TG";
+pub(super) const ISSUER: &str = "TG";
 
 /// An invoice that was issued, byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,9 +95,16 @@ impl Ledger {
     /// The issued invoice with this number.
     pub async fn find_invoice(&self, number: &str) -> Result<Option<IssuedInvoice>, LedgerError> {
         let mut transaction = self.pool.read().await?;
-        let row = transaction.find(sql::INVOICE_BY_NUMBER, &[Value::Text(number)]).await?;
-        row.map(IssuedInvoice::from_row).transpose()
+        find_by_number(&mut transaction, number).await
     }
+}
+
+pub(super) async fn find_by_number(
+    transaction: &mut Transaction,
+    number: &str,
+) -> Result<Option<IssuedInvoice>, LedgerError> {
+    let row = transaction.find(sql::INVOICE_BY_NUMBER, &[Value::Text(number)]).await?;
+    row.map(IssuedInvoice::from_row).transpose()
 }
 
 /// The number with this place among the issuer's numbers.

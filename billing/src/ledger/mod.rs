@@ -4,6 +4,7 @@
 
 mod access;
 mod audit;
+mod billing_details;
 mod error;
 mod grants;
 mod groups;
@@ -13,6 +14,7 @@ mod journals;
 mod key_change;
 mod key_rules;
 mod keys;
+mod lifecycle;
 mod limits;
 mod migrations;
 mod operators;
@@ -32,6 +34,7 @@ mod users;
 
 pub use access::{AccessSnapshot, KeyAccess, PlanSchedule, TenantAccess};
 pub use audit::{Actor, ActorKind, AuditEntry, AuditQuestion};
+pub use billing_details::{ADDRESS_LINES_MAX, IssuerDetails, PAYMENT_DAYS_MAX, Party, TenantBilling};
 pub use error::{ChainBreak, LedgerError};
 pub use grants::{Balance, GRANT_NANOS_MAX, Grant, Granted, NewGrant};
 pub use groups::{GroupUsage, NO_PROJECT, UsageGroup};
@@ -40,6 +43,7 @@ pub use invoices::IssuedInvoice;
 pub use journals::{Complete, JournalState};
 pub use key_change::KeyChange;
 pub use keys::{Key, NewKey, SecretHash};
+pub use lifecycle::{InvoiceEvent, InvoiceEventKind, InvoiceStanding, InvoiceState, NewPayment, Recorded};
 pub use limits::{Budget, Limits, LimitsPlace, ScopeLimits};
 pub use operators::{FirstStart, NewOperator, Operator, OperatorRole, UnknownRole};
 pub use plans::Published;
@@ -54,10 +58,12 @@ pub use tenants::{BillingMode, NewTenant, Tenant, TenantTerms};
 pub use usage::{JournalCursor, SHIP_RECORDS_MAX, Shipped};
 pub use users::{NewUser, UnknownUserRole, User, UserRole};
 
+pub(crate) use billing_details::{Parties, parties};
 pub(crate) use invoices::{
     LineColumns, find_for_period as find_issued, insert as store_invoice,
     lock_numbers as lock_invoice_numbers, number as invoice_number,
 };
+pub(crate) use lifecycle::settle;
 pub(crate) use plans::{find as find_plan, in_force as plan_in_force};
 pub(crate) use pool::Transaction;
 pub(crate) use projects::{name_of as project_name, of as projects_of};

@@ -54,6 +54,9 @@ pub enum RateError {
         /// The version.
         price_version: PlanVersionId,
     },
+    /// A tax of an invoice that is no percentage.
+    #[error("an invoice has a tax of {0:?} percent, which is none")]
+    BadTax(String),
     /// Sums that contradict each other.
     #[error("the sums of usage are impossible: {0}")]
     Impossible(&'static str),
@@ -64,6 +67,7 @@ impl RateError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Unpriced { .. } | Self::MixedCurrencies { .. } => Fault::Conflict,
+            Self::BadTax(_) => Fault::Invalid,
             Self::TooLarge(_)
             | Self::Quantity(_)
             | Self::UnknownPriceVersion { .. }
@@ -144,9 +148,7 @@ impl ExactAmount {
                 .map(MinorUnits)
                 .ok_or_else(|| RateError::TooLarge(whole.to_plain_string()));
         };
-        let divisor = BigInt::from(10).pow(decimals);
-        let twice: BigInt = digits.abs() * 2 + &divisor;
-        let rounded: BigInt = (twice / (divisor * 2)) * digits.signum();
+        let rounded = divided_half_away_from_zero(&digits, BigInt::from(10).pow(decimals));
         rounded.to_i64().map(MinorUnits).ok_or_else(|| RateError::TooLarge(rounded.to_string()))
     }
 
@@ -191,10 +193,61 @@ impl MinorUnits {
         self.0
     }
 
+    /// `part / whole` of it, rounded once, half away from zero: the share that a tax takes.
+    ///
+    /// Errors: an amount that does not fit; a whole that is not above zero.
+    pub fn share(self, part: &BigDecimal, whole: &BigDecimal) -> Result<Self, RateError> {
+        let decimals = part.fractional_digit_count().max(whole.fractional_digit_count()).max(0);
+        let (part, _) = part.with_scale(decimals).into_bigint_and_scale();
+        let (whole, _) = whole.with_scale(decimals).into_bigint_and_scale();
+        if !whole.is_positive() {
+            return Err(RateError::Impossible("a share of nothing"));
+        }
+        let rounded = divided_half_away_from_zero(&(part * self.0), whole);
+        rounded.to_i64().map(Self).ok_or_else(|| RateError::TooLarge(rounded.to_string()))
+    }
+
+    /// The sum.
+    ///
+    /// Errors: it does not fit.
+    pub fn checked_add(self, other: Self) -> Result<Self, RateError> {
+        let sum = self.0.checked_add(other.0);
+        sum.map(Self).ok_or_else(|| RateError::TooLarge(format!("{} + {}", self.0, other.0)))
+    }
+
+    /// The difference.
+    ///
+    /// Errors: it does not fit.
+    pub fn checked_sub(self, other: Self) -> Result<Self, RateError> {
+        let difference = self.0.checked_sub(other.0);
+        difference.map(Self).ok_or_else(|| RateError::TooLarge(format!("{} - {}", self.0, other.0)))
+    }
+
+    /// Reads an amount of a currency as it is shown: `12.50`, `-3`, with at most the currency's decimals.
+    pub fn parse(text: &str, currency: Currency) -> Option<Self> {
+        let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+        let (whole, decimals) = digits.split_once('.').map_or((digits, None), |(a, b)| (a, Some(b)));
+        let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let exponent = usize::try_from(currency.exponent()).ok()?;
+        let is_amount = is_digits(whole) && decimals.is_none_or(is_digits);
+        let decimals = decimals.unwrap_or("");
+        if !is_amount || decimals.len() > exponent {
+            return None;
+        }
+        let minor: i64 = format!("{whole}{decimals:0<exponent$}").parse().ok()?;
+        Some(Self(sign * minor))
+    }
+
     /// In currency units with the currency's decimals: `-0.05`, `12.00`, `7` for yen.
     pub fn to_text(self, currency: Currency) -> String {
         BigDecimal::new(BigInt::from(self.0), i64::from(currency.exponent())).to_plain_string()
     }
+}
+
+/// A quotient as a whole number, a half going away from zero; the divisor is above zero.
+fn divided_half_away_from_zero(amount: &BigInt, divisor: BigInt) -> BigInt {
+    let twice: BigInt = amount.abs() * 2 + &divisor;
+    (twice / (divisor * 2)) * amount.signum()
 }
 
 /// How often `size` goes into `amount`, any rest counted as one more; neither is below zero.

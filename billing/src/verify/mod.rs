@@ -16,7 +16,7 @@ use crate::{
     invoice::{Invoice, InvoiceParts, SCHEMA},
     ledger::{Limits, Tenant, TenantTerms},
     plan::Plan,
-    rate::RateError,
+    rate::{MinorUnits, RateError},
 };
 
 pub use difference::Difference;
@@ -103,6 +103,11 @@ pub fn verify(invoice: &str, usage: impl BufRead, plans: Vec<Plan>) -> Result<Ve
     (computed.status, computed.number) = (issued.status, issued.number.clone());
     (computed.made_at, computed.issued_as) = (issued.made_at.clone(), issued.issued_as.clone());
     computed.late_records = issued.late_records;
+    let subtotal = MinorUnits::parse(&computed.subtotal, tenant.currency).unwrap_or_default();
+    let made_at = made_at(&issued)?;
+    computed = computed
+        .dressed_as(&issued, (subtotal, tenant.currency), made_at)
+        .map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
     let text = computed.to_json().map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
     if let Some(difference) = Difference::between(invoice, &text) {
         return Err(VerifyError::Differs(difference));

@@ -22,6 +22,8 @@ mod idempotency;
 #[cfg(test)]
 mod invoices;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod migrations;
@@ -41,3 +43,5 @@ mod shipper;
 mod shipping;
 #[cfg(test)]
 mod spending;
+#[cfg(test)]
+mod taxes;

@@ -7,6 +7,8 @@ mod check;
 mod expired;
 mod grant;
 mod invoice;
+mod invoicing;
+mod issued;
 mod key;
 mod limit;
 mod listen;
@@ -15,6 +17,7 @@ mod node_key;
 mod open;
 mod operator;
 mod out;
+mod parties;
 mod plan;
 mod project;
 mod routes;
@@ -128,8 +131,14 @@ enum Command {
     Plan(plan::Command),
     /// Show what a tenant has used.
     Usage(usage::Arguments),
+    /// Say who issues invoices, and with which taxes.
+    #[command(subcommand)]
+    Issuer(parties::IssuerCommand),
     /// Show a tenant's invoice for a month: a draft, or issued for good with --issue.
     Invoice(invoice::Arguments),
+    /// Show where issued invoices stand, and record payments and their end.
+    #[command(subcommand)]
+    Issued(issued::Command),
     /// Show who changed what in the ledger, newest first.
     Audit(audit::Arguments),
     /// Compute an invoice again from exported usage and plans, and compare. Needs no server, ledger or configuration.
@@ -191,7 +200,9 @@ impl Cli {
             Command::Grant(command) => grant::run(&config, command).await,
             Command::Plan(command) => plan::run(&config, command).await,
             Command::Usage(arguments) => usage::run(&config, arguments).await,
+            Command::Issuer(command) => parties::issuer(&config, command).await,
             Command::Invoice(arguments) => invoice::run(&config, arguments).await,
+            Command::Issued(command) => issued::run(&config, command).await,
             Command::Audit(arguments) => audit::run(&config, arguments).await,
             Command::Verify(arguments) => verify::run(&arguments),
             Command::VerifyJournal(arguments) => verify_journal::run(&config, arguments).await,

@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{CliError, expired, listen, open, out, start};
+use super::{CliError, expired, invoicing, listen, open, out, start};
 use crate::{
     admit::{Admitter, AdmitterParts, Limits, RedisAddress, Spending},
     app::App,
@@ -98,6 +98,10 @@ pub(super) async fn run(config: Config, source: Source) -> Result<(), CliError> 
     let background = start_background(&app, (ledger, journal), shipper, (tasks, stopping));
     let recovered = app.idempotency.clone().tend(app.shipping.clone(), recovery.records);
     background.tasks.spawn(recovered);
+    if config.invoicing.automatic {
+        let (invoicing, stopping) = (config.invoicing.clone(), background.stopping.clone());
+        background.tasks.spawn(invoicing::run(Arc::clone(&app), invoicing, stopping));
+    }
     background.tasks.spawn(reloader.on_hangup(background.stopping.clone()));
     let (server, address) = server(&config, &app, listener)?;
     let (admin_handle, admin_address) = start_admin(admin, &config.admin.hosts, admin_listener)?.unzip();

@@ -9,7 +9,7 @@ use domain::{Clock as _, SystemClock};
 use super::{
     CliError,
     limit::{self, LimitArguments, MinuteArguments, limit_cells},
-    open, out,
+    open, out, parties,
 };
 use crate::config::Config;
 
@@ -66,6 +66,9 @@ pub(super) enum Command {
         /// The other plan's name.
         plan: String,
     },
+    /// Say who is billed for a tenant, and how it is taxed.
+    #[command(subcommand)]
+    Billing(parties::BillingCommand),
     /// Refuse all its requests from now on.
     Disable {
         /// Its name or id.
@@ -116,6 +119,7 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
             ledger.set_tenant_plan(tenant.id, &plan).await?;
             show_again(&ledger, &tenant).await?;
         }
+        Command::Billing(command) => parties::tenant(&ledger, command).await?,
         Command::Disable { tenant } => {
             let tenant = open::tenant(&ledger, &tenant).await?;
             ledger.disable_tenant(tenant.id, now).await?;

@@ -30,6 +30,7 @@ impl Config {
             data,
             ledger,
             journal,
+            invoicing,
             limits,
             energy,
             slo,
@@ -45,6 +46,7 @@ impl Config {
             fixed("data", *data != other.data),
             fixed("ledger", *ledger != other.ledger),
             fixed("journal", *journal != other.journal),
+            fixed("invoicing", *invoicing != other.invoicing),
         ]);
         changes.extend(limits.changes(&other.limits));
         changes.extend([

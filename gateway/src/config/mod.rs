@@ -1,11 +1,14 @@
 //! What an operator can set, as checked types with defaults.
 //! Never reads a file or the environment itself: `load` does, and names file, line and reason when it fails.
 //! Built once in `cli::serve` or `cli::check` and handed down.
+//!
+//! Long because it names every section, and holds the small ones: a table of contents is read in one piece.
 
 mod admin;
 mod backend;
 mod change;
 mod engine;
+mod invoicing;
 mod issuer;
 mod issuer_rules;
 mod limits;
@@ -30,6 +33,7 @@ pub use backend::{
     Backend, BackendKind, BackendModel, BackendUrl, Capability, OutputBound, Secret, TokenEnergy,
 };
 pub use change::{Change, ISSUER, NODE};
+pub use invoicing::Invoicing;
 pub use issuer::{ISSUERS_MAX, Issuer, SignatureAlgorithm, SubjectLimits, private_url};
 pub use limits::{Limits, LimitsRedis, LimitsStore, RedisFailure, RedisUrl};
 pub use load::{ConfigError, Source, load};
@@ -54,6 +58,8 @@ pub struct Config {
     pub ledger: Ledger,
     /// The usage journal.
     pub journal: Journal,
+    /// When invoices are issued by themselves.
+    pub invoicing: Invoicing,
     /// Where limits are counted.
     pub limits: Limits,
     /// The energy meter of the engine's device.
@@ -83,6 +89,7 @@ impl Default for Config {
             data: Data::default(),
             ledger: Ledger::default(),
             journal: Journal::default(),
+            invoicing: Invoicing::default(),
             limits: Limits::default(),
             energy: Energy::default(),
             slo: SloAdmission::default(),

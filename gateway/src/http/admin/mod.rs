@@ -16,9 +16,11 @@ mod keys;
 mod limits;
 mod operators;
 mod page;
+mod parties;
 mod plans;
 mod projects;
 mod server;
+mod standing;
 mod status;
 mod subscriptions;
 mod tenants;
@@ -71,7 +73,9 @@ fn resources(routes: &mut ServiceConfig<'_>) {
         .configure(holds::configure)
         .configure(plans::configure)
         .configure(usage::configure)
+        .configure(parties::configure)
         .configure(invoices::configure)
+        .configure(standing::configure)
         .configure(journals::configure)
         .configure(operators::configure)
         .configure(status::configure)

@@ -1,0 +1,106 @@
+//! `tallygate issued`: what becomes of issued invoices: payments, and their end.
+//! Never changes an invoice: each step is added, with who took it.
+//! Called by `Cli::run`.
+
+use billing::ledger::{InvoiceStanding, NewPayment, Recorded};
+use clap::Subcommand;
+use domain::{Clock as _, SystemClock};
+
+use super::{CliError, open, out, parties::amount};
+use crate::config::Config;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show where an invoice stands: what is due, and every step.
+    Show {
+        /// Its number.
+        number: String,
+    },
+    /// Record a payment; the last one makes it paid.
+    Pay {
+        /// Its number.
+        number: String,
+        /// How much, in the invoice's currency.
+        amount: String,
+        /// The bank's or provider's reference: recording it twice is one payment.
+        #[arg(long, value_name = "TEXT")]
+        reference: String,
+        /// For people.
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        note: String,
+    },
+    /// Make it void: it never should have been, and what it billed comes onto the next invoice.
+    Void {
+        /// Its number.
+        number: String,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Note that nobody expects the money any more. It may still come.
+    WriteOff {
+        /// Its number.
+        number: String,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+}
+
+pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliError> {
+    let ledger = open::existing_ledger(config).await?;
+    let now = SystemClock.now();
+    let standing = match command {
+        Command::Show { number } => {
+            let found = ledger.invoice_standing(&number, now).await?;
+            found.ok_or_else(|| missing(&number))?
+        }
+        Command::Pay { number, amount: text, reference, note } => {
+            let found = ledger.find_invoice(&number).await?.ok_or_else(|| missing(&number))?;
+            let amount = amount("the payment", &text, found.currency)?;
+            let new = NewPayment { amount, reference: &reference, note: &note };
+            let (standing, recorded) = ledger.record_payment(&number, &new, now).await?;
+            if recorded == Recorded::Already {
+                out::say("this payment was recorded before; nothing changed");
+            }
+            standing
+        }
+        Command::Void { number, reason } => ledger.void_invoice(&number, &reason, now).await?,
+        Command::WriteOff { number, reason } => ledger.write_off_invoice(&number, &reason, now).await?,
+    };
+    show(&standing);
+    Ok(())
+}
+
+fn missing(number: &str) -> CliError {
+    CliError::Usage(format!("there is no issued invoice {number:?}"))
+}
+
+fn show(standing: &InvoiceStanding) {
+    let currency = standing.currency;
+    let money = |amount: billing::rate::MinorUnits| format!("{} {currency}", amount.to_text(currency));
+    let due_at = standing.due_at.map_or_else(|| "without terms of payment".to_owned(), |at| at.to_string());
+    let overdue = if standing.is_overdue { " (overdue)" } else { "" };
+    let rows = [
+        ("invoice", standing.number.clone()),
+        ("tenant", standing.tenant_id.to_string()),
+        ("state", standing.state.as_str().to_owned()),
+        ("total", money(standing.total)),
+        ("by grants", money(standing.granted)),
+        ("paid", money(standing.paid)),
+        ("credited", money(standing.credited)),
+        ("due", money(standing.due)),
+        ("due at", format!("{due_at}{overdue}")),
+    ];
+    for (name, text) in rows {
+        out::say(&format!("{name:<10} {text}"));
+    }
+    let step = |event: &billing::ledger::InvoiceEvent| {
+        let amount = event.amount.map(|amount| amount.to_text(currency)).unwrap_or_default();
+        let reference = event.reference.clone().unwrap_or_default();
+        let actor = format!("{} {}", event.actor_kind, event.actor);
+        [event.at.to_string(), event.kind.as_str().to_owned(), amount, reference, actor, event.note.clone()]
+    };
+    let steps: Vec<_> = standing.events.iter().map(step).collect();
+    out::table(["AT", "STEP", "AMOUNT", "REFERENCE", "BY", "NOTE"], &steps);
+}
