@@ -8,5 +8,6 @@ pub mod ledger;
 pub mod plan;
 pub mod rate;
 pub mod ship;
+pub mod subscription;
 pub mod tax;
 pub mod verify;

@@ -123,6 +123,13 @@ async fn tenants(walk: &mut Walk, tenant: &str) -> Outcome {
     let terms = json!({"terms": {"billing": "prepaid"}});
     walk.ask(Method::PATCH, tenant, terms).await?;
     walk.ask(Method::PUT, &format!("{tenant}/subscription"), json!({"plan": "gold"})).await?;
+    let path = |act: &str| format!("{tenant}/subscription/{act}");
+    let begun = walk.post(&path("start"), json!({"cycle": "calendar", "trial_days": 30})).await?;
+    let until = begun["trial_until"].as_str().and_then(|until| until.get(..10)).unwrap_or_default();
+    walk.post(&path("trial"), json!({"until": until})).await?;
+    walk.post(&path("pause"), Value::Null).await?;
+    walk.post(&path("resume"), Value::Null).await?;
+    walk.post(&path("cancel"), json!({"at": "period_end"})).await?;
     walk.ask(Method::PUT, &format!("{tenant}/limits"), json!({"limits": {"concurrency": 3}})).await?;
     walk.post(&format!("{tenant}/grants"), json!({"amount_nanos": 7, "idempotency_key": "first"})).await?;
     let user = json!({"email": "anna@example.com", "role": "owner"});

@@ -1,5 +1,5 @@
 //! Credits for a whole period's attainment: when too few requests of a class met their targets, a share is given back.
-//! Never more than the class was charged, credits for its late tokens taken off.
+//! Never more than the class was charged, credits for its late tokens and requests taken off.
 //! Called by `build`, after the token prices and before other charges.
 
 use domain::SloClass;
@@ -7,10 +7,11 @@ use domain::SloClass;
 use super::{
     InvoiceParts, Line, LineKind,
     build::{Draft, attained, billed_totals, token_drafts},
+    charges::sum_of_class,
 };
 use crate::{
     ledger::{UsageSum, UsageTotals},
-    plan::{AttainmentTier, Plan},
+    plan::{AttainmentTier, Plan, TOKENS_CHARGE},
     rate::{ExactAmount, RateError},
 };
 
@@ -26,17 +27,21 @@ pub(super) fn lines(parts: &InvoiceParts<'_>) -> Result<Vec<Draft>, RateError> {
 
 fn line(parts: &InvoiceParts<'_>, plan: &Plan, class: SloClass) -> Result<Option<Draft>, RateError> {
     let sums: Vec<UsageSum> = parts.sums.iter().filter(|sum| sum.slo_class == class).cloned().collect();
-    let parts = InvoiceParts { sums: &sums, ..*parts };
+    let late: Vec<UsageSum> = parts.late.iter().filter(|sum| sum.slo_class == class).cloned().collect();
+    let parts = InvoiceParts { sums: &sums, late: &late, ..*parts };
     let totals = billed_totals(&parts)?;
     let Some(tier) = reached(plan, class, &totals) else { return Ok(None) };
     let missed = totals.requests.checked_sub(totals.requests_slo_met);
     let missed = missed.ok_or(RateError::Impossible("more requests in time than requests"))?;
-    let drafts = token_drafts(&parts)?;
+    let drafts = match tier.charges.contains(TOKENS_CHARGE) {
+        true => token_drafts(&parts)?,
+        false => Vec::new(),
+    };
     let sum_of = |kind| {
         let its = drafts.iter().filter(|draft| draft.line.kind == kind);
         ExactAmount::sum(its.map(|draft| &draft.exact))
     };
-    let charged = sum_of(LineKind::Charge);
+    let charged = sum_of(LineKind::Charge).plus(&sum_of_class(&parts, &tier.charges, class)?);
     let rest = charged.plus(&sum_of(LineKind::SloCredit));
     let credit = charged.share(&tier.percent).min(rest.clone());
     let (percent, below) = (tier.percent.value(), tier.below.value());

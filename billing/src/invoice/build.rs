@@ -4,13 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Currency, EndReason, EnergySource, Period, PlanVersionId, Timestamp, Tokens};
+use bigdecimal::Zero as _;
+use domain::{Currency, EndReason, Period, PlanVersionId, Timestamp, Tokens};
 use jiff::tz::TimeZone;
 
 use super::{
-    Attainment, BilledPeriod, BilledTenant, Invoice, Line, LineKind, SCHEMA, Status, attainment,
-    charges as charge_lines,
+    Attainment, BilledPeriod, BilledSubscription, BilledTenant, Invoice, Line, LineKind, SCHEMA, Status,
+    Subscribed, attainment, charges as charge_lines, energy,
     share::{self, ProjectUse},
+    subscription,
 };
 use crate::{
     ledger::{Tenant, UsageSum, UsageTotals},
@@ -32,12 +34,16 @@ pub struct InvoiceParts<'a> {
     pub now: Timestamp,
     /// What was used.
     pub sums: &'a [UsageSum],
+    /// What of it was used by requests that missed a target; empty where no plan gives credit for them.
+    pub late: &'a [UsageSum],
     /// The plan versions named in `sums`.
     pub plans: &'a BTreeMap<PlanVersionId, Plan>,
     /// The same usage by project, with each one's id and path; empty when the tenant has none.
     pub projects: &'a [ProjectUse],
     /// The plan version in force at the end of the period: what it charges for the period itself is due.
     pub plan_at_end: Option<&'a Plan>,
+    /// The tenant's subscription in the period. `None`: it has none, so no fee is due.
+    pub subscription: Option<Subscribed<'a>>,
 }
 
 /// An invoice with the amounts that SQL stores beside it.
@@ -63,6 +69,8 @@ struct Use<'a> {
     model: &'a str,
     reason: Option<EndReason>,
     totals: UsageTotals,
+    /// The same of requests that missed a target.
+    late: UsageTotals,
 }
 
 impl Invoice {
@@ -84,11 +92,16 @@ pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
     drafts.extend(attainment::lines(parts)?);
     let charged = charge_lines::lines(parts, &drafts)?;
     drafts.extend(charged);
+    for plan in parts.subscription.iter().flat_map(|subscribed| subscribed.plans.values()) {
+        check_currency(plan, currency)?;
+    }
+    let subscribed = subscription::lines(parts, &drafts)?;
+    drafts.extend(subscribed);
     let common = ExactAmount::sum(drafts.iter().skip(of_projects).map(|draft| &draft.exact));
     for used in not_billed(parts)? {
         drafts.extend(not_billed_lines(&used));
     }
-    drafts.extend(energy_lines(parts.sums)?);
+    drafts.extend(energy::lines(parts.sums)?);
     let exact: Vec<ExactAmount> = drafts.iter().map(|draft| draft.exact.clone()).collect();
     let subtotal_exact = ExactAmount::sum(&exact);
     let subtotal = subtotal_exact.round_half_away_from_zero(currency)?;
@@ -110,6 +123,7 @@ pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
         currency: currency.to_string(),
         currency_decimals: currency.exponent(),
         plan_at_end: parts.plan_at_end.map(|plan| plan.id().to_string()),
+        subscription: parts.subscription.map(|own| BilledSubscription::to_wire(own.facts)),
         records,
         issued_as: None,
         late_records: 0,
@@ -173,7 +187,14 @@ fn billed_period(period: &Period, now: Timestamp) -> BilledPeriod {
 
 /// Billed usage: one entry for each model of each plan version.
 fn billed<'a>(parts: &InvoiceParts<'a>) -> Result<Vec<Use<'a>>, RateError> {
-    gather(parts, |plan, sum| plan.is_billed(sum.reason).then_some(None))
+    let of_all = |plan: &Plan, sum: &UsageSum| plan.is_billed(sum.reason).then_some(None);
+    let mut uses = gather(parts, of_all)?;
+    let late = gather(&InvoiceParts { sums: parts.late, ..*parts }, of_all)?;
+    for used in &mut uses {
+        let is_its = |late: &&Use<'_>| late.plan.id() == used.plan.id() && late.model == used.model;
+        used.late = late.iter().find(is_its).map_or_else(UsageTotals::default, |late| late.totals);
+    }
+    Ok(uses)
 }
 
 /// Usage that is not billed: one entry for each model and reason of each plan version.
@@ -193,7 +214,8 @@ fn gather<'a>(
         check_currency(plan, parts.tenant.currency)?;
         let Some(reason) = group(plan, sum) else { continue };
         let model = sum.model.as_str();
-        let start = || Use { plan, model, reason, totals: UsageTotals::default() };
+        let (totals, late) = (UsageTotals::default(), UsageTotals::default());
+        let start = || Use { plan, model, reason, totals, late };
         let used = uses.entry((plan.name(), plan.version(), model, reason)).or_insert_with(start);
         used.totals = used.totals.checked_add(&sum.totals)?;
     }
@@ -204,6 +226,22 @@ fn gather<'a>(
 fn charges(used: &Use<'_>) -> Result<Vec<Draft>, RateError> {
     let totals = &used.totals;
     let Some(price) = used.price()? else { return Ok(Vec::new()) };
+    let charged = meters(totals, price)?;
+    let mut drafts: Vec<Draft> =
+        charged.map(|(item, words, tokens, price)| used.charge(item, words, tokens, price)).collect();
+    drafts.push(used.slo_credit(price)?);
+    if !used.plan.late_requests_percent().value().is_zero() {
+        let due = ExactAmount::sum(drafts.iter().map(|draft| &draft.exact));
+        drafts.push(used.late_requests(price, &due)?);
+    }
+    Ok(drafts)
+}
+
+/// What is metered for token prices, where there is any of it.
+fn meters<'a>(
+    totals: &UsageTotals,
+    price: &'a Price,
+) -> Result<impl Iterator<Item = (&'static str, &'static str, Tokens, &'a UnitPrice)>, RateError> {
     let computed = totals.prompt_tokens.checked_sub(totals.cached_prompt_tokens);
     let computed = computed.ok_or(RateError::Impossible("more cached prompt tokens than prompt tokens"))?;
     let meters = [
@@ -211,11 +249,7 @@ fn charges(used: &Use<'_>) -> Result<Vec<Draft>, RateError> {
         ("cached_input", "cached input tokens", totals.cached_prompt_tokens, &price.cached_input),
         ("output", "output tokens", totals.output_tokens, &price.output),
     ];
-    let charged = meters.into_iter().filter(|(_, _, tokens, _)| *tokens > Tokens::ZERO);
-    let mut drafts: Vec<Draft> =
-        charged.map(|(item, words, tokens, price)| used.charge(item, words, tokens, price)).collect();
-    drafts.push(used.slo_credit(price)?);
-    Ok(drafts)
+    Ok(meters.into_iter().filter(|(_, _, tokens, _)| *tokens > Tokens::ZERO))
 }
 
 impl Use<'_> {
@@ -274,6 +308,35 @@ impl Use<'_> {
         Ok(Draft { line, exact: credit.negated() })
     }
 
+    /// The share of their token prices for requests that missed a target. `due` is what the model's tokens still come
+    /// to: with the credit for late tokens it never exceeds what was charged.
+    fn late_requests(&self, price: &Price, due: &ExactAmount) -> Result<Draft, RateError> {
+        let (currency, percent) = (self.plan.currency(), self.plan.late_requests_percent());
+        let mut charged = ExactAmount::zero();
+        let mut terms = Vec::new();
+        for (_, _, tokens, price) in meters(&self.late, price)? {
+            charged = charged.plus(&ExactAmount::of_tokens(tokens, price));
+            terms.push(format!("{tokens} × {} ÷ 1000000", unit_price_text(price, currency)));
+        }
+        let credit = charged.share(percent).min(due.clone());
+        let sum = if terms.is_empty() { "0".to_owned() } else { terms.join(" + ") };
+        let percent = percent.value().to_plain_string();
+        let line = Line {
+            quantity: self.late.requests,
+            unit: "requests".to_owned(),
+            formula: Some(format!("-min(({sum}) × {percent} ÷ 100, {})", due.to_text(currency))),
+            percent: Some(percent),
+            attainment: Some(attained(&self.totals)?),
+            ..self.line(
+                LineKind::SloCredit,
+                "late_requests",
+                format!("{}: SLO credit for late requests", self.model),
+                Tokens::ZERO,
+            )
+        };
+        Ok(Draft { line, exact: credit.negated() })
+    }
+
     /// A line about this usage, without price.
     fn line(&self, kind: LineKind, item: &str, description: String, tokens: Tokens) -> Line {
         Line {
@@ -311,34 +374,6 @@ fn not_billed_lines(used: &Use<'_>) -> Vec<Draft> {
         Draft { line: used.line(LineKind::NotBilled, item, description, tokens), exact: ExactAmount::zero() }
     };
     shown.map(draft).collect()
-}
-
-fn energy_lines(sums: &[UsageSum]) -> Result<Vec<Draft>, RateError> {
-    let mut by_source: BTreeMap<EnergySource, UsageTotals> = BTreeMap::new();
-    for sum in sums {
-        let totals = by_source.entry(sum.energy_source).or_default();
-        *totals = totals.checked_add(&sum.totals)?;
-    }
-    let draft = |(source, totals): (EnergySource, UsageTotals)| {
-        let line = Line {
-            description: format!("Energy of all requests, {}", source_words(source)),
-            requests: totals.requests,
-            quantity: totals.energy.get(),
-            unit: "millijoules".to_owned(),
-            ..Line::blank(LineKind::Energy, source.as_str())
-        };
-        Draft { line, exact: ExactAmount::zero() }
-    };
-    Ok(by_source.into_iter().map(draft).collect())
-}
-
-fn source_words(source: EnergySource) -> &'static str {
-    match source {
-        EnergySource::NvmlEnergy => "from the GPU's energy counter",
-        EnergySource::NvmlPower => "from the GPU's power reading",
-        EnergySource::Rapl => "from the CPU's energy counter",
-        EnergySource::Modelled => "modelled, not measured",
-    }
 }
 
 /// A price with all its digits, at least as many decimals as the currency has.

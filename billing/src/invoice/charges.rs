@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bigdecimal::BigDecimal;
+use domain::SloClass;
 
 use super::{InvoiceParts, Line, LineKind, build::Draft};
 use crate::{
     ledger::UsageSum,
     plan::{Basis, Charge, Discount, DiscountAmount, Meter, Plan, TOKENS_CHARGE, Tier, UsageCharge},
-    rate::{ExactAmount, PartKind, PeriodCounts, RateError, RatedPart, rate_charge},
+    rate::{ExactAmount, PartKind, PeriodCounts, RateError, RatedCharge, RatedPart, rate_charge},
 };
 
 /// What each charge comes to so far, by name; token prices less their credits are one of them.
@@ -44,6 +45,26 @@ pub(super) fn lines(parts: &InvoiceParts<'_>, tokens: &[Draft]) -> Result<Vec<Dr
 
 /// Metered charges of every plan version, in order: a later version goes on where an earlier one stopped.
 fn metered(parts: &InvoiceParts<'_>, due: &mut Due) -> Result<Vec<Draft>, RateError> {
+    let mut drafts = Vec::new();
+    for Metered { plan, charge, usage, own, rated } in all_metered(parts)? {
+        let requests = requests(parts, plan, usage);
+        drafts.extend(rated.parts.iter().map(|part| part_line(plan, charge, usage, part, (own, requests))));
+        add_due(due, charge, &rated.exact);
+    }
+    Ok(drafts)
+}
+
+/// A metered charge of one plan version, rated.
+struct Metered<'a> {
+    plan: &'a Plan,
+    charge: &'a Charge,
+    usage: &'a UsageCharge,
+    /// The counts that this version prices.
+    own: u64,
+    rated: RatedCharge,
+}
+
+fn all_metered<'a>(parts: &InvoiceParts<'a>) -> Result<Vec<Metered<'a>>, RateError> {
     let mut versions: Vec<&Plan> = parts.plans.values().collect();
     versions.sort_by_key(|plan| (plan.name(), plan.version()));
     let mut totals: BTreeMap<Counted<'_>, u64> = BTreeMap::new();
@@ -58,15 +79,26 @@ fn metered(parts: &InvoiceParts<'_>, due: &mut Due) -> Result<Vec<Draft>, RateEr
             *total = add(*total, own)?;
         }
     }
-    let mut drafts = Vec::new();
-    for (name, plan, charge, usage, (before, own)) in counted {
+    let rated = counted.into_iter().map(|(name, plan, charge, usage, (before, own))| {
         let total = totals.get(&name).copied().unwrap_or_default();
-        let rated = rate_charge(usage, PeriodCounts { before, own, total });
-        let requests = requests(parts, plan, usage);
-        drafts.extend(rated.parts.iter().map(|part| part_line(plan, charge, usage, part, (own, requests))));
-        add_due(due, charge, &rated.exact);
-    }
-    Ok(drafts)
+        Metered { plan, charge, usage, own, rated: rate_charge(usage, PeriodCounts { before, own, total }) }
+    });
+    Ok(rated.collect())
+}
+
+/// What metered charges of these names that count one class alone come to, before bounds and discounts.
+///
+/// Errors: counts that do not fit.
+pub(super) fn sum_of_class(
+    parts: &InvoiceParts<'_>,
+    names: &BTreeSet<String>,
+    class: SloClass,
+) -> Result<ExactAmount, RateError> {
+    let is_its = |metered: &&Metered<'_>| {
+        names.contains(&metered.charge.name) && metered.usage.filter.classes == BTreeSet::from([class])
+    };
+    let metered = all_metered(parts)?;
+    Ok(ExactAmount::sum(metered.iter().filter(is_its).map(|metered| &metered.rated.exact)))
 }
 
 /// An earlier version may have charged under the same name: what it charged stays due.

@@ -75,14 +75,5 @@ async fn open_periods(
             break;
         }
     }
-    let mut open = Vec::new();
-    let mut period = Period::month_of(tenant.created_at, &tenant.zone)?;
-    while period.end() <= before && open.len() < PERIODS_MAX {
-        let next = Period::month_of(period.end(), &tenant.zone)?;
-        if !issued.contains(&period.start()) {
-            open.push(period);
-        }
-        period = next;
-    }
-    Ok(open)
+    ledger.open_periods(tenant, (before, PERIODS_MAX), &issued).await
 }

@@ -4,17 +4,23 @@
 
 use std::collections::BTreeMap;
 
+use bigdecimal::Zero as _;
 use domain::{Period, ProjectId, Timestamp};
 
 use super::{
-    Invoice, InvoiceParts, ProjectUse, Status,
+    Invoice, InvoiceParts, ProjectUse, Status, Subscribed,
     build::{Built, build},
     parties::due_at,
 };
 use crate::ledger::{
-    IssuedInvoice, Ledger, LedgerError, LineColumns, Tenant, Transaction, UsageSum, check_tallies,
-    find_issued, find_plan, invoice_number, lock_invoice_numbers, parties, plan_in_force, project_name,
-    projects_of, settle, store_invoice, usage_sums_by_project,
+    IssuedInvoice, Ledger, LedgerError, LineColumns, ProjectSums, Tenant, Transaction, UsageSum,
+    check_tallies, find_issued, find_plan, invoice_number, lock_invoice_numbers, parties, period_facts,
+    plan_in_force, project_name, projects_of, settle, settle_periods, store_invoice, usage_split_by_project,
+    usage_sums_by_project,
+};
+use crate::{
+    plan::Plan,
+    subscription::{PeriodFacts, PeriodKind, Plans},
 };
 
 /// What the invoice of a period would be now. A running period gives what has been used so far.
@@ -34,8 +40,9 @@ pub async fn preview(
         Err(LedgerError::PeriodOverlaps { .. }) => None,
         found => found?,
     };
-    let usage = usage(&mut transaction, tenant, period).await?;
-    let built = rate(&mut transaction, tenant, period, now, &usage).await?;
+    let facts = period_facts(&mut transaction, tenant, period).await?;
+    let usage = usage(&mut transaction, tenant, period, None).await?;
+    let built = rate(&mut transaction, tenant, (period, now), (&usage, facts)).await?;
     let parties = parties(&mut transaction, tenant.id).await?;
     let Built { invoice, .. } = built.between(parties, tenant.currency)?;
     Ok(match issued {
@@ -68,12 +75,16 @@ pub async fn issue(
     if let Some(issued) = find_issued(&mut transaction, tenant.id, period).await? {
         return Invoice::from_issued(&issued.body);
     }
+    settle_periods(&mut transaction, tenant, now).await?;
+    let facts = period_facts(&mut transaction, tenant, period).await?;
     check_tallies(&mut transaction, tenant.id, period).await?;
-    let usage = usage(&mut transaction, tenant, period).await?;
-    let built = rate(&mut transaction, tenant, period, now, &usage).await?;
+    let usage = usage(&mut transaction, tenant, period, None).await?;
+    // What was before the tenant is billed only where the first fee of its subscription is due there.
+    let is_ahead = facts.as_ref().is_some_and(|facts| facts.advance.is_some());
+    let built = rate(&mut transaction, tenant, (period, now), (&usage, facts)).await?;
     let parties = parties(&mut transaction, tenant.id).await?;
     let Built { invoice, displayed, subtotal, total } = built.between(parties, tenant.currency)?;
-    if invoice.records == 0 && period.end() <= tenant.created_at {
+    if invoice.records == 0 && !is_ahead && period.end() <= tenant.created_at {
         let (created_at, end) = (tenant.created_at, period.end());
         return Err(LedgerError::PeriodBeforeTenant { name: tenant.name.clone(), created_at, end });
     }
@@ -115,62 +126,98 @@ pub async fn issue(
 /// What was used in a period, of one moment.
 pub(super) struct Usage {
     pub(super) sums: Vec<UsageSum>,
+    /// What of it was used by requests that missed a target, where a plan gives credit for them.
+    pub(super) late: Vec<UsageSum>,
+    /// The plan versions that it names.
+    pub(super) plans: Plans,
     /// The same by project; empty when no request belonged to one.
     pub(super) projects: Vec<ProjectUse>,
 }
 
-/// Reads a period's usage.
+/// Reads a period's usage. Late requests are told apart where a plan of it, or the `other` one, gives credit for them.
 pub(super) async fn usage(
     transaction: &mut Transaction,
     tenant: &Tenant,
     period: &Period,
+    other: Option<&Plan>,
 ) -> Result<Usage, LedgerError> {
     // Lines and projects are made of the same rows: read twice, they might not be of one moment.
-    let by_project = usage_sums_by_project(transaction, tenant.id, period.start(), period.end()).await?;
-    let projects = projects(transaction, tenant, &by_project).await?;
-    let sums = by_project.into_iter().map(|(_, sum)| sum).collect();
-    Ok(Usage { sums, projects })
+    let mut all = usage_sums_by_project(transaction, tenant.id, period.start(), period.end()).await?;
+    let mut late = ProjectSums::new();
+    let mut plans = plans_of(transaction, &all).await?;
+    let is_given = |plan: &Plan| !plan.late_requests_percent().value().is_zero();
+    if plans.values().chain(other).any(is_given) {
+        (all, late) = usage_split_by_project(transaction, tenant.id, period).await?;
+        plans = plans_of(transaction, &all).await?;
+    }
+    let projects = projects(transaction, tenant, (&all, &late)).await?;
+    let sums = |sums: ProjectSums| sums.into_iter().map(|(_, sum)| sum).collect();
+    Ok(Usage { sums: sums(all), late: sums(late), plans, projects })
 }
 
-/// A period's usage, rated by the plan versions that it names.
-pub(super) async fn rate(
-    transaction: &mut Transaction,
-    tenant: &Tenant,
-    period: &Period,
-    now: Timestamp,
-    usage: &Usage,
-) -> Result<Built, LedgerError> {
-    let Usage { sums, projects } = usage;
-    let mut plans = BTreeMap::new();
-    for sum in sums {
+async fn plans_of(transaction: &mut Transaction, sums: &ProjectSums) -> Result<Plans, LedgerError> {
+    let mut plans = Plans::new();
+    for (_, sum) in sums {
         if !plans.contains_key(&sum.price_version)
             && let Some(plan) = find_plan(transaction, &sum.price_version).await?
         {
             plans.insert(sum.price_version.clone(), plan);
         }
     }
-    // The last instant of the period: what applies from its end on is of the next.
+    Ok(plans)
+}
+
+/// A period's usage, rated by the plan versions that it names, and what its subscription costs.
+pub(super) async fn rate(
+    transaction: &mut Transaction,
+    tenant: &Tenant,
+    (period, now): (&Period, Timestamp),
+    (usage, facts): (&Usage, Option<PeriodFacts>),
+) -> Result<Built, LedgerError> {
+    let Usage { sums, late, plans, projects } = usage;
+    // The last instant of the period: what applies from its end on is of the next. After a subscription has ended,
+    // only what was used is charged.
     let last = Timestamp::from_unix_micros(period.end().unix_micros().saturating_sub(1));
-    let plan_at_end = plan_in_force(transaction, tenant, last).await?;
+    let is_after = facts.as_ref().is_some_and(|facts| facts.kind == PeriodKind::After);
+    let plan_at_end = match is_after {
+        true => None,
+        false => plan_in_force(transaction, tenant, last).await?,
+    };
+    let mut subscribed = Plans::new();
+    for id in facts.iter().flat_map(PeriodFacts::plans) {
+        if !subscribed.contains_key(id)
+            && let Some(plan) = find_plan(transaction, id).await?
+        {
+            subscribed.insert(id.clone(), plan);
+        }
+    }
+    let subscription = facts.as_ref().map(|facts| Subscribed { facts, plans: &subscribed });
     let plan_at_end = plan_at_end.as_deref();
-    Ok(build(&InvoiceParts { tenant, period, now, sums, plans: &plans, projects, plan_at_end })?)
+    let parts = InvoiceParts { tenant, period, now, sums, late, plans, projects, plan_at_end, subscription };
+    Ok(build(&parts)?)
 }
 
 /// Usage by project, by path; nothing where no request belonged to a project.
 async fn projects(
     transaction: &mut Transaction,
     tenant: &Tenant,
-    sums: &[(Option<ProjectId>, UsageSum)],
+    (sums, late): (&ProjectSums, &ProjectSums),
 ) -> Result<Vec<ProjectUse>, LedgerError> {
     if sums.iter().all(|(project, _)| project.is_none()) {
         return Ok(Vec::new());
     }
     let all = projects_of(transaction, Some(tenant.id)).await?;
-    let mut uses: BTreeMap<Option<ProjectId>, Vec<UsageSum>> = BTreeMap::new();
+    let mut uses: BTreeMap<Option<ProjectId>, (Vec<UsageSum>, Vec<UsageSum>)> = BTreeMap::new();
     for (id, sum) in sums {
-        uses.entry(*id).or_default().push(sum.clone());
+        uses.entry(*id).or_default().0.push(sum.clone());
     }
-    let named = uses.into_iter().map(|(id, sums)| ProjectUse { id, path: project_name(id, &all), sums });
+    for (id, sum) in late {
+        uses.entry(*id).or_default().1.push(sum.clone());
+    }
+    let named = uses.into_iter().map(|(id, (sums, late))| {
+        let path = project_name(id, &all);
+        ProjectUse { id, path, sums, late }
+    });
     let mut named: Vec<_> = named.collect();
     named.sort_by(|left, right| left.path.cmp(&right.path));
     Ok(named)

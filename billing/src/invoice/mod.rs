@@ -6,11 +6,13 @@ mod attainment;
 mod build;
 mod charges;
 mod due;
+mod energy;
 mod html;
 mod issue;
 mod parties;
 mod share;
 mod simulate;
+mod subscription;
 mod text;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,7 @@ pub use issue::{issue, preview};
 pub use parties::BilledIssuer;
 pub use share::ProjectUse;
 pub use simulate::{Simulation, simulate};
+pub use subscription::{BilledAdvance, BilledSpan, BilledSubscription, Subscribed};
 
 use crate::{
     ledger::{LedgerError, Party},
@@ -60,6 +63,9 @@ pub struct Invoice {
     /// The plan version in force at the end of the period, whose terms for the period itself apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_at_end: Option<String>,
+    /// The period of a subscription that this is, and what its fees follow from; left out without a subscription.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<BilledSubscription>,
     /// Usage records in the period.
     pub records: u64,
     /// Of a draft: the invoice that was issued for this period already.
@@ -183,7 +189,7 @@ pub struct Line {
     pub position: u32,
     /// What it is.
     pub kind: LineKind,
-    /// What is counted: `input`, `cached_input`, `output`, `late_output`, `attainment`, an energy source, or the name of a charge or
+    /// What is counted: `input`, `cached_input`, `output`, `late_output`, `late_requests`, `attainment`, `trial`, `true_up`, `base_fee`, an energy source, or the name of a charge or
     /// discount of the plan.
     pub item: String,
     /// For people.

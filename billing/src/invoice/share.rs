@@ -19,6 +19,8 @@ pub struct ProjectUse {
     pub path: String,
     /// What was used.
     pub sums: Vec<UsageSum>,
+    /// What of it was used by requests that missed a target, where a plan gives credit for them.
+    pub late: Vec<UsageSum>,
 }
 
 /// What stands for charges that no project alone has caused: tiers, packages, flat amounts and discounts are of the
@@ -33,12 +35,14 @@ pub(super) fn shares(
     subtotal: MinorUnits,
 ) -> Result<Vec<ProjectShare>, RateError> {
     let currency = parts.tenant.currency;
-    let own = |used: &ProjectUse| exact_sum(&InvoiceParts { sums: &used.sums, projects: &[], ..*parts });
+    let own = |used: &ProjectUse| {
+        exact_sum(&InvoiceParts { sums: &used.sums, late: &used.late, projects: &[], ..*parts })
+    };
     let mut exact: Vec<ExactAmount> = parts.projects.iter().map(own).collect::<Result<_, _>>()?;
     if exact.is_empty() {
         return Ok(Vec::new());
     }
-    let whole = ProjectUse { id: None, path: COMMON.to_owned(), sums: Vec::new() };
+    let whole = ProjectUse { id: None, path: COMMON.to_owned(), sums: Vec::new(), late: Vec::new() };
     let is_common = !common.is_zero();
     let uses = parts.projects.iter().chain(is_common.then_some(&whole));
     exact.extend(is_common.then(|| common.clone()));

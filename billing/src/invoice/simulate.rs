@@ -40,7 +40,8 @@ impl Simulation {
 /// Rates a tenant's usage of a period as it was, and again as if all of it had been under another plan.
 ///
 /// Which requests are billed, and what lateness gives back, is the other plan's as well. Latency targets are not: a
-/// token was in time by the targets of its day.
+/// token was in time by the targets of its day. Base fees, commitments and trials of a subscription are left out of both:
+/// they do not follow from usage.
 /// Errors: usage of a model that the other plan does not sell; another currency; a database that fails.
 pub async fn simulate(
     ledger: &Ledger,
@@ -50,15 +51,15 @@ pub async fn simulate(
     now: Timestamp,
 ) -> Result<Simulation, LedgerError> {
     let mut transaction = ledger.read().await?;
-    let usage = usage(&mut transaction, tenant, period).await?;
-    let actual = rate(&mut transaction, tenant, period, now, &usage).await?.invoice;
+    let usage = usage(&mut transaction, tenant, period, Some(plan)).await?;
+    let actual = rate(&mut transaction, tenant, (period, now), (&usage, None)).await?.invoice;
     let under = |sums: &[UsageSum]| -> Vec<UsageSum> {
         sums.iter().map(|sum| UsageSum { price_version: plan.id().clone(), ..sum.clone() }).collect()
     };
-    let Usage { sums, mut projects } = usage;
-    let sums = under(&sums);
+    let Usage { sums, late, mut projects, .. } = usage;
+    let (sums, late) = (under(&sums), under(&late));
     for project in &mut projects {
-        project.sums = under(&project.sums);
+        (project.sums, project.late) = (under(&project.sums), under(&project.late));
     }
     let plans = BTreeMap::from([(plan.id().clone(), plan.clone())]);
     let simulated = Invoice::build(&InvoiceParts {
@@ -66,9 +67,11 @@ pub async fn simulate(
         period,
         now,
         sums: &sums,
+        late: &late,
         plans: &plans,
         projects: &projects,
         plan_at_end: Some(plan),
+        subscription: None,
     })?;
     Ok(Simulation { actual, simulated })
 }

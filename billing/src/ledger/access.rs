@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use super::{
     Key, Ledger, LedgerError, Operator, Project, ScopeLimits, SecretHash, Tenant, keys, limits, operators,
-    plans, projects, read_revision, sql, tenants,
+    plans, projects, read_revision, sql, subscriptions, tenants,
 };
-use crate::plan::Plan;
+use crate::{plan::Plan, subscription::Terms};
 
 /// Tenants, projects, keys, limits and plans as of one revision.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ pub struct TenantAccess {
     pub zone: TimeZone,
     /// All it was ever granted.
     pub granted: Money,
+    /// Its subscriptions: requests are refused while one is paused, and after the last has ended.
+    pub subscriptions: Terms,
 }
 
 /// A key and what its secret must hash to.
@@ -92,6 +94,7 @@ impl Ledger {
         }
         let granted: Vec<(Uuid, i64)> = transaction.rows(sql::GRANTED_TO_ALL, &[]).await?;
         let granted: HashMap<_, _> = granted.into_iter().collect();
+        let mut terms = subscriptions::all_terms(&mut transaction).await?;
         let tenants = tenants::all(&mut transaction).await?;
         let tenants = tenants.into_iter().map(|tenant| {
             let zone = TimeZone::get(&tenant.zone);
@@ -100,7 +103,8 @@ impl Ledger {
             let schedule = PlanSchedule::new(versions, &zone);
             let nanos = granted.get(&tenant.id.as_uuid()).copied().unwrap_or_default();
             let granted = Money::from_nanos(i128::from(nanos), tenant.currency);
-            Ok(TenantAccess { tenant, schedule, zone, granted })
+            let subscriptions = terms.remove(&tenant.id).unwrap_or_default();
+            Ok(TenantAccess { tenant, schedule, zone, granted, subscriptions })
         });
         let tenants = tenants.collect::<Result<_, LedgerError>>()?;
         let keys = keys::of(&mut transaction, None).await?;

@@ -11,8 +11,10 @@ use domain::{
     RecordHash, RequestId, SloClass, Timestamp,
 };
 
+use jiff::civil::Date;
+
 use super::{GRANT_NANOS_MAX, InvoiceState};
-use crate::{plan::PlanError, rate::RateError, tax::TaxError};
+use crate::{plan::PlanError, rate::RateError, subscription::State, tax::TaxError};
 
 /// Why the ledger did not do what was asked. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -306,6 +308,46 @@ pub enum LedgerError {
         /// What is due.
         due: String,
     },
+    /// Not one of the tenant's billing periods.
+    #[error("the tenant's billing period at this time is from {start} to {end}")]
+    NoBillingPeriod {
+        /// Its first instant.
+        start: Timestamp,
+        /// The first instant after it.
+        end: Timestamp,
+    },
+    /// More than one period begins in the month.
+    #[error(
+        "several billing periods begin in this month, at {starts}; name one by a day in it, as YYYY-MM-DD"
+    )]
+    SeveralPeriods {
+        /// Where each begins.
+        starts: String,
+    },
+    /// A change that does not fit how a subscription stands.
+    #[error("the subscription cannot be {to_be}: {}", standing(*state))]
+    SubscriptionState {
+        /// What was asked for.
+        to_be: &'static str,
+        /// How it stands.
+        state: State,
+    },
+    /// A day that has passed, or is too far away.
+    #[error("{what} on {earliest} or later, at most a year ahead, not on {day}")]
+    BadDay {
+        /// What was to be on that day.
+        what: &'static str,
+        /// The day asked for.
+        day: Date,
+        /// The first day that can be.
+        earliest: Date,
+    },
+    /// A trial beyond its bound.
+    #[error("a trial has at most {days_max} days")]
+    TrialTooLong {
+        /// The bound.
+        days_max: u32,
+    },
     /// The usage could not be rated.
     #[error(transparent)]
     Rate(#[from] RateError),
@@ -366,6 +408,10 @@ impl LedgerError {
             | Self::ImpossibleRecord { .. }
             | Self::PeriodBeforeTenant { .. }
             | Self::Tax(_)
+            | Self::BadDay { .. }
+            | Self::TrialTooLong { .. }
+            | Self::SeveralPeriods { .. }
+            | Self::NoBillingPeriod { .. }
             | Self::Period(_)
             | Self::Quantity(_) => Fault::Invalid,
             Self::Missing { .. } => Fault::Missing,
@@ -386,6 +432,7 @@ impl LedgerError {
             | Self::ChainBroken { .. }
             | Self::RequestConflict { .. }
             | Self::PeriodRunning { .. }
+            | Self::SubscriptionState { .. }
             | Self::PeriodOverlaps { .. } => Fault::Conflict,
             Self::File { .. }
             | Self::Unreachable { .. }
@@ -418,6 +465,18 @@ impl From<IdError> for LedgerError {
 impl From<MoneyError> for LedgerError {
     fn from(error: MoneyError) -> Self {
         Self::corrupt("currency", &error)
+    }
+}
+
+/// How a subscription stands, in words.
+fn standing(state: State) -> String {
+    match state {
+        State::None => "there is none".to_owned(),
+        State::Planned(at) => format!("it begins at {at}"),
+        State::Trial(until) => format!("it is on trial until {until}"),
+        State::Active => "it is active".to_owned(),
+        State::Paused(since) => format!("it is paused since {since}"),
+        State::Ended(at) => format!("it ended at {at}"),
     }
 }
 

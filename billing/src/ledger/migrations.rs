@@ -28,6 +28,7 @@ const SQLITE_MIGRATIONS: &[Embedded] = &[
     (7, "people", include_str!("../../../migrations/sqlite/0007_people.sql")),
     (8, "charges", include_str!("../../../migrations/sqlite/0008_charges.sql")),
     (9, "guards", include_str!("../../../migrations/sqlite/0009_guards.sql")),
+    (10, "subscriptions", include_str!("../../../migrations/sqlite/0010_subscriptions.sql")),
     (14, "invoicing", include_str!("../../../migrations/sqlite/0014_invoicing.sql")),
 ];
 /// The same steps in the other dialect.
@@ -41,6 +42,7 @@ const POSTGRES_MIGRATIONS: &[Embedded] = &[
     (7, "people", include_str!("../../../migrations/postgres/0007_people.sql")),
     (8, "charges", include_str!("../../../migrations/postgres/0008_charges.sql")),
     (9, "guards", include_str!("../../../migrations/postgres/0009_guards.sql")),
+    (10, "subscriptions", include_str!("../../../migrations/postgres/0010_subscriptions.sql")),
     (14, "invoicing", include_str!("../../../migrations/postgres/0014_invoicing.sql")),
 ];
 

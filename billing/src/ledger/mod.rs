@@ -52,7 +52,9 @@ pub use records::{RecordPosition, RecordsPage, StoredRecord};
 pub use responses::{EXPIRED_RESPONSES_MAX, RESPONSE_BYTES_MAX, StoredResponse};
 pub use rotate::Rotation;
 pub use spending::{LimitScope, SPENT_QUESTIONS_MAX, SpentQuestion};
-pub use subscriptions::{Subscription, TenantChange};
+pub use subscriptions::{
+    NewSubscription, PeriodChoice, Subscription, SubscriptionChange, SubscriptionStanding, TenantChange,
+};
 pub use tallies::{UsageSum, UsageTotals};
 pub use tenants::{BillingMode, NewTenant, Tenant, TenantTerms};
 pub use usage::{JournalCursor, SHIP_RECORDS_MAX, Shipped};
@@ -67,7 +69,11 @@ pub(crate) use lifecycle::settle;
 pub(crate) use plans::{find as find_plan, in_force as plan_in_force};
 pub(crate) use pool::Transaction;
 pub(crate) use projects::{name_of as project_name, of as projects_of};
-pub(crate) use tallies::{check as check_tallies, sums_by_project as usage_sums_by_project};
+pub(crate) use subscriptions::{facts as period_facts, settle as settle_periods};
+pub(crate) use tallies::{
+    ProjectSums, check as check_tallies, split_by_project as usage_split_by_project,
+    sums_by_project as usage_sums_by_project,
+};
 
 use pool::{Pool, Value};
 

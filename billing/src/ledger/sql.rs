@@ -504,6 +504,32 @@ pub(super) const USAGE_SUMS_BY_PROJECT: Statement = Statement::each(
     usage_sums_by_project!("COALESCE(project_id, '00000000-0000-0000-0000-000000000000')"),
 );
 
+/// As [`USAGE_SUMS_BY_PROJECT`], all from the records, requests that met their targets apart from those that did not.
+macro_rules! usage_split {
+    ($project:literal) => {
+        concat!(
+            "SELECT ",
+            $project,
+            " AS project_id, price_version, model, slo_class, reason, energy_source,
+               CAST(COUNT(*) AS BIGINT) AS requests,
+               CAST(SUM(CASE WHEN slo_met THEN 1 ELSE 0 END) AS BIGINT) AS requests_slo_met,
+               CAST(SUM(prompt_tokens) AS BIGINT) AS prompt_tokens,
+               CAST(SUM(cached_prompt_tokens) AS BIGINT) AS cached_prompt_tokens,
+               CAST(SUM(output_tokens) AS BIGINT) AS output_tokens,
+               CAST(SUM(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
+               CAST(SUM(tokens_in_slo) AS BIGINT) AS tokens_in_slo,
+               CAST(SUM(output_tokens - tokens_in_slo) AS BIGINT) AS late_tokens,
+               CAST(SUM(energy_mj) AS BIGINT) AS energy_mj
+             FROM usage_records WHERE tenant_id = $1 AND finished_unix_us >= $2 AND finished_unix_us < $3
+             GROUP BY 1, 2, 3, 4, 5, 6, slo_met ORDER BY 1, 2, 3, 4, 5, 6, slo_met"
+        )
+    };
+}
+pub(super) const USAGE_SPLIT: Statement = Statement::each(
+    usage_split!("COALESCE(project_id, zeroblob(16))"),
+    usage_split!("COALESCE(project_id, '00000000-0000-0000-0000-000000000000')"),
+);
+
 /// By how much tallies of whole hours differ from the usage records they sum: the first hour that does.
 ///
 /// `$1` tenant; `$2`, `$3` first and last hour (excluded); `$4`, `$5` the same in microseconds. One statement,

@@ -54,6 +54,9 @@ pub struct UsageSum {
     pub totals: UsageTotals,
 }
 
+/// Sums, each of one project; without one for requests of keys that had none.
+pub(crate) type ProjectSums = Vec<(Option<ProjectId>, UsageSum)>;
+
 #[derive(sqlx::FromRow)]
 pub(super) struct TotalsRow {
     requests: i64,
@@ -184,6 +187,11 @@ impl DifferenceRow {
 }
 
 impl UsageSum {
+    /// Whether it counts the same usage in all but its totals.
+    fn has_same_place(&self, other: &Self) -> bool {
+        *self == Self { totals: self.totals, ..other.clone() }
+    }
+
     fn from_row(row: SumRow) -> Result<Self, LedgerError> {
         Ok(Self {
             price_version: PlanVersionId::new(row.price_version)?,
@@ -221,12 +229,38 @@ pub(crate) async fn sums_by_project(
     tenant: TenantId,
     start: Timestamp,
     end: Timestamp,
-) -> Result<Vec<(Option<ProjectId>, UsageSum)>, LedgerError> {
+) -> Result<ProjectSums, LedgerError> {
     let values = span_values(tenant, start, end);
     let rows: Vec<ProjectSumRow> = transaction.rows(sql::USAGE_SUMS_BY_PROJECT, &values).await?;
     rows.into_iter()
         .map(|row| Ok((projects::of_column(row.project_id), UsageSum::from_row(row.sum)?)))
         .collect()
+}
+
+/// The same from the records themselves, of one moment: all of it, and what requests used that missed a target.
+pub(crate) async fn split_by_project(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    period: &Period,
+) -> Result<(ProjectSums, ProjectSums), LedgerError> {
+    let values = [
+        Value::Id(tenant.as_uuid()),
+        Value::Int(period.start().unix_micros()),
+        Value::Int(period.end().unix_micros()),
+    ];
+    let rows: Vec<ProjectSumRow> = transaction.rows(sql::USAGE_SPLIT, &values).await?;
+    let (mut all, mut late): (ProjectSums, ProjectSums) = (Vec::new(), Vec::new());
+    for row in rows {
+        let (project, sum) = (projects::of_column(row.project_id), UsageSum::from_row(row.sum)?);
+        if sum.totals.requests_slo_met == 0 {
+            late.push((project, sum.clone()));
+        }
+        match all.last_mut().filter(|(other, last)| *other == project && last.has_same_place(&sum)) {
+            Some((_, last)) => last.totals = last.totals.checked_add(&sum.totals)?,
+            None => all.push((project, sum)),
+        }
+    }
+    Ok((all, late))
 }
 
 /// Compares the tallies that a sum over this period takes with the usage records they were made from.

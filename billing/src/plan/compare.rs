@@ -53,10 +53,13 @@ impl Terms {
         terms.set("slo.ttft_per_1k_prompt_tokens", &target(Some(slo.ttft_per_1k_prompt)));
         terms.set("slo.tpot", &target(slo.tpot));
         terms.set("slo_credit.late_tokens_percent", &plan.late_tokens_percent().value().to_plain_string());
+        terms
+            .set("slo_credit.late_requests_percent", &plan.late_requests_percent().value().to_plain_string());
         for tier in plan.attainment_tiers() {
             let classes = all_or(tier.classes.iter().map(|class| class.as_str()));
             let path = format!("slo_credit.attainment.{classes}.below {}", plain(tier.below.value()));
-            terms.set(&path, &format!("{} %", plain(tier.percent.value())));
+            let of = all_or(tier.charges.iter().map(String::as_str));
+            terms.set(&path, &format!("{} % of {of}", plain(tier.percent.value())));
         }
         for price in plan.prices() {
             let mut set = |field: &str, price: &super::UnitPrice| {
@@ -73,6 +76,7 @@ impl Terms {
         for discount in plan.discounts() {
             terms.discount(discount);
         }
+        terms.subscription(plan);
         terms
     }
 
@@ -97,6 +101,26 @@ impl Terms {
                 self.set(&path("of"), &all_or(of.iter().map(String::as_str)));
             }
             Basis::Usage(usage) => self.usage(usage, &path),
+        }
+    }
+
+    fn subscription(&mut self, plan: &Plan) {
+        if let Some(fee) = plan.base_fee() {
+            self.set("base_fee.amount", &plain(&fee.amount));
+            self.set("base_fee.timing", fee.timing.as_str());
+            self.set("base_fee.proration", fee.proration.as_str());
+            self.set("base_fee.on_cancel", fee.on_cancel.as_str());
+            if let Some(description) = &fee.description {
+                self.set("base_fee.description", description);
+            }
+        }
+        if let Some(commitment) = plan.commitment() {
+            self.set("commitment.amount", &plain(&commitment.amount));
+            self.set("commitment.proration", commitment.proration.as_str());
+        }
+        if let Some(trial) = plan.trial() {
+            self.set("trial.days", &trial.days);
+            self.set("trial.usage", trial.usage.as_str());
         }
     }
 

@@ -207,6 +207,16 @@ pub enum PlanProblem {
     /// A discount that is neither or both.
     #[error("a [[discount]] needs either `amount` or `percent`")]
     AmountOrPercent,
+    /// A rule for what is never billed before it is due.
+    #[error(
+        "`on_cancel` is for fees with timing = \"advance\": in arrears nothing is billed that could be given back"
+    )]
+    NothingToRefund,
+    /// A credit of a charge that is not of one class.
+    #[error(
+        "{0:?} must count tokens or requests of exactly one of `classes` to give credit for a class's attainment"
+    )]
+    NotOfOneClass(String),
     /// A bound below another.
     #[error("`maximum` is below `minimum`")]
     MaximumBelowMinimum,

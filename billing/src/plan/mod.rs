@@ -6,6 +6,7 @@ mod charge;
 mod compare;
 mod error;
 mod read;
+mod subscription;
 
 use std::collections::BTreeSet;
 
@@ -21,6 +22,9 @@ pub use charge::{
 };
 pub use compare::TermChange;
 pub use error::{PlanError, PlanProblem};
+pub use subscription::{
+    BaseFee, Commitment, FeeTiming, OnCancel, Proration, TRIAL_DAYS_MAX, Trial, TrialUsage,
+};
 
 /// The plan of the embedded default: what `tallygate` starts with.
 pub const DEMO_PLAN_TOML: &str = include_str!("../../plans/demo.toml");
@@ -60,10 +64,14 @@ struct Terms {
     billed_reasons: BTreeSet<EndReason>,
     slo: Slo,
     late_tokens_percent: Percent,
+    late_requests_percent: Percent,
     attainment_tiers: Vec<AttainmentTier>,
     prices: Vec<Price>,
     charges: Vec<Charge>,
     discounts: Vec<Discount>,
+    base_fee: Option<BaseFee>,
+    commitment: Option<Commitment>,
+    trial: Option<Trial>,
 }
 
 /// What tokens of one model cost.
@@ -99,8 +107,10 @@ pub struct AttainmentTier {
     pub classes: BTreeSet<SloClass>,
     /// The bound; at the bound itself nothing is given back.
     pub below: Percent,
-    /// The share of the class's token charges that is given back.
+    /// The share of the class's charges that is given back.
     pub percent: Percent,
+    /// The charges it is of, each of one class alone; the class's token prices are the charge `tokens`.
+    pub charges: BTreeSet<String>,
 }
 
 impl AttainmentTier {
@@ -184,6 +194,11 @@ impl Plan {
         &self.terms.late_tokens_percent
     }
 
+    /// The share of its token prices given back for each request that missed a target.
+    pub fn late_requests_percent(&self) -> &Percent {
+        &self.terms.late_requests_percent
+    }
+
     /// What is given back of a period in which too few requests met their targets, in the order of the file.
     pub fn attainment_tiers(&self) -> &[AttainmentTier] {
         &self.terms.attainment_tiers
@@ -220,6 +235,21 @@ impl Plan {
     /// Every discount, in the order of the file: each is taken from what those before it leave.
     pub fn discounts(&self) -> &[Discount] {
         &self.terms.discounts
+    }
+
+    /// What each period of a subscription costs.
+    pub fn base_fee(&self) -> Option<&BaseFee> {
+        self.terms.base_fee.as_ref()
+    }
+
+    /// The least that usage and charges of a subscription's period come to.
+    pub fn commitment(&self) -> Option<&Commitment> {
+        self.terms.commitment.as_ref()
+    }
+
+    /// How a subscription begins.
+    pub fn trial(&self) -> Option<Trial> {
+        self.terms.trial
     }
 
     /// Whether requests to a model can be sold: it has a price, or a charge for its tokens or its requests.

@@ -5,11 +5,12 @@
 mod cap;
 mod charge;
 mod display;
+mod share;
 
 use std::fmt;
 
 use bigdecimal::{BigDecimal, Signed, ToPrimitive, Zero, num_bigint::BigInt};
-use domain::{Currency, Fault, PlanVersionId, QuantityError, Tokens};
+use domain::{Currency, Fault, PeriodError, PlanVersionId, QuantityError, Tokens};
 
 pub(crate) use cap::PlanRates;
 pub use cap::{ChargedTokens, affordable_output_tokens, charge_nanos, hold_nanos};
@@ -57,6 +58,9 @@ pub enum RateError {
     /// A tax of an invoice that is no percentage.
     #[error("an invoice has a tax of {0:?} percent, which is none")]
     BadTax(String),
+    /// A period beyond the calendar.
+    #[error(transparent)]
+    Period(#[from] PeriodError),
     /// Sums that contradict each other.
     #[error("the sums of usage are impossible: {0}")]
     Impossible(&'static str),
@@ -70,6 +74,7 @@ impl RateError {
             Self::BadTax(_) => Fault::Invalid,
             Self::TooLarge(_)
             | Self::Quantity(_)
+            | Self::Period(_)
             | Self::UnknownPriceVersion { .. }
             | Self::Impossible(_) => Fault::Broken,
         }

@@ -10,13 +10,15 @@ use std::{
     io::{self, BufRead},
 };
 
+use bigdecimal::Zero as _;
 use domain::{Currency, Period, PlanVersionId, TenantId, Timestamp};
 
 use crate::{
-    invoice::{Invoice, InvoiceParts, SCHEMA},
+    invoice::{BilledSubscription, Invoice, InvoiceParts, SCHEMA, Subscribed},
     ledger::{Limits, Tenant, TenantTerms},
     plan::Plan,
     rate::{MinorUnits, RateError},
+    subscription::PeriodFacts,
 };
 
 pub use difference::Difference;
@@ -82,22 +84,33 @@ pub fn verify(invoice: &str, usage: impl BufRead, plans: Vec<Plan>) -> Result<Ve
     let needed: BTreeSet<_> = read.sums().map(|sum| sum.price_version.clone()).collect();
     let at_end = issued.plan_at_end.as_deref().map(str::parse::<PlanVersionId>).transpose();
     let at_end = at_end.map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
-    for version in needed.iter().chain(&at_end) {
+    let facts = issued.subscription.as_ref().map(BilledSubscription::to_facts).transpose();
+    let facts = facts.map_err(|error| VerifyError::BadInvoice(format!("subscription: {error}")))?;
+    let of_fees: BTreeSet<_> = facts.iter().flat_map(PeriodFacts::plans).cloned().collect();
+    for version in needed.iter().chain(&at_end).chain(&of_fees) {
         if !plans.contains_key(version) {
             return Err(VerifyError::MissingPlan(version.clone()));
         }
     }
     let used = plans.iter().filter(|(id, _)| needed.contains(*id));
     let used: BTreeMap<_, _> = used.map(|(id, plan)| (id.clone(), plan.clone())).collect();
+    let subscribed = plans.iter().filter(|(id, _)| of_fees.contains(*id));
+    let subscribed: BTreeMap<_, _> = subscribed.map(|(id, plan)| (id.clone(), plan.clone())).collect();
     let (sums, projects) = (read.sums().cloned().collect::<Vec<_>>(), read.projects());
+    let late: Vec<_> = match used.values().any(|plan| !plan.late_requests_percent().value().is_zero()) {
+        true => read.late().cloned().collect(),
+        false => Vec::new(),
+    };
     let mut computed = Invoice::build(&InvoiceParts {
         tenant: &tenant,
         period: &period,
         now: made_at(&issued)?,
         sums: &sums,
+        late: &late,
         plans: &used,
         projects: &projects,
         plan_at_end: at_end.as_ref().and_then(|id| plans.get(id)),
+        subscription: facts.as_ref().map(|facts| Subscribed { facts, plans: &subscribed }),
     })?;
     // What only the issuer says: there is nothing to compute it from.
     (computed.status, computed.number) = (issued.status, issued.number.clone());

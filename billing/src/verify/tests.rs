@@ -104,6 +104,7 @@ fn invoice() -> String {
             id: *id,
             path: if id.is_some() { "research" } else { "(no project)" }.to_owned(),
             sums: vec![sum(totals)],
+            late: Vec::new(),
         })
         .collect();
     let plan = plan();
@@ -123,9 +124,11 @@ fn invoice() -> String {
         period: &period(),
         now: period().end(),
         sums: &sums,
+        late: &[],
         plans: &BTreeMap::from([(plan.id().clone(), plan.clone())]),
         projects: &projects,
         plan_at_end: Some(&plan),
+        subscription: None,
     });
     let mut invoice = invoice.expect("an invoice");
     (invoice.status, invoice.number) = (crate::invoice::Status::Issued, Some("TG-000007".to_owned()));

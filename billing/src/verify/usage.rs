@@ -71,13 +71,18 @@ type SumKey = (PlanVersionId, ModelName, SloClass, EndReason, EnergySource);
 /// The sums of an export, by project.
 #[derive(Debug, Default)]
 pub(super) struct ReadUsage {
-    by_project: BTreeMap<Option<ProjectId>, (String, Vec<UsageSum>)>,
+    by_project: BTreeMap<Option<ProjectId>, ProjectUse>,
 }
 
 impl ReadUsage {
     /// Every sum.
     pub(super) fn sums(&self) -> impl Iterator<Item = &UsageSum> {
-        self.by_project.values().flat_map(|(_, sums)| sums)
+        self.by_project.values().flat_map(|used| &used.sums)
+    }
+
+    /// What of it was used by requests that missed a target.
+    pub(super) fn late(&self) -> impl Iterator<Item = &UsageSum> {
+        self.by_project.values().flat_map(|used| &used.late)
     }
 
     /// The same by project, by path; nothing where no request belonged to one.
@@ -85,12 +90,7 @@ impl ReadUsage {
         if self.by_project.keys().all(Option::is_none) {
             return Vec::new();
         }
-        let uses = self.by_project.iter().map(|(id, (path, sums))| ProjectUse {
-            id: *id,
-            path: path.clone(),
-            sums: sums.clone(),
-        });
-        let mut uses: Vec<_> = uses.collect();
+        let mut uses: Vec<_> = self.by_project.values().cloned().collect();
         uses.sort_by(|left, right| left.path.cmp(&right.path));
         uses
     }
@@ -104,7 +104,7 @@ pub(super) fn read(
     tenant: &Tenant,
     period: &Period,
 ) -> Result<ReadUsage, VerifyError> {
-    let mut sums: BTreeMap<Option<ProjectId>, (String, BTreeMap<SumKey, UsageTotals>)> = BTreeMap::new();
+    let mut projects: BTreeMap<Option<ProjectId>, ProjectTotals> = BTreeMap::new();
     let mut last: Option<(Timestamp, RequestId)> = None;
     let mut text = Vec::new();
     for line in 1.. {
@@ -125,22 +125,46 @@ pub(super) fn read(
         let (record, project_path) = checked(&text, tenant, period, &mut last).map_err(bad)?;
         let unnamed = || record.project_id.map_or_else(|| NO_PROJECT.to_owned(), |id| id.to_string());
         let path = project_path.unwrap_or_else(unnamed);
-        let (_, by_key) = sums.entry(record.project_id).or_insert_with(|| (path, BTreeMap::new()));
-        let totals = by_key.entry(key(&record)).or_default();
-        *totals = totals.checked_add(&UsageTotals::of(&record)).map_err(|error| bad(error.into()))?;
+        let start = || ProjectTotals { path, ..ProjectTotals::default() };
+        let project = projects.entry(record.project_id).or_insert_with(start);
+        project.add(&record).map_err(|error| bad(error.into()))?;
     }
-    let by_project = sums.into_iter().map(|(id, (path, by_key))| {
-        let sum = |((price_version, model, slo_class, reason, energy_source), totals)| UsageSum {
-            price_version,
-            model,
-            slo_class,
-            reason,
-            energy_source,
-            totals,
-        };
-        (id, (path, by_key.into_iter().map(sum).collect()))
+    let by_project = projects.into_iter().map(|(id, ProjectTotals { path, all, late })| {
+        (id, ProjectUse { id, path, sums: sums(all), late: sums(late) })
     });
     Ok(ReadUsage { by_project: by_project.collect() })
+}
+
+fn sums(totals: BTreeMap<SumKey, UsageTotals>) -> Vec<UsageSum> {
+    let sum = |((price_version, model, slo_class, reason, energy_source), totals)| UsageSum {
+        price_version,
+        model,
+        slo_class,
+        reason,
+        energy_source,
+        totals,
+    };
+    totals.into_iter().map(sum).collect()
+}
+
+/// What was used in a project: all of it, and by requests that missed a target.
+#[derive(Default)]
+struct ProjectTotals {
+    path: String,
+    all: BTreeMap<SumKey, UsageTotals>,
+    late: BTreeMap<SumKey, UsageTotals>,
+}
+
+impl ProjectTotals {
+    fn add(&mut self, record: &UsageRecord) -> Result<(), QuantityError> {
+        let used = UsageTotals::of(record);
+        let sides = [Some(&mut self.all), (!record.slo_met).then_some(&mut self.late)];
+        for side in sides.into_iter().flatten() {
+            let totals = side.entry(key(record)).or_default();
+            *totals = totals.checked_add(&used)?;
+        }
+        Ok(())
+    }
 }
 
 fn key(record: &UsageRecord) -> SumKey {

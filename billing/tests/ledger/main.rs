@@ -44,4 +44,6 @@ mod shipping;
 #[cfg(test)]
 mod spending;
 #[cfg(test)]
+mod subscription;
+#[cfg(test)]
 mod taxes;

@@ -8,6 +8,7 @@ pub mod key;
 mod operator;
 mod place;
 mod snapshot;
+mod subscription;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use arc_swap::ArcSwap;
 use billing::{
     ledger::{LimitScope, PlanSchedule, TenantTerms},
     plan::Plan,
+    subscription::Terms,
 };
 use domain::{Fault, KeyId, KeyScope, KeyScopes, ModelName, Money, ProjectId, SloClass, TenantId, Timestamp};
 use jiff::tz::TimeZone;
@@ -44,6 +46,8 @@ pub struct Tenant {
     pub terms: TenantTerms,
     /// All it was ever granted: what a prepaid tenant may spend in all.
     pub granted: Money,
+    /// What it is subscribed to: while that is paused, and after its end, every request is refused.
+    pub subscriptions: Terms,
     /// False: every request is refused.
     pub is_active: bool,
 }
@@ -118,6 +122,12 @@ pub enum AuthenticateError {
     /// The tenant has been disabled.
     #[error("this account is disabled; ask its operator")]
     TenantDisabled,
+    /// The tenant's subscription is paused.
+    #[error("this account's subscription is paused; ask its operator to resume it")]
+    SubscriptionPaused,
+    /// The tenant's subscription was cancelled.
+    #[error("this account's subscription has ended; ask its operator for another")]
+    SubscriptionEnded,
     /// No version of the tenant's plan applies yet.
     #[error("no version of this account's plan applies yet; ask its operator")]
     NoPlan,
@@ -140,6 +150,8 @@ impl AuthenticateError {
             | Self::NoProject
             | Self::NoTenant
             | Self::TenantDisabled
+            | Self::SubscriptionPaused
+            | Self::SubscriptionEnded
             | Self::NoPlan => Fault::Forbidden,
         }
     }
@@ -159,6 +171,8 @@ impl AuthenticateError {
             Self::NoProject => "unknown_project",
             Self::NoTenant => "unknown_tenant",
             Self::TenantDisabled => "account_disabled",
+            Self::SubscriptionPaused => "subscription_paused",
+            Self::SubscriptionEnded => "subscription_ended",
             Self::NoPlan => "no_plan",
         }
     }
@@ -282,7 +296,7 @@ impl Authenticator {
     /// The principal behind an `Authorization` header.
     ///
     /// Errors: no key; a key that is unknown, switched off or revoked (not told apart); one that has expired (told to
-    /// whoever has its secret); a disabled tenant or project; no plan at `now`.
+    /// whoever has its secret); a tenant, project or subscription that is closed; no plan at `now`.
     pub fn authenticate(
         &self,
         authorization: Option<&str>,
@@ -377,6 +391,7 @@ fn principal(key: &Arc<Key>, now: Timestamp) -> Result<Principal, AuthenticateEr
     if !key.is_project_active {
         return Err(AuthenticateError::ProjectDisabled);
     }
+    key.tenant.check_subscription(now)?;
     let plan = key.tenant.schedule.plan_at(now).ok_or(AuthenticateError::NoPlan)?;
     Ok(Principal { key: Arc::clone(key), plan: Arc::clone(plan) })
 }

@@ -65,6 +65,7 @@ impl Snapshot {
                     zone: access.zone,
                     terms: access.tenant.terms,
                     granted: access.granted,
+                    subscriptions: access.subscriptions,
                     is_active: access.tenant.disabled_at.is_none(),
                 };
                 (tenant.id, Arc::new(tenant))

@@ -10,6 +10,7 @@ use billing::{
         Project, ScopeLimits, SecretHash, Tenant as StoredTenant, TenantAccess, TenantTerms,
     },
     plan::Plan,
+    subscription::{Cycle, Event, EventKind, Terms},
 };
 use domain::{
     BudgetPeriod, Currency, KeyId, KeyScope, KeyScopes, ModelName, Money, Nanos, ProjectId, TenantId,
@@ -23,6 +24,7 @@ use crate::admit::{AmountKind, AmountLimit};
 const NOW: Timestamp = Timestamp::from_unix_micros(1_800_000_000_000_000);
 
 struct Case {
+    happened: Vec<Event>,
     tenant_disabled: bool,
     key_disabled: bool,
     plans: Vec<Arc<Plan>>,
@@ -67,6 +69,7 @@ fn nested(names: &[&str], shut: &[&str]) -> Vec<Project> {
 fn good() -> Case {
     let plan = Arc::new(Plan::demo().expect("the demo plan"));
     Case {
+        happened: Vec::new(),
         tenant_disabled: false,
         key_disabled: false,
         plans: vec![plan],
@@ -121,6 +124,7 @@ fn authenticator(case: Case) -> (Authenticator, String) {
             schedule: PlanSchedule::new(&case.plans, &TimeZone::UTC),
             zone: TimeZone::UTC,
             granted: Money::from_nanos(1_234, Currency::USD),
+            subscriptions: Terms::of(case.happened),
             tenant,
         }],
         keys: vec![KeyAccess { key: stored, secret_hash: SecretHash::from_bytes(new.secret_hash) }],
@@ -171,6 +175,21 @@ fn what_is_switched_off_stays_out() {
     check(Case { key_disabled: true, ..good() }, bearer, Err(AuthenticateError::BadKey));
     check(Case { tenant_disabled: true, ..good() }, bearer, Err(AuthenticateError::TenantDisabled));
     check(Case { plans: Vec::new(), ..good() }, bearer, Err(AuthenticateError::NoPlan));
+    let start = EventKind::Start { cycle: Cycle::Calendar, day: jiff::civil::date(2027, 1, 1), trial: None };
+    let rows = [
+        (vec![], Ok(())),
+        (vec![EventKind::Pause], Err(AuthenticateError::SubscriptionPaused)),
+        (vec![EventKind::Pause, EventKind::Resume], Ok(())),
+        (vec![EventKind::Cancel], Err(AuthenticateError::SubscriptionEnded)),
+    ];
+    for (then, expected) in rows {
+        let kinds = [start.clone()].into_iter().chain(then).zip(-9..);
+        let event = |(kind, micros): (EventKind, i64)| Event {
+            at: Timestamp::from_unix_micros(NOW.unix_micros() + micros),
+            kind,
+        };
+        check(Case { happened: kinds.map(event).collect(), ..good() }, bearer, expected);
+    }
     for shut in [["a"], ["b"], ["c"]] {
         let case = Case { projects: nested(&["a", "b", "c"], &shut), ..good() };
         check(case, bearer, Err(AuthenticateError::ProjectDisabled));

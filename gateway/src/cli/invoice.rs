@@ -19,10 +19,11 @@ use crate::config::Config;
 pub(super) struct Arguments {
     /// The tenant's name or id.
     tenant: String,
-    /// The month, as YYYY-MM in the tenant's zone; the running one without it.
-    #[arg(long, value_name = "YYYY-MM")]
+    /// A month, as YYYY-MM in the tenant's zone, or a day in the billing period, as YYYY-MM-DD; the running one without
+    /// it.
+    #[arg(long, value_name = "YYYY-MM[-DD]")]
     period: Option<String>,
-    /// Issue it: it gets a number and never changes. Only for a month that is over.
+    /// Issue it: it gets a number and never changes. Only for a period that is over.
     #[arg(long)]
     issue: bool,
     /// With --issue: a journal whose gateway is gone for good, by its id; may be given several times. What it did not
@@ -47,7 +48,7 @@ enum Format {
 pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), CliError> {
     let ledger = open::existing_ledger(config).await?;
     let tenant = open::tenant(&ledger, &arguments.tenant).await?;
-    let period = usage::period_of(&tenant, arguments.period.as_deref())?;
+    let period = usage::period_of(&ledger, &tenant, arguments.period.as_deref()).await?;
     let now = SystemClock.now();
     if arguments.issue {
         refuse_unshipped(config, &ledger, &period).await?;

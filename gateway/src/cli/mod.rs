@@ -23,6 +23,7 @@ mod project;
 mod routes;
 mod serve;
 mod start;
+mod subscription;
 mod tenant;
 mod usage;
 mod verify;
@@ -111,6 +112,9 @@ enum Command {
     /// Create, list and change tenants.
     #[command(subcommand)]
     Tenant(tenant::Command),
+    /// Begin, show, pause, resume and cancel subscriptions.
+    #[command(subcommand)]
+    Subscription(subscription::Command),
     /// Create, list and switch off operators, who use the admin API.
     #[command(subcommand)]
     Operator(operator::Command),
@@ -193,6 +197,7 @@ impl Cli {
             Command::Check(_) => check::run(&config).await,
             Command::NodeKey(command) => node_key::run(command),
             Command::Tenant(command) => tenant::run(&config, command).await,
+            Command::Subscription(command) => subscription::run(&config, command).await,
             Command::Operator(command) => operator::run(&config, command).await,
             Command::Key(command) => key::run(&config, command).await,
             Command::Project(command) => project::run(&config, command).await,

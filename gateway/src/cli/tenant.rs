@@ -116,7 +116,7 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
         }
         Command::SetPlan { tenant, plan } => {
             let tenant = open::tenant(&ledger, &tenant).await?;
-            ledger.set_tenant_plan(tenant.id, &plan).await?;
+            ledger.change_plan(tenant.id, &plan, now).await?;
             show_again(&ledger, &tenant).await?;
         }
         Command::Billing(command) => parties::tenant(&ledger, command).await?,

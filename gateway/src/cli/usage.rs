@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use billing::ledger::{GroupUsage, Ledger, StoredRecord, Tenant, UsageGroup, UsageTotals};
+use billing::ledger::{GroupUsage, Ledger, PeriodChoice, StoredRecord, Tenant, UsageGroup, UsageTotals};
 use clap::{Args, ValueEnum};
 use domain::{Clock as _, Period, ProjectId, SystemClock};
 use serde_json::json;
@@ -19,8 +19,9 @@ const PAGE_RECORDS: usize = 1_000;
 pub(super) struct Arguments {
     /// The tenant's name or id.
     tenant: String,
-    /// The month, as YYYY-MM in the tenant's zone; the running one without it.
-    #[arg(long, value_name = "YYYY-MM")]
+    /// A month, as YYYY-MM in the tenant's zone, or a day in the billing period, as YYYY-MM-DD; the running one without
+    /// it.
+    #[arg(long, value_name = "YYYY-MM[-DD]")]
     period: Option<String>,
     /// What to sum by.
     #[arg(long, value_enum, default_value_t = Group::Model, conflicts_with = "records")]
@@ -54,18 +55,23 @@ enum Format {
     Csv,
 }
 
-/// The month named, or the running one, in the tenant's zone.
-pub(super) fn period_of(tenant: &Tenant, month: Option<&str>) -> Result<Period, CliError> {
-    Ok(match month {
-        Some(month) => Period::month(month, &tenant.zone)?,
-        None => Period::month_of(SystemClock.now(), &tenant.zone)?,
-    })
+/// The billing period named by a month or a day, or the running one, in the tenant's zone.
+pub(super) async fn period_of(
+    ledger: &Ledger,
+    tenant: &Tenant,
+    named: Option<&str>,
+) -> Result<Period, CliError> {
+    let choice = match named {
+        Some(text) => text.parse::<PeriodChoice>()?,
+        None => PeriodChoice::At(SystemClock.now()),
+    };
+    Ok(ledger.billing_period(tenant, choice).await?)
 }
 
 pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), CliError> {
     let ledger = open::existing_ledger(config).await?;
     let tenant = open::tenant(&ledger, &arguments.tenant).await?;
-    let period = period_of(&tenant, arguments.period.as_deref())?;
+    let period = period_of(&ledger, &tenant, arguments.period.as_deref()).await?;
     let within = match &arguments.project {
         Some(path) => Some(open::project(&ledger, &tenant, path).await?.id),
         None => None,

@@ -81,9 +81,11 @@ fn invoice_of(versions: Vec<Plan>, sums: &[UsageSum], projects: &[ProjectUse]) -
         period: &period,
         now: DECEMBER,
         sums,
+        late: &[],
         plans: &plans,
         projects,
         plan_at_end: last.as_ref(),
+        subscription: None,
     })
 }
 
@@ -281,7 +283,10 @@ fn a_discount_takes_no_more_than_there_is() {
 #[test]
 fn charges_of_the_whole_tenant_are_a_part_beside_the_projects() {
     let used = |output| vec![sum("demo@1", "demo", EndReason::Completed, [1, 1, 0, 0, output, 0])];
-    let project = |path: &str, sums: Vec<UsageSum>| ProjectUse { id: None, path: path.to_owned(), sums };
+    let project = |path: &str, sums: Vec<UsageSum>| {
+        let path = path.to_owned();
+        ProjectUse { id: None, path, sums, late: Vec::new() }
+    };
     let projects = [project("a", used(1_000_000)), project("b", used(500_000))];
     let sums: Vec<_> = projects.iter().flat_map(|project| project.sums.clone()).collect();
     let charges = "[[charge]]\nname = \"seat\"\nscheme = \"flat\"\namount = \"25\"\n";

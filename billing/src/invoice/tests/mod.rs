@@ -3,6 +3,8 @@
 //! Run by `cargo test`; `TALLYGATE_UPDATE_SNAPSHOTS=1` writes the files anew.
 
 mod charges;
+mod late;
+mod subscription;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -80,9 +82,11 @@ fn build(name: &str, sums: &[UsageSum]) -> Result<Invoice, RateError> {
         period: &period,
         now: DECEMBER,
         sums,
+        late: &[],
         plans: &plans,
         projects: &[],
         plan_at_end: None,
+        subscription: None,
     })
 }
 
@@ -247,9 +251,11 @@ fn a_month_is_not_begun_then_running_then_over() {
             period: &period,
             now,
             sums: &[],
+            late: &[],
             plans: &plans,
             projects: &[],
             plan_at_end: None,
+            subscription: None,
         };
         let invoice = Invoice::build(&parts).expect("an invoice");
         for page in [invoice.to_text(), invoice.to_html().expect("html")] {

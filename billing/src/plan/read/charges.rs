@@ -226,7 +226,7 @@ pub(super) fn discounts(root: &Table<'_>, charges: &[Charge]) -> Found<Vec<Disco
 }
 
 /// The charges that a list names: each must be there before it, or stand for the lines of `[[price]]`.
-fn named(table: &Table<'_>, field: &'static str, charges: &[Charge]) -> Found<BTreeSet<String>> {
+pub(super) fn named(table: &Table<'_>, field: &'static str, charges: &[Charge]) -> Found<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for (span, name) in table.texts(field, "the charge")? {
         if name != TOKENS_CHARGE && !charges.iter().any(|charge| charge.name == name) {
@@ -254,7 +254,7 @@ fn name(table: &Table<'_>, is_taken: impl Fn(&str) -> bool) -> Found<String> {
     }
 }
 
-fn description(table: &Table<'_>) -> Found<Option<String>> {
+pub(super) fn description(table: &Table<'_>) -> Found<Option<String>> {
     let Some((span, text)) = table.optional_text("description")? else { return Ok(None) };
     let text = printable(text, DESCRIPTION_CHARS_MAX);
     text.map(Some).ok_or((span, PlanProblem::BadDescription("description")))

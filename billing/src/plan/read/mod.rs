@@ -3,19 +3,19 @@
 //! Called by `Plan::from_toml` only.
 
 mod charges;
+mod slo_credit;
+mod subscription;
 mod table;
 
 use std::{collections::BTreeSet, ops::Range, str::FromStr};
 
-use bigdecimal::BigDecimal;
 use domain::{Currency, EndReason, ModelName, PlanVersionId, Slo, SloClass};
 use jiff::civil::Date;
 use toml::de::DeTable;
 
 use self::table::{Found, Table, line_and_column};
 use super::{
-    AttainmentTier, PLAN_BYTES_MAX, PLAN_NAME_LENGTH_MAX, PRICES_MAX, Percent, PlanError, PlanProblem, Price,
-    PricedModel, TIERS_MAX, Terms,
+    PLAN_BYTES_MAX, PLAN_NAME_LENGTH_MAX, PRICES_MAX, PlanError, PlanProblem, Price, PricedModel, Terms,
 };
 
 /// Reads the whole file.
@@ -47,13 +47,16 @@ fn root_terms(root: &Table<'_>) -> Found<Terms> {
         "price",
         "charge",
         "discount",
+        "base_fee",
+        "commitment",
+        "trial",
     ])?;
     let name = plan_name(root)?;
     let version = plan_version(root)?;
     let id = PlanVersionId::new(format!("{name}@{version}"));
     let id = id.map_err(|_| (root.span.clone(), PlanProblem::BadName(PLAN_NAME_LENGTH_MAX, name.clone())))?;
-    let (late_tokens_percent, attainment_tiers) = slo_credit(root)?;
     let charges = charges::charges(root)?;
+    let slo_credit::SloCredit { late_tokens, late_requests, tiers } = slo_credit::read(root, &charges)?;
     let discounts = charges::discounts(root, &charges)?;
     let prices = prices(root)?;
     if prices.is_empty() && charges.is_empty() {
@@ -67,11 +70,15 @@ fn root_terms(root: &Table<'_>) -> Found<Terms> {
         effective_from: effective_from(root)?,
         billed_reasons: billed_reasons(root)?,
         slo: slo(root)?,
-        late_tokens_percent,
-        attainment_tiers,
+        late_tokens_percent: late_tokens,
+        late_requests_percent: late_requests,
+        attainment_tiers: tiers,
         prices,
         charges,
         discounts,
+        base_fee: subscription::base_fee(root)?,
+        commitment: subscription::commitment(root)?,
+        trial: subscription::trial(root)?,
     })
 }
 
@@ -149,36 +156,6 @@ fn slo(root: &Table<'_>) -> Found<Slo> {
             .unwrap_or(default.ttft_per_1k_prompt),
         tpot: table.target("tpot_ms", 1)?.or(default.tpot),
     })
-}
-
-fn slo_credit(root: &Table<'_>) -> Found<(Percent, Vec<AttainmentTier>)> {
-    if !root.has("slo_credit") {
-        return Ok((Percent(BigDecimal::from(0)), Vec::new()));
-    }
-    let table = root.table("slo_credit", "[slo_credit]")?;
-    table.allow(&["late_tokens_percent", "attainment"])?;
-    let late = match table.has("late_tokens_percent") || !table.has("attainment") {
-        true => table.decimal("late_tokens_percent", 100)?,
-        false => BigDecimal::from(0),
-    };
-    let tiers = table.tables("attainment", "[[slo_credit.attainment]]", TIERS_MAX)?;
-    let mut read: Vec<AttainmentTier> = Vec::with_capacity(tiers.len());
-    for tier in &tiers {
-        let own = attainment_tier(tier)?;
-        let is_same = |other: &AttainmentTier| other.classes == own.classes && other.below == own.below;
-        if read.iter().any(is_same) {
-            let name = own.below.value().to_plain_string();
-            return Err((tier.span.clone(), PlanProblem::Duplicate { what: "the tier below", name }));
-        }
-        read.push(own);
-    }
-    Ok((Percent(late), read))
-}
-
-fn attainment_tier(table: &Table<'_>) -> Found<AttainmentTier> {
-    table.allow(&["classes", "below", "percent"])?;
-    let (below, percent) = (table.decimal("below", 100)?, table.decimal("percent", 100)?);
-    Ok(AttainmentTier { classes: table.classes()?, below: Percent(below), percent: Percent(percent) })
 }
 
 fn prices(root: &Table<'_>) -> Found<Vec<Price>> {

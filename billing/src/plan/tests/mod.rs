@@ -3,6 +3,7 @@
 //! Run by `cargo test`.
 
 mod charges;
+mod subscription;
 
 use super::*;
 
@@ -130,7 +131,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "late_tokens_percent",
         "late_percent",
         "7:1",
-        "unknown field `late_percent` in [slo_credit]; it may have: late_tokens_percent, attainment",
+        "unknown field `late_percent` in [slo_credit]; it may have: late_tokens_percent, late_requests_percent, attainment",
     ),
     (
         "output_per_mtok",
@@ -144,7 +145,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "vresion = 1",
         "2:1",
         "unknown field `vresion` in the plan; it may have: name, version, currency, effective_from, billed_reasons, \
-         slo, slo_credit, price, charge, discount",
+         slo, slo_credit, price, charge, discount, base_fee, commitment, trial",
     ),
     ("output_per_mtok = \"0.60\"\n", "", "8:1", "[[price]] needs the field `output_per_mtok`"),
     ("currency = \"USD\"\n", "", "1:1", "the plan needs the field `currency`"),

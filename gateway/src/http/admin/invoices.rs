@@ -8,7 +8,7 @@ use actix_web::{HttpResponse, get, http::header::CONTENT_TYPE, post, web};
 use billing::{
     invoice::{self, Invoice},
     journal::Journal,
-    ledger::{IssuedInvoice, LedgerError},
+    ledger::{IssuedInvoice, LedgerError, PeriodChoice, Tenant},
     ship::RecordSource as _,
 };
 use domain::{Fault, JournalId, Period, Timestamp};
@@ -21,7 +21,6 @@ use super::{
     call::{Call, ok},
     error::{self, ChangeFailures, ReadFailures},
     page::{Page, PageQuery},
-    usage::Span,
 };
 use crate::http::ApiError;
 
@@ -78,13 +77,14 @@ impl InvoiceSummaryWire {
 #[schema(as = Invoice, value_type = Object)]
 struct InvoiceWire(());
 
-/// Which month.
+/// Which period.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct MonthQuery {
-    /// A month of the tenant's zone, as YYYY-MM. The running one without it.
-    #[param(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$")]
+    /// A month of the tenant's zone, as YYYY-MM: the billing period that begins in it. Or a day in the period, as
+    /// YYYY-MM-DD. The running one without it.
+    #[param(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]))?$")]
     month: Option<String>,
 }
 
@@ -93,8 +93,9 @@ struct MonthQuery {
 #[serde(deny_unknown_fields)]
 #[schema(as = IssueInvoice)]
 struct IssueWire {
-    /// A month of the tenant's zone that is over, as YYYY-MM.
-    #[schema(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])$")]
+    /// A month of the tenant's zone, as YYYY-MM: the billing period that begins in it, which must be over. Or a day in
+    /// the period, as YYYY-MM-DD.
+    #[schema(pattern = "^[0-9]{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]))?$")]
     month: String,
     /// Journals whose gateways are gone for good: what they did not ship is lost, and the invoice does not wait for it.
     #[serde(default)]
@@ -142,8 +143,23 @@ async fn draft_page(call: Call) -> Answer {
 async fn preview(call: &Call) -> Result<Invoice, ApiError> {
     let MonthQuery { month } = call.query()?;
     let tenant = call.tenant().await?;
-    let period = Span { month, ..Span::default() }.period(&tenant, call.now())?;
+    let period = period(call, &tenant, month.as_deref()).await?;
     Ok(invoice::preview(call.ledger(), &tenant, &period, call.now()).await?)
+}
+
+/// The tenant's billing period that is named by a month or a day, or the running one.
+async fn period(call: &Call, tenant: &Tenant, named: Option<&str>) -> Result<Period, ApiError> {
+    let refused = |error: String| ApiError::invalid("invalid_value", "month", error);
+    let choice = match named {
+        Some(text) => text.parse::<PeriodChoice>().map_err(|error| refused(error.to_string()))?,
+        None => PeriodChoice::At(call.now()),
+    };
+    call.ledger().billing_period(tenant, choice).await.map_err(|error| {
+        match matches!(error, LedgerError::Period(_) | LedgerError::SeveralPeriods { .. }) {
+            true => refused(error.to_string()),
+            false => error.into(),
+        }
+    })
 }
 
 /// Issue a month's invoice: it gets a number and never changes. Asked again, it gives the same one. It is refused while
@@ -160,7 +176,7 @@ async fn issue(call: Call, body: web::Payload) -> Answer {
         return Err(ApiError::invalid("invalid_value", "ignore_journals", message));
     }
     let tenant = call.tenant().await?;
-    let period = Span { month: Some(month), ..Span::default() }.period(&tenant, call.now())?;
+    let period = period(&call, &tenant, Some(&month)).await?;
     refuse_unshipped(&call, &period, ignore_journals.into_iter().collect()).await?;
     let invoice = invoice::issue(call.ledger(), &tenant, &period, call.now()).await?;
     Ok(HttpResponse::Created().insert_header((CONTENT_TYPE, "application/json")).body(invoice.to_json()?))

@@ -22,6 +22,7 @@ mod projects;
 mod server;
 mod standing;
 mod status;
+mod subscription_terms;
 mod subscriptions;
 mod tenants;
 mod usage;
@@ -64,6 +65,7 @@ fn resources(routes: &mut ServiceConfig<'_>) {
     routes
         .configure(tenants::configure)
         .configure(subscriptions::configure)
+        .configure(subscription_terms::configure)
         .configure(users::configure)
         .configure(projects::configure)
         .configure(keys::configure)

@@ -3,7 +3,7 @@
 //! Registered by `admin::resources`.
 
 use actix_web::{get, put, web};
-use billing::ledger::{Subscription, TenantChange};
+use billing::ledger::Subscription;
 use domain::TenantId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -31,7 +31,7 @@ struct SubscriptionWire {
     sequence: u64,
     /// The plan; which version applies depends on the day.
     plan: String,
-    /// Since when, by the database's clock; the first since the tenant was made. RFC 3339, UTC.
+    /// Since when; the first since the tenant was made. RFC 3339, UTC.
     #[schema(format = "date-time")]
     since: String,
 }
@@ -72,8 +72,7 @@ async fn change(call: Call, body: web::Payload) -> Answer {
     call.log_change("subscription.change");
     let new: NewSubscriptionWire = call.body(body).await?;
     let tenant = call.tenant().await?;
-    let change = TenantChange { plan_name: Some(&new.plan), ..TenantChange::default() };
-    call.ledger().change_tenant(tenant.id, &change).await.map_err(tenants::refusal)?;
+    call.ledger().change_plan(tenant.id, &new.plan, call.now()).await.map_err(tenants::refusal)?;
     current(&call, tenant.id).await
 }
 

@@ -1,13 +1,23 @@
-//! Which plan a tenant is under and was under since when, and changes of a tenant, all of one request at once.
-//! Never written from here: the database notes every change of a tenant's plan by itself.
+//! Which plan a tenant is under and was under since when, its subscription, and changes of a tenant all at once.
+//! Never a plan's history written from here: the database notes every change of a tenant's plan by itself.
 //! Called by the command line and the operators' interface.
+
+mod change;
+mod events;
+mod periods;
+mod sql;
 
 use domain::{TenantId, Timestamp};
 
 use super::{
     Ledger, LedgerError, LimitScope, Limits, Tenant, TenantTerms, Transaction, Value, limits, plans,
-    raise_revision, sql, tenants,
+    raise_revision, sql as ledger_sql, tenants,
 };
+
+pub use change::{NewSubscription, SubscriptionChange, SubscriptionStanding};
+pub(super) use events::all as all_terms;
+pub use periods::PeriodChoice;
+pub(crate) use periods::{facts, settle};
 
 /// A plan that a tenant was put under.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +93,7 @@ impl Ledger {
         let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
         let values = [Value::Id(tenant.as_uuid()), Value::Int(before), Value::rows_max(rows_max)];
         let mut transaction = self.pool.read().await?;
-        let rows: Vec<(i64, String, i64)> = transaction.rows(sql::SUBSCRIPTIONS_PAGE, &values).await?;
+        let rows: Vec<(i64, String, i64)> = transaction.rows(ledger_sql::SUBSCRIPTIONS_PAGE, &values).await?;
         let subscription = |(sequence, plan_name, since): (i64, String, i64)| {
             let sequence =
                 u64::try_from(sequence).map_err(|error| LedgerError::corrupt("sequence", &error))?;
@@ -100,7 +110,7 @@ async fn put_plan(transaction: &mut Transaction, found: &Tenant, plan_name: &str
         return Err(LedgerError::CurrencyChange { what: "tenant", name, current, wanted });
     }
     let values = [Value::Id(found.id.as_uuid()), Value::Text(plan_name)];
-    transaction.execute(sql::SET_TENANT_PLAN, &values).await.map(drop)
+    transaction.execute(ledger_sql::SET_TENANT_PLAN, &values).await.map(drop)
 }
 
 async fn put_terms(
@@ -114,5 +124,5 @@ async fn put_terms(
         Value::Flag(terms.allow_slo_downgrade),
         Value::Flag(terms.allow_stricter_slo),
     ];
-    transaction.execute(sql::SET_TENANT_TERMS, &values).await.map(drop)
+    transaction.execute(ledger_sql::SET_TENANT_TERMS, &values).await.map(drop)
 }
