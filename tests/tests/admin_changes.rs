@@ -102,7 +102,7 @@ async fn keys_and_tenants_change_whole_and_are_noted_so() -> Outcome {
 async fn subscriptions(installation: &Installation, admin: &Admin, tenant: &str) -> Outcome {
     let source = installation.run(&["plan", "show", "demo@1"])?;
     let gold = source.replacen("\"demo\"", "\"gold\"", 1);
-    let published = admin.post("/plans", &json!({"toml": gold})).await?;
+    let published = admin.post("/plans", &json!({"source": gold})).await?;
     assert_eq!(published.status, 201, "{}", published.body);
     let path = format!("{tenant}/subscription");
     let before = admin.get(&path).await?.body;

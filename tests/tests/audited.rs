@@ -102,8 +102,8 @@ async fn every_changing_route_of_the_admin_api_writes_an_entry() -> Outcome {
     assert!(walk.operations.len() > 20, "{:?}", walk.operations);
 
     let gold = installation.run(&["plan", "show", "demo@1"])?.replacen("\"demo\"", "\"gold\"", 1);
-    walk.post("/plans/validate", json!({"toml": gold})).await?;
-    walk.post("/plans", json!({"toml": gold})).await?;
+    walk.post("/plans/validate", json!({"source": gold})).await?;
+    walk.post("/plans", json!({"source": gold})).await?;
     walk.post("/reload", Value::Null).await?;
     walk.post("/operators", json!({"name": "second", "role": "read_only"})).await?;
     walk.post("/operators/second/disable", Value::Null).await?;
@@ -166,7 +166,7 @@ async fn invoice(walk: &mut Walk, installation: &Installation) -> Outcome {
     let path = installation.folder().join("data/ledger.sqlite");
     let ledger = Ledger::connect(&format!("sqlite://{}", path.display())).await.expect("the ledger");
     let text = installation.run(&["plan", "show", "demo@1"])?.replacen("\"demo\"", "\"old\"", 1);
-    let plan = Plan::from_toml("old.toml", &text).expect("a plan");
+    let plan = Plan::from_text("old.toml", &text).expect("a plan");
     ledger.publish_plan(&plan, LONG_AGO).await.expect("published");
     let (limits, terms) = (Limits::default(), TenantTerms::default());
     let new = NewTenant { name: "old", plan_name: "old", zone: "UTC", limits, terms };

@@ -101,7 +101,7 @@ async fn a_first_fee_is_issued_and_verified() -> Outcome {
     let source = installation.run(&["plan", "show", "demo@1"])?;
     let gold = source.replacen("\"demo\"", "\"gold\"", 1)
         + "\n[base_fee]\namount = \"90\"\ntiming = \"advance\"\n[trial]\ndays = 7\nusage = \"free\"\n";
-    let published = admin.post("/plans", &json!({"toml": gold})).await?;
+    let published = admin.post("/plans", &json!({"source": gold})).await?;
     assert_eq!(published.status, 201, "{}", published.body);
     let diff = installation.run(&["plan", "diff", "demo@1", "gold@1"])?;
     assert!(diff.contains("base_fee.amount") && diff.contains("trial.days"), "{diff}");

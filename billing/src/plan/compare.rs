@@ -41,6 +41,12 @@ impl Terms {
     fn of(plan: &Plan) -> Self {
         let mut terms = Self::default();
         terms.set("currency", &plan.currency());
+        if let Some(unit) = plan.price_unit() {
+            terms.set(
+                "price_unit",
+                &format!("{}, worth {} {}", unit.name, plain(&unit.worth), plan.currency()),
+            );
+        }
         terms.set(
             "effective_from",
             &plan.effective_from().map_or("publication".to_owned(), |day| day.to_string()),

@@ -31,6 +31,9 @@ pub enum PlanProblem {
     /// Not TOML.
     #[error("not TOML: {0}")]
     Syntax(String),
+    /// It begins as JSON and is none.
+    #[error("not JSON: {0}")]
+    NotJson(String),
     /// More text than any plan needs.
     #[error("a plan file has at most {0} bytes")]
     TooLong(usize),
@@ -91,6 +94,18 @@ pub enum PlanProblem {
         field: String,
         /// Digits after the point.
         decimals: usize,
+        /// The bound.
+        decimals_max: usize,
+    },
+    /// An amount in the plan's own unit that is too fine in the currency.
+    #[error(
+        "`{field}` comes to {amount} in the plan's currency; at most {decimals_max} decimals are allowed"
+    )]
+    TooFine {
+        /// The field.
+        field: String,
+        /// The amount, converted.
+        amount: String,
         /// The bound.
         decimals_max: usize,
     },

@@ -1,6 +1,6 @@
 //! Plans: what a tenant pays per token, which latency is promised, what lateness costs us.
 //! Never a float and never a default price: a model without a price is not served.
-//! Read from TOML by the command line, stored by the ledger, asked by admission and rating.
+//! Read from TOML or JSON by the command line, stored by the ledger, asked by admission and rating.
 
 mod charge;
 mod compare;
@@ -60,6 +60,7 @@ struct Terms {
     version: u32,
     id: PlanVersionId,
     currency: Currency,
+    price_unit: Option<PriceUnit>,
     effective_from: Option<Date>,
     billed_reasons: BTreeSet<EndReason>,
     slo: Slo,
@@ -72,6 +73,15 @@ struct Terms {
     base_fee: Option<BaseFee>,
     commitment: Option<Commitment>,
     trial: Option<Trial>,
+}
+
+/// What amounts of a plan are written in when it is not the currency: credits, compute units.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PriceUnit {
+    /// Its name.
+    pub name: String,
+    /// What one of it is worth. Unit: the plan's currency.
+    pub worth: BigDecimal,
 }
 
 /// What tokens of one model cost.
@@ -125,10 +135,10 @@ impl AttainmentTier {
 pub struct Percent(BigDecimal);
 
 impl Plan {
-    /// Reads a plan from TOML. `file` is only named in errors.
+    /// Reads a plan from TOML, or from JSON, which begins with a brace. `file` is only named in errors.
     ///
     /// Errors: the first thing that is wrong, with its line and column.
-    pub fn from_toml(file: &str, text: &str) -> Result<Self, PlanError> {
+    pub fn from_text(file: &str, text: &str) -> Result<Self, PlanError> {
         let terms = read::terms(file, text)?;
         let too_dear =
             || PlanError { file: file.to_owned(), line: 1, column: 1, problem: PlanProblem::TooDear };
@@ -140,7 +150,7 @@ impl Plan {
     ///
     /// Errors: none in practice; a test reads it.
     pub fn demo() -> Result<Self, PlanError> {
-        Self::from_toml("demo.toml", DEMO_PLAN_TOML)
+        Self::from_text("demo.toml", DEMO_PLAN_TOML)
     }
 
     /// The plan's name, shared by its versions.
@@ -161,6 +171,11 @@ impl Plan {
     /// What it is priced in.
     pub fn currency(&self) -> Currency {
         self.terms.currency
+    }
+
+    /// What its amounts are written in when it is not the currency. All other amounts here are converted already.
+    pub fn price_unit(&self) -> Option<&PriceUnit> {
+        self.terms.price_unit.as_ref()
     }
 
     /// The first day on which it applies, by the tenant's own calendar. `None`: from its publication.

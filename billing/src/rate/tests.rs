@@ -60,7 +60,7 @@ fn amounts_beyond_the_bound_are_errors() {
 fn products_keep_every_digit() {
     let plan = |price: &str| {
         let text = Plan::demo().expect("a plan").source().replace("\"0.15\"", &format!("\"{price}\""));
-        Plan::from_toml("t", &text).expect("a plan")
+        Plan::from_text("t", &text).expect("a plan")
     };
     let rows = [
         // tokens, price per million, exact

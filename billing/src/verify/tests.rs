@@ -17,7 +17,7 @@ const CHARGES: &str = "[[charge]]\nname = \"seat\"\nscheme = \"flat\"\namount = 
 
 fn plan() -> Plan {
     let source = Plan::demo().expect("a plan").source().to_owned();
-    Plan::from_toml("t", &(source + CHARGES)).expect("a plan")
+    Plan::from_text("t", &(source + CHARGES)).expect("a plan")
 }
 
 fn period() -> Period {
@@ -147,7 +147,7 @@ fn an_honest_invoice_passes() {
     assert_eq!(verified.total, "3.30 USD");
     // Also with lines between that are empty, without a last line end, and with plans that are not needed.
     let other = plan().source().replacen("version = 1", "version = 2", 1);
-    let plans = vec![plan(), Plan::from_toml("t", &other).expect("a plan"), plan()];
+    let plans = vec![plan(), Plan::from_text("t", &other).expect("a plan"), plan()];
     let usage = format!("\n{}", export().trim_end());
     assert!(verify(&invoice(), usage.as_bytes(), plans).is_ok());
 }
@@ -225,7 +225,7 @@ fn plans_must_be_there_and_be_the_ones() {
         "the invoice needs plan demo@1: give its file with --plan"
     );
     let dearer = plan().source().replacen("\"0.15\"", "\"0.16\"", 1);
-    let dearer = Plan::from_toml("t", &dearer).expect("a plan");
+    let dearer = Plan::from_text("t", &dearer).expect("a plan");
     let told = error(&invoice(), &export(), vec![dearer.clone()]);
     assert!(told.contains("lines[0].exact is \"0.00225\", and comes to \"0.0024\""), "{told}");
     assert_eq!(

@@ -14,7 +14,7 @@ use domain::{Currency, Fault, KeyId, TenantId, Timestamp};
 use crate::records::{NOW, new_tenant, tenant};
 
 fn plan(text: &str) -> Plan {
-    Plan::from_toml("test.toml", text).expect("a good plan")
+    Plan::from_text("test.toml", text).expect("a good plan")
 }
 
 fn demo_with(from: &str, to: &str) -> Plan {

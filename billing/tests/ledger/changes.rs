@@ -27,7 +27,7 @@ fn later(seconds: i64) -> Timestamp {
 async fn publish(ledger: &Ledger, name: &str, currency: &str) {
     let source = Plan::demo().expect("the demo plan").source().to_owned();
     let source = source.replacen("\"demo\"", &format!("\"{name}\""), 1).replace("USD", currency);
-    let plan = Plan::from_toml("t", &source).expect("a plan");
+    let plan = Plan::from_text("t", &source).expect("a plan");
     ledger.publish_plan(&plan, NOW).await.expect("published");
 }
 

@@ -97,7 +97,7 @@ on_each_database! {
         let acme = tenant(ledger, "acme", "UTC").await;
         let source = billing::plan::Plan::demo().expect("the demo plan").source().to_owned();
         let source = source.replacen("version = 1", "version = 2", 1).replacen("\"interactive\"", "\"standard\"", 1);
-        let standard = billing::plan::Plan::from_toml("t", &source).expect("a plan");
+        let standard = billing::plan::Plan::from_text("t", &source).expect("a plan");
         ledger.publish_plan(&standard, NOW).await.expect("published");
         let class = |text: &str, class| NewKey { slo_class: Some(class), ..new_key(text) };
         ledger.create_key(acme.id, &class("S1", SloClass::Standard), NOW).await.expect("the plan's own");

@@ -74,7 +74,7 @@ fn check_arithmetic(invoice: &Invoice) {
 async fn plan_two(ledger: &Ledger) {
     let source = Plan::demo().expect("the demo plan").source().to_owned();
     let source = source.replacen("version = 1", "version = 2", 1).replacen("\"0.60\"", "\"1.00\"", 1);
-    let plan = Plan::from_toml("two.toml", &source).expect("a plan");
+    let plan = Plan::from_text("two.toml", &source).expect("a plan");
     ledger.publish_plan(&plan, NOW).await.expect("published");
 }
 
@@ -147,7 +147,7 @@ on_each_database! {
                 .replacen("name = \"demo\"", &format!("name = \"{name}\""), 1)
                 .replacen("version = 1", &format!("version = {version}"), 1);
             let charge = format!("[[charge]]\nname = \"seat\"\nscheme = \"flat\"\namount = \"{amount}\"\n");
-            Plan::from_toml("seat.toml", &format!("{source}\n{charge}")).expect("a plan")
+            Plan::from_text("seat.toml", &format!("{source}\n{charge}")).expect("a plan")
         };
         let january = at("2020-01-15T00:00:00Z");
         ledger.publish_plan(&seat("silver", 1, 25), january).await.expect("published");
@@ -341,7 +341,7 @@ on_each_database! {
         let acme = tenant(ledger, "acme", "UTC").await;
         let source = Plan::demo().expect("the demo plan").source().to_owned();
         let euro = source.replacen("\"USD\"", "\"EUR\"", 1).replacen("name = \"demo\"", "name = \"euro\"", 1);
-        ledger.publish_plan(&Plan::from_toml("euro.toml", &euro).expect("a plan"), NOW).await.expect("published");
+        ledger.publish_plan(&Plan::from_text("euro.toml", &euro).expect("a plan"), NOW).await.expect("published");
         let foreign = UsageRecord { price_version: "euro@1".parse().expect("a version"), ..record(&acme, 1, NOW) };
         ship(ledger, [foreign]).await;
         let error = invoice::preview(ledger, &acme, &november("UTC"), NOW).await.expect_err("refused");
@@ -352,7 +352,7 @@ on_each_database! {
         let ledger = &database.ledger;
         let source = Plan::demo().expect("the demo plan").source().to_owned();
         let yen = source.replacen("\"USD\"", "\"JPY\"", 1).replacen("name = \"demo\"", "name = \"yen\"", 1).replacen("\"0.60\"", "\"90\"", 1);
-        ledger.publish_plan(&Plan::from_toml("yen.toml", &yen).expect("a plan"), NOW).await.expect("published");
+        ledger.publish_plan(&Plan::from_text("yen.toml", &yen).expect("a plan"), NOW).await.expect("published");
         let new = new_tenant("edo", "yen", "Asia/Tokyo");
         let edo = ledger.create_tenant(&new, NOW).await.expect("a tenant");
         let used = UsageRecord {

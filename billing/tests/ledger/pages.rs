@@ -94,7 +94,7 @@ on_each_database! {
         let source = Plan::demo().expect("the demo plan").source().to_owned();
         for version in [2, 10] {
             let source = source.replacen("version = 1", &format!("version = {version}"), 1);
-            ledger.publish_plan(&Plan::from_toml("t", &source).expect("a plan"), NOW).await.expect("published");
+            ledger.publish_plan(&Plan::from_text("t", &source).expect("a plan"), NOW).await.expect("published");
         }
         let ids = |plans: Vec<Plan>| plans.iter().map(|plan| plan.id().to_string()).collect::<Vec<_>>();
         assert_eq!(ids(ledger.plans_page(None, 2).await.expect("read")), ["demo@1", "demo@2"]);

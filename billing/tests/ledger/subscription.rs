@@ -23,7 +23,7 @@ fn plan(name: &str, version: u32, terms: &str) -> Plan {
         &format!("version = {version}"),
         1,
     );
-    Plan::from_toml("t", &format!("{source}\n{terms}")).expect("a plan")
+    Plan::from_text("t", &format!("{source}\n{terms}")).expect("a plan")
 }
 
 fn fee(amount: &str, timing: &str) -> String {
@@ -418,7 +418,7 @@ on_each_database! {
         let ledger = &database.ledger;
         let source = Plan::demo().expect("the demo plan").source().replacen("name = \"demo\"", "name = \"late\"", 1);
         let source = source.replacen("late_tokens_percent = \"50\"", "late_requests_percent = \"50\"", 1);
-        let plans = [Plan::from_toml("t", &source).expect("a plan")];
+        let plans = [Plan::from_text("t", &source).expect("a plan")];
         let acme = tenant_of(ledger, &plans, "Asia/Kathmandu").await;
         let records: Vec<_> = (0..40_i64).map(|number| {
             let instant = Timestamp::from_unix_micros(at("2026-03-01T00:00:00Z").unix_micros() + number * 1_800_000_000);

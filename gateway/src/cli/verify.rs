@@ -32,7 +32,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let invoice = read(&arguments.invoice)?;
-    let plans = arguments.plans.iter().map(|file| Ok(Plan::from_toml(&shown(file), &read(file)?)?));
+    let plans = arguments.plans.iter().map(|file| Ok(Plan::from_text(&shown(file), &read(file)?)?));
     let plans = plans.collect::<Result<_, CliError>>()?;
     let verified = verify::verify(&invoice, usage(&arguments.usage)?, plans);
     let verified = verified.map_err(|error| {

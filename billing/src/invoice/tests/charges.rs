@@ -67,7 +67,7 @@ percent = "10"
 fn plan_with(version: u32, charges: &str) -> Plan {
     let demo = Plan::demo().expect("the demo plan");
     let head = demo.source().replacen("version = 1", &format!("version = {version}"), 1);
-    Plan::from_toml("t", &(head + charges)).expect("a plan")
+    Plan::from_text("t", &(head + charges)).expect("a plan")
 }
 
 /// An invoice of usage under these versions; the last of them is in force at the end of the period.
@@ -309,7 +309,7 @@ fn a_model_without_price_or_charge_is_an_error() {
 /// Tiers by attainment in place of the demo plan's credit for late tokens.
 fn attainment_plan(tiers: &str) -> Plan {
     let demo = Plan::demo().expect("the demo plan");
-    Plan::from_toml("t", &demo.source().replacen("late_tokens_percent = \"50\"", tiers, 1)).expect("a plan")
+    Plan::from_text("t", &demo.source().replacen("late_tokens_percent = \"50\"", tiers, 1)).expect("a plan")
 }
 
 #[test]

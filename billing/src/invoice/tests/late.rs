@@ -7,7 +7,7 @@ use super::*;
 fn plan(credit: &str, charges: &str) -> Plan {
     let demo = Plan::demo().expect("the demo plan");
     let (head, rest) = demo.source().split_once("late_tokens_percent = \"50\"").expect("a credit");
-    Plan::from_toml("t", &format!("{head}{credit}{rest}\n{charges}")).expect("a plan")
+    Plan::from_text("t", &format!("{head}{credit}{rest}\n{charges}")).expect("a plan")
 }
 
 fn invoice(plan: &Plan, sums: &[UsageSum], late: &[UsageSum]) -> Invoice {
@@ -165,12 +165,12 @@ fn charges_of_no_single_class_give_no_credit_for_one() {
     let power = "[[charge]]\nname = \"power\"\nscheme = \"unit\"\nmeter = \"energy\"\nprice = \"1\"\nclasses = [\"batch\"]\n";
     let seat = "[[charge]]\nname = \"seat\"\nscheme = \"flat\"\namount = \"1\"\n";
     for (name, charges) in [("all-calls", CALLS), ("power", power), ("seat", seat)] {
-        let error = Plan::from_toml("t", &text(name, charges)).expect_err(name);
+        let error = Plan::from_text("t", &text(name, charges)).expect_err(name);
         let expected = format!(
             "{name:?} must count tokens or requests of exactly one of `classes` to give credit for a class's attainment"
         );
         assert_eq!(error.problem.to_string(), expected);
     }
-    let error = Plan::from_toml("t", &text("nothing", CALLS)).expect_err("unknown");
+    let error = Plan::from_text("t", &text("nothing", CALLS)).expect_err("unknown");
     assert!(error.problem.to_string().contains("there are: tokens, calls, all-calls"), "{error}");
 }

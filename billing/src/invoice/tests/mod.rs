@@ -68,8 +68,8 @@ fn plans() -> BTreeMap<domain::PlanVersionId, Plan> {
     );
     let plans = [
         demo,
-        Plan::from_toml("second", &second).expect("a plan"),
-        Plan::from_toml("tenth", &tenth).expect("a plan"),
+        Plan::from_text("second", &second).expect("a plan"),
+        Plan::from_text("tenth", &tenth).expect("a plan"),
     ];
     plans.into_iter().map(|plan| (plan.id().clone(), plan)).collect()
 }

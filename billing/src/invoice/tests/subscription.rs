@@ -14,7 +14,7 @@ const SEAT: &str = "[[charge]]\nname = \"seat\"\nscheme = \"flat\"\namount = \"2
 fn plan(name: &str, terms: &str) -> Plan {
     let demo = Plan::demo().expect("the demo plan");
     let head = demo.source().replacen("name = \"demo\"", &format!("name = \"{name}\""), 1);
-    Plan::from_toml("t", &format!("{head}\n{terms}")).expect("a plan")
+    Plan::from_text("t", &format!("{head}\n{terms}")).expect("a plan")
 }
 
 fn november() -> Period {
@@ -214,7 +214,7 @@ fn a_trial_is_free_or_charged_and_has_no_true_up() {
 
 #[test]
 fn fees_of_another_currency_are_refused() {
-    let euro = Plan::from_toml("t", &plan("euro", FEE).source().replacen("USD", "EUR", 1)).expect("a plan");
+    let euro = Plan::from_text("t", &plan("euro", FEE).source().replacen("USD", "EUR", 1)).expect("a plan");
     let facts = facts(PeriodKind::Regular, &[(1, &euro)]);
     let plans: Plans = [(euro.id().clone(), euro.clone())].into_iter().collect();
     let parts = InvoiceParts {

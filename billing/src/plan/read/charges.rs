@@ -9,9 +9,8 @@ use domain::ModelName;
 
 use super::table::{Found, Table};
 use crate::plan::{
-    Basis, CHARGE_NAME_LENGTH_MAX, CHARGES_MAX, Charge, Discount, DiscountAmount, Filter, Meter, PRICE_MAX,
-    PlanProblem, QuantityRounding, QuantityUnit, Scheme, TIERS_MAX, TOKENS_CHARGE, Tier, UNIT_DECIMALS_MAX,
-    UsageCharge,
+    Basis, CHARGE_NAME_LENGTH_MAX, CHARGES_MAX, Charge, Discount, DiscountAmount, Filter, Meter, PlanProblem,
+    QuantityRounding, QuantityUnit, Scheme, TIERS_MAX, TOKENS_CHARGE, Tier, UNIT_DECIMALS_MAX, UsageCharge,
 };
 
 /// Largest quantity that a plan may name, in units.
@@ -72,7 +71,7 @@ fn charge(table: &Table<'_>, before: &[Charge]) -> Found<Charge> {
     table.allow(&[&ALWAYS, metered, own].concat())?;
     let name = name(table, |name| before.iter().any(|charge| charge.name == name))?;
     let basis = match scheme {
-        SchemeWord::Flat => Basis::Flat(table.decimal("amount", PRICE_MAX)?),
+        SchemeWord::Flat => Basis::Flat(table.money("amount")?),
         SchemeWord::Percentage => Basis::Percentage {
             percent: table.decimal("percent", PERCENT_MAX)?,
             of: named(table, "of", before)?,
@@ -81,12 +80,12 @@ fn charge(table: &Table<'_>, before: &[Charge]) -> Found<Charge> {
             Basis::Usage(usage(table, scheme)?)
         }
     };
-    let minimum = table.optional_decimal("minimum", PRICE_MAX)?;
-    let maximum = table.optional_decimal("maximum", PRICE_MAX)?;
+    let minimum = table.optional_money("minimum")?;
+    let maximum = table.optional_money("maximum")?;
     if let (Some(minimum), Some(maximum)) = (&minimum, &maximum)
         && maximum < minimum
     {
-        return Err((table.field("maximum")?.span(), PlanProblem::MaximumBelowMinimum));
+        return Err((table.field("maximum")?.span.clone(), PlanProblem::MaximumBelowMinimum));
     }
     Ok(Charge { name, description: description(table)?, basis, minimum, maximum })
 }
@@ -109,14 +108,14 @@ fn usage_scheme(table: &Table<'_>, scheme: SchemeWord) -> Found<Scheme> {
             let size = table.decimal("size", QUANTITY_MAX)?;
             if size.is_zero() {
                 let field = "size".to_owned();
-                return Err((table.field("size")?.span(), PlanProblem::MustBePositive { field }));
+                return Err((table.field("size")?.span.clone(), PlanProblem::MustBePositive { field }));
             }
-            Ok(Scheme::Package { price: table.decimal("price", PRICE_MAX)?, size })
+            Ok(Scheme::Package { price: table.money("price")?, size })
         }
         SchemeWord::Graduated => Ok(Scheme::Graduated(tiers(table)?)),
         SchemeWord::Volume => Ok(Scheme::Volume(tiers(table)?)),
         SchemeWord::Unit | SchemeWord::Flat | SchemeWord::Percentage => {
-            let price = table.decimal("price", PRICE_MAX)?;
+            let price = table.money("price")?;
             let per = if table.has("per") { positive(table, "per")? } else { (0..0, 1) };
             match is_terminating(per.1) {
                 true => Ok(Scheme::Unit { price, per: per.1 }),
@@ -146,8 +145,8 @@ fn tiers(table: &Table<'_>) -> Found<Vec<Tier>> {
             }
             None | Some(_) => {}
         }
-        let flat = tier.optional_decimal("flat", PRICE_MAX)?.unwrap_or_else(BigDecimal::zero);
-        tiers.push(Tier { up_to, price: tier.decimal("price", PRICE_MAX)?, flat });
+        let flat = tier.optional_money("flat")?.unwrap_or_else(BigDecimal::zero);
+        tiers.push(Tier { up_to, price: tier.money("price")?, flat });
     }
     match tiers.is_empty() {
         true => Err((table.span.clone(), PlanProblem::BadTiers("a charge by tiers needs a tier".to_owned()))),
@@ -169,14 +168,14 @@ fn unit(table: &Table<'_>, meter: Meter) -> Found<QuantityUnit> {
         return Ok(QuantityUnit::plain(meter));
     }
     let field = table.field("unit")?;
-    if let Some(name) = field.get_ref().as_str() {
+    if let Some(name) = field.as_text() {
         let Some((_, counts)) = ENERGY_UNITS.iter().find(|(unit, _)| *unit == name) else {
             let allowed = ENERGY_UNITS.map(|(unit, _)| unit).join(", ");
             let problem = PlanProblem::BadWord { field: "unit".to_owned(), found: name.to_owned(), allowed };
-            return Err((field.span(), problem));
+            return Err((field.span.clone(), problem));
         };
         if meter != Meter::Energy {
-            return Err((field.span(), PlanProblem::NoEnergy(name.to_owned(), meter.as_str())));
+            return Err((field.span.clone(), PlanProblem::NoEnergy(name.to_owned(), meter.as_str())));
         }
         let rounding = (!is_terminating(*counts)).then_some((ENERGY_DECIMALS, QuantityRounding::HalfUp));
         return Ok(QuantityUnit { name: name.to_owned(), counts: *counts, rounding });
@@ -213,7 +212,7 @@ pub(super) fn discounts(root: &Table<'_>, charges: &[Charge]) -> Found<Vec<Disco
                 || charges.iter().any(|charge| charge.name == name)
         })?;
         let amount = match (table.has("amount"), table.has("percent")) {
-            (true, false) => DiscountAmount::Amount(table.decimal("amount", PRICE_MAX)?),
+            (true, false) => DiscountAmount::Amount(table.money("amount")?),
             (false, true) => DiscountAmount::Percent(table.decimal("percent", 100)?),
             (true, true) | (false, false) => {
                 return Err((table.span, PlanProblem::AmountOrPercent));
@@ -261,7 +260,7 @@ pub(super) fn description(table: &Table<'_>) -> Found<Option<String>> {
 }
 
 /// A text that fits on a line.
-fn printable(text: &str, chars_max: usize) -> Option<String> {
+pub(super) fn printable(text: &str, chars_max: usize) -> Option<String> {
     let text = text.trim();
     let is_good = (1..=chars_max).contains(&text.chars().count()) && !text.chars().any(char::is_control);
     is_good.then(|| text.to_owned())

@@ -1,21 +1,23 @@
-//! Reads a plan's TOML into its terms, field by field, keeping the place of each value.
+//! Reads a plan's text, TOML or JSON, into its terms, field by field, keeping the place of each value.
 //! Never takes a field it does not know, and never a number where an exact decimal belongs.
-//! Called by `Plan::from_toml` only.
+//! Called by `Plan::from_text` only.
 
 mod charges;
 mod slo_credit;
 mod subscription;
 mod table;
+mod value;
 
 use std::{collections::BTreeSet, ops::Range, str::FromStr};
 
+use bigdecimal::Zero as _;
 use domain::{Currency, EndReason, ModelName, PlanVersionId, Slo, SloClass};
 use jiff::civil::Date;
-use toml::de::DeTable;
 
 use self::table::{Found, Table, line_and_column};
 use super::{
-    PLAN_BYTES_MAX, PLAN_NAME_LENGTH_MAX, PRICES_MAX, PlanError, PlanProblem, Price, PricedModel, Terms,
+    CHARGE_NAME_LENGTH_MAX, PLAN_BYTES_MAX, PLAN_NAME_LENGTH_MAX, PRICE_MAX, PRICES_MAX, PlanError,
+    PlanProblem, Price, PriceUnit, PricedModel, Terms,
 };
 
 /// Reads the whole file.
@@ -27,19 +29,38 @@ pub(super) fn terms(file: &str, text: &str) -> Result<Terms, PlanError> {
     if text.len() > PLAN_BYTES_MAX {
         return Err(located((0..0, PlanProblem::TooLong(PLAN_BYTES_MAX))));
     }
-    let root = DeTable::parse(text).map_err(|error| {
-        let message = error.message().trim().replace('\n', ", ");
-        located((error.span().unwrap_or(0..0), PlanProblem::Syntax(message)))
-    })?;
-    let root = Table { fields: root.get_ref(), name: "the plan", span: 0..0 };
-    root_terms(&root).map_err(located)
+    let fields = value::root(text).map_err(located)?;
+    let root = Table { fields: &fields, name: "the plan", span: 0..0, worth: None };
+    let unit = price_unit(&root).map_err(located)?;
+    let root = Table { worth: unit.as_ref().map(|unit| &unit.worth), ..root };
+    root_terms(&root, unit.clone()).map_err(located)
 }
 
-fn root_terms(root: &Table<'_>) -> Found<Terms> {
+/// The unit that amounts are written in, where it is not the currency.
+fn price_unit(root: &Table<'_>) -> Found<Option<PriceUnit>> {
+    if !root.has("price_unit") {
+        return Ok(None);
+    }
+    let table = root.table("price_unit", "[price_unit]")?;
+    table.allow(&["name", "worth"])?;
+    let (span, name) = table.text("name")?;
+    let name = charges::printable(name, CHARGE_NAME_LENGTH_MAX);
+    let name = name.ok_or((span, PlanProblem::BadDescription("name")))?;
+    let worth = table.decimal("worth", PRICE_MAX)?;
+    match worth.is_zero() {
+        true => {
+            Err((table.field("worth")?.span.clone(), PlanProblem::MustBePositive { field: "worth".into() }))
+        }
+        false => Ok(Some(PriceUnit { name, worth })),
+    }
+}
+
+fn root_terms(root: &Table<'_>, price_unit: Option<PriceUnit>) -> Found<Terms> {
     root.allow(&[
         "name",
         "version",
         "currency",
+        "price_unit",
         "effective_from",
         "billed_reasons",
         "slo",
@@ -67,6 +88,7 @@ fn root_terms(root: &Table<'_>) -> Found<Terms> {
         version,
         id,
         currency: currency(root)?,
+        price_unit,
         effective_from: effective_from(root)?,
         billed_reasons: billed_reasons(root)?,
         slo: slo(root)?,
@@ -108,7 +130,7 @@ fn currency(root: &Table<'_>) -> Found<Currency> {
 }
 
 fn effective_from(root: &Table<'_>) -> Found<Option<Date>> {
-    if root.fields.get("effective_from").is_none() {
+    if !root.has("effective_from") {
         return Ok(None);
     }
     let (span, text) = root.text("effective_from")?;
@@ -183,9 +205,9 @@ fn price(table: &Table<'_>) -> Found<Price> {
         ),
     };
     let input = table.unit_price("input_per_mtok")?;
-    let cached_input = match table.fields.get("cached_input_per_mtok") {
-        Some(_) => table.unit_price("cached_input_per_mtok")?,
-        None => input.clone(),
+    let cached_input = match table.has("cached_input_per_mtok") {
+        true => table.unit_price("cached_input_per_mtok")?,
+        false => input.clone(),
     };
     let output = table.unit_price("output_per_mtok")?;
     Ok(Price { model, input, cached_input, output })

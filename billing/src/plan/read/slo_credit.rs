@@ -56,7 +56,7 @@ fn attainment_tier(table: &Table<'_>, known: &[Charge]) -> Found<AttainmentTier>
     };
     for name in &charges {
         if known.iter().any(|charge| charge.name == *name && !is_of_one_class(charge)) {
-            return Err((table.field("charges")?.span(), PlanProblem::NotOfOneClass(name.clone())));
+            return Err((table.field("charges")?.span.clone(), PlanProblem::NotOfOneClass(name.clone())));
         }
     }
     let (below, percent) = (table.decimal("below", 100)?, table.decimal("percent", 100)?);

@@ -9,8 +9,7 @@ use super::{
     table::{Found, Table},
 };
 use crate::plan::{
-    BaseFee, Commitment, FeeTiming, OnCancel, PRICE_MAX, PlanProblem, Proration, TRIAL_DAYS_MAX, Trial,
-    TrialUsage,
+    BaseFee, Commitment, FeeTiming, OnCancel, PlanProblem, Proration, TRIAL_DAYS_MAX, Trial, TrialUsage,
 };
 
 /// The fee of each period.
@@ -23,7 +22,7 @@ pub(super) fn base_fee(root: &Table<'_>) -> Found<Option<BaseFee>> {
     let amount = positive_amount(&table)?;
     let timing = table.word("timing", &FeeTiming::ALL)?;
     if table.has("on_cancel") && timing == FeeTiming::Arrears {
-        return Err((table.field("on_cancel")?.span(), PlanProblem::NothingToRefund));
+        return Err((table.field("on_cancel")?.span.clone(), PlanProblem::NothingToRefund));
     }
     let on_cancel = match table.has("on_cancel") {
         true => table.word("on_cancel", &OnCancel::ALL)?,
@@ -59,12 +58,12 @@ pub(super) fn trial(root: &Table<'_>) -> Found<Option<Trial>> {
 }
 
 fn positive_amount(table: &Table<'_>) -> Found<BigDecimal> {
-    let amount = table.decimal("amount", PRICE_MAX)?;
+    let amount = table.money("amount")?;
     match amount.is_zero() {
         false => Ok(amount),
         true => {
             let field = "amount".to_owned();
-            Err((table.field("amount")?.span(), PlanProblem::MustBePositive { field }))
+            Err((table.field("amount")?.span.clone(), PlanProblem::MustBePositive { field }))
         }
     }
 }

@@ -4,57 +4,57 @@
 
 use std::{collections::BTreeSet, ops::Range, str::FromStr as _};
 
+use super::value::{Fields, Form, Value};
+use crate::plan::{DECIMALS_MAX, PRICE_MAX, PlanProblem, TARGET_MS_MAX, UnitPrice};
 use bigdecimal::BigDecimal;
 use domain::{Micros, SloClass};
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
-};
-
-use crate::plan::{DECIMALS_MAX, PRICE_MAX, PlanProblem, TARGET_MS_MAX, UnitPrice};
 
 /// A problem and where it stands in the text.
 pub(super) type Found<T> = Result<T, (Range<usize>, PlanProblem)>;
-pub(super) type Field<'a> = &'a Spanned<DeValue<'a>>;
 
 /// One table of the file: its fields, its name for messages, its place.
 pub(super) struct Table<'a> {
-    pub(super) fields: &'a DeTable<'a>,
+    pub(super) fields: &'a Fields,
     pub(super) name: &'static str,
     pub(super) span: Range<usize>,
+    /// What one of the units that amounts are written in is worth, where they are not written in the currency.
+    pub(super) worth: Option<&'a BigDecimal>,
 }
 
 impl<'a> Table<'a> {
     /// Refuses every field that is not in the list.
     pub(super) fn allow(&self, allowed: &[&str]) -> Found<()> {
-        let unknown = self.fields.iter().find(|(key, _)| !allowed.contains(&key.get_ref().as_ref()));
+        let unknown = self.fields.iter().find(|(name, _)| !allowed.contains(&name.as_str()));
         match unknown {
             None => Ok(()),
-            Some((key, _)) => {
-                let field = key.get_ref().to_string();
-                let allowed = allowed.join(", ");
-                Err((key.span(), PlanProblem::UnknownField { field, table: self.name, allowed }))
+            Some((name, (span, _))) => {
+                let (field, allowed) = (name.clone(), allowed.join(", "));
+                Err((span.clone(), PlanProblem::UnknownField { field, table: self.name, allowed }))
             }
         }
     }
 
-    pub(super) fn field(&self, field: &'static str) -> Found<Field<'a>> {
+    pub(super) fn field(&self, field: &'static str) -> Found<&'a Value> {
         let missing = || (self.span.clone(), PlanProblem::MissingField { field, table: self.name });
-        self.fields.get(field).ok_or_else(missing)
+        self.value(field).ok_or_else(missing)
+    }
+
+    fn value(&self, field: &str) -> Option<&'a Value> {
+        self.fields.get(field).map(|(_, value)| value)
     }
 
     pub(super) fn text(&self, field: &'static str) -> Found<(Range<usize>, &'a str)> {
         let value = self.field(field)?;
-        match value.get_ref().as_str() {
-            Some(text) => Ok((value.span(), text)),
+        match value.as_text() {
+            Some(text) => Ok((value.span.clone(), text)),
             None => Err(wrong_type(field, value, "a text in quotes")),
         }
     }
 
     pub(super) fn table(&self, field: &'static str, name: &'static str) -> Found<Table<'a>> {
         let value = self.field(field)?;
-        match value.get_ref().as_table() {
-            Some(fields) => Ok(Table { fields, name, span: value.span() }),
+        match value.as_table() {
+            Some(fields) => Ok(Table { fields, name, span: value.span.clone(), worth: self.worth }),
             None => Err(wrong_type(field, value, "a table")),
         }
     }
@@ -62,15 +62,15 @@ impl<'a> Table<'a> {
     /// A whole number from 0 to `max`.
     pub(super) fn integer(&self, field: &'static str, max: u64) -> Found<(Range<usize>, u64)> {
         let value = self.field(field)?;
-        let Some(integer) = value.get_ref().as_integer() else {
+        let Form::Integer { digits, radix } = &value.form else {
             return Err(wrong_type(field, value, "a whole number"));
         };
-        if integer.as_str().starts_with('-') {
-            return Err((value.span(), PlanProblem::Negative { field: field.into() }));
+        if digits.starts_with('-') {
+            return Err((value.span.clone(), PlanProblem::Negative { field: field.into() }));
         }
-        match u64::from_str_radix(integer.as_str(), integer.radix()) {
-            Ok(number) if number <= max => Ok((value.span(), number)),
-            _ => Err((value.span(), PlanProblem::TooLarge { field: field.into(), max })),
+        match u64::from_str_radix(digits, *radix) {
+            Ok(number) if number <= max => Ok((value.span.clone(), number)),
+            _ => Err((value.span.clone(), PlanProblem::TooLarge { field: field.into(), max })),
         }
     }
 
@@ -85,16 +85,15 @@ impl<'a> Table<'a> {
         field: &'static str,
         what: &'static str,
     ) -> Found<Vec<(Range<usize>, &'a str)>> {
-        let Some(value) = self.fields.get(field) else { return Ok(Vec::new()) };
-        let entries =
-            value.get_ref().as_array().ok_or_else(|| wrong_type(field, value, "a list of texts"))?;
+        let Some(value) = self.value(field) else { return Ok(Vec::new()) };
+        let entries = value.as_list().ok_or_else(|| wrong_type(field, value, "a list of texts"))?;
         let mut texts: Vec<(Range<usize>, &str)> = Vec::with_capacity(entries.len());
-        for entry in entries.iter() {
-            let text = entry.get_ref().as_str().ok_or_else(|| wrong_type(field, entry, "a list of texts"))?;
+        for entry in entries {
+            let text = entry.as_text().ok_or_else(|| wrong_type(field, entry, "a list of texts"))?;
             if texts.iter().any(|(_, seen)| *seen == text) {
-                return Err((entry.span(), PlanProblem::Duplicate { what, name: text.to_owned() }));
+                return Err((entry.span.clone(), PlanProblem::Duplicate { what, name: text.to_owned() }));
             }
-            texts.push((entry.span(), text));
+            texts.push((entry.span.clone(), text));
         }
         Ok(texts)
     }
@@ -106,14 +105,13 @@ impl<'a> Table<'a> {
         name: &'static str,
         max: usize,
     ) -> Found<Vec<Table<'a>>> {
-        let Some(value) = self.fields.get(field) else { return Ok(Vec::new()) };
-        let entries =
-            value.get_ref().as_array().ok_or_else(|| wrong_type(field, value, "a list of tables"))?;
+        let Some(value) = self.value(field) else { return Ok(Vec::new()) };
+        let entries = value.as_list().ok_or_else(|| wrong_type(field, value, "a list of tables"))?;
         if entries.len() > max {
-            return Err((value.span(), PlanProblem::TooMany { what: name, max }));
+            return Err((value.span.clone(), PlanProblem::TooMany { what: name, max }));
         }
-        let table = |entry: &'a Spanned<DeValue<'a>>| match entry.get_ref().as_table() {
-            Some(fields) => Ok(Table { fields, name, span: entry.span() }),
+        let table = |entry: &'a Value| match entry.as_table() {
+            Some(fields) => Ok(Table { fields, name, span: entry.span.clone(), worth: self.worth }),
             None => Err(wrong_type(field, entry, "a list of tables")),
         };
         entries.iter().map(table).collect()
@@ -149,7 +147,7 @@ impl<'a> Table<'a> {
 
     /// A latency target, where one is given.
     pub(super) fn target(&self, field: &'static str, min: u64) -> Found<Option<Micros>> {
-        if self.fields.get(field).is_none() {
+        if !self.has(field) {
             return Ok(None);
         }
         let (span, millis) = self.integer(field, TARGET_MS_MAX)?;
@@ -161,26 +159,48 @@ impl<'a> Table<'a> {
 
     /// A price per million tokens.
     pub(super) fn unit_price(&self, field: &'static str) -> Found<UnitPrice> {
-        let amount = self.decimal(field, PRICE_MAX)?;
+        let amount = self.money(field)?;
         // Decimals and bound were checked; a price that still is none would be too large.
         let too_large = || (self.span.clone(), PlanProblem::TooLarge { field: field.into(), max: PRICE_MAX });
         UnitPrice::new(amount).ok_or_else(too_large)
     }
 
+    /// An amount of money, in the currency: what is written, times what the plan's own unit is worth.
+    pub(super) fn money(&self, field: &'static str) -> Found<BigDecimal> {
+        let written = self.decimal(field, PRICE_MAX)?;
+        let Some(worth) = self.worth else { return Ok(written) };
+        let span = || self.value(field).map_or_else(|| self.span.clone(), |value| value.span.clone());
+        let amount = (written * worth).normalized();
+        if usize::try_from(amount.fractional_digit_count()).is_ok_and(|digits| digits > DECIMALS_MAX) {
+            let amount = amount.to_plain_string();
+            let problem = PlanProblem::TooFine { field: field.into(), amount, decimals_max: DECIMALS_MAX };
+            return Err((span(), problem));
+        }
+        match amount > PRICE_MAX {
+            true => Err((span(), PlanProblem::TooLarge { field: field.into(), max: PRICE_MAX })),
+            false => Ok(amount),
+        }
+    }
+
+    /// An amount of money where one is given.
+    pub(super) fn optional_money(&self, field: &'static str) -> Found<Option<BigDecimal>> {
+        self.has(field).then(|| self.money(field)).transpose()
+    }
+
     /// An exact decimal from 0 to `max`, written in quotes.
     pub(super) fn decimal(&self, field: &'static str, max: u64) -> Found<BigDecimal> {
         let value = self.field(field)?;
-        let text = match value.get_ref() {
-            DeValue::String(text) => text.as_ref(),
-            DeValue::Integer(_) | DeValue::Float(_) => {
-                let found = type_name(value.get_ref());
-                return Err((value.span(), PlanProblem::UnquotedAmount { field: field.into(), found }));
+        let text = match &value.form {
+            Form::Text(text) => text,
+            Form::Integer { .. } | Form::Float => {
+                let found = value.type_name();
+                return Err((value.span.clone(), PlanProblem::UnquotedAmount { field: field.into(), found }));
             }
-            DeValue::Boolean(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => {
+            Form::Boolean | Form::Date | Form::Null | Form::List(_) | Form::Table(_) => {
                 return Err(wrong_type(field, value, "a decimal in quotes"));
             }
         };
-        plain_decimal(field, text, max).map_err(|problem| (value.span(), problem))
+        plain_decimal(field, text, max).map_err(|problem| (value.span.clone(), problem))
     }
 }
 
@@ -214,21 +234,9 @@ fn plain_decimal(field: &str, text: &str, max: u64) -> Result<BigDecimal, PlanPr
     Ok(amount.normalized())
 }
 
-pub(super) fn wrong_type(field: &str, value: Field<'_>, wanted: &'static str) -> (Range<usize>, PlanProblem) {
-    let found = type_name(value.get_ref());
-    (value.span(), PlanProblem::WrongType { field: field.to_owned(), wanted, found })
-}
-
-pub(super) fn type_name(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a float",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date without quotes",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
+pub(super) fn wrong_type(field: &str, value: &Value, wanted: &'static str) -> (Range<usize>, PlanProblem) {
+    let found = value.type_name();
+    (value.span.clone(), PlanProblem::WrongType { field: field.to_owned(), wanted, found })
 }
 
 /// Line and column of a byte, both from 1, the column in characters.

@@ -52,7 +52,7 @@ amount = "5"
 "#;
 
 fn plan() -> Plan {
-    Plan::from_toml("plan.toml", &format!("{GOOD}{CHARGES}")).expect("a good plan")
+    Plan::from_text("plan.toml", &format!("{GOOD}{CHARGES}")).expect("a good plan")
 }
 
 fn decimal(text: &str) -> BigDecimal {
@@ -98,7 +98,7 @@ fn a_model_is_sold_by_a_price_or_by_a_charge_for_its_tokens() {
         let charge = format!(
             "{head}[[charge]]\nname = \"a\"\nscheme = \"unit\"\nmeter = \"{meter}\"\n{filter}price = \"1\"\n"
         );
-        Plan::from_toml("plan.toml", &charge).expect("a good plan")
+        Plan::from_text("plan.toml", &charge).expect("a good plan")
     };
     assert!(sells(&only("models = [\"x\"]\n", "output_tokens"), "x"));
     assert!(!sells(&only("models = [\"x\"]\n", "output_tokens"), "y"));
@@ -197,7 +197,7 @@ fn errors_of_charges_name_place_and_reason() {
     for &(found, replacement, problem) in REFUSED {
         assert!(CHARGES.contains(found), "{found}");
         let text = format!("{GOOD}{}", CHARGES.replacen(found, replacement, 1));
-        let error = Plan::from_toml("plan.toml", &text).expect_err(replacement);
+        let error = Plan::from_text("plan.toml", &text).expect_err(replacement);
         assert_eq!(error.problem.to_string(), problem, "for {replacement}");
         // The place is the changed line, or the table that it is missing in.
         let line = text.lines().nth(error.line - 1).unwrap_or_default();
@@ -218,7 +218,7 @@ fn plans_are_compared_term_by_term() {
         .replacen("percent = \"10\"", "percent = \"12\"", 1);
     let head = with("\"0.15\"", "\"0.150\"  # the same").replacen("version = 1", "version = 2", 1);
     let head = head.replacen("class = \"interactive\"", "class = \"standard\"", 1);
-    let after = Plan::from_toml("plan.toml", &format!("{head}{changed}")).expect("a good plan");
+    let after = Plan::from_text("plan.toml", &format!("{head}{changed}")).expect("a good plan");
     let changes = plan().changes_to(&after);
     let told: Vec<_> = changes
         .iter()
@@ -252,7 +252,7 @@ fn charges_that_no_cap_can_count_are_refused() {
         (0..count).map(tax).collect()
     };
     // Each makes eleven times as much of all before it.
-    assert!(Plan::from_toml("t", &format!("{GOOD}{}", taxes(20))).is_ok());
-    let error = Plan::from_toml("t", &format!("{GOOD}{}", taxes(40))).expect_err("too dear");
+    assert!(Plan::from_text("t", &format!("{GOOD}{}", taxes(20))).is_ok());
+    let error = Plan::from_text("t", &format!("{GOOD}{}", taxes(40))).expect_err("too dear");
     assert_eq!(error.problem, PlanProblem::TooDear);
 }

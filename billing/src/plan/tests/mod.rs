@@ -3,6 +3,7 @@
 //! Run by `cargo test`.
 
 mod charges;
+mod forms;
 mod subscription;
 
 use super::*;
@@ -21,7 +22,7 @@ output_per_mtok = "0.60"
 "#;
 
 fn check(text: &str, expected: &str) {
-    let error = Plan::from_toml("plan.toml", text).expect_err(text);
+    let error = Plan::from_text("plan.toml", text).expect_err(text);
     assert_eq!(error.to_string(), expected, "for:\n{text}");
     assert_eq!(error.fault(), domain::Fault::Invalid);
 }
@@ -46,37 +47,37 @@ fn the_demo_plan_reads() {
 
 #[test]
 fn what_is_left_out_has_a_stated_default() {
-    let plan = Plan::from_toml("plan.toml", GOOD).expect("a good plan");
+    let plan = Plan::from_text("plan.toml", GOOD).expect("a good plan");
     let price = &plan.prices()[0];
     assert_eq!(price.cached_input, price.input);
     assert_eq!(plan.slo(), Slo::of_class(domain::SloClass::Interactive));
     assert_eq!(plan.billed_reasons().collect::<Vec<_>>(), [EndReason::Completed, EndReason::ClientGone]);
     let without_credit = with("[slo_credit]\nlate_tokens_percent = \"50\"\n", "");
-    let plan = Plan::from_toml("plan.toml", &without_credit).expect("a good plan");
+    let plan = Plan::from_text("plan.toml", &without_credit).expect("a good plan");
     assert_eq!(plan.late_tokens_percent().value(), &BigDecimal::from(0));
 }
 
 #[test]
 fn a_star_prices_what_has_no_price_of_its_own() {
     let more = format!("{GOOD}[[price]]\nmodel = \"*\"\ninput_per_mtok = \"9\"\noutput_per_mtok = \"9\"\n");
-    let plan = Plan::from_toml("plan.toml", &more).expect("a good plan");
+    let plan = Plan::from_text("plan.toml", &more).expect("a good plan");
     let model_of = |name: &str| plan.price_of(&name.parse().expect("a name")).map(Price::model);
     assert_eq!((model_of("demo"), model_of("other")), (Some("demo"), Some("*")));
 }
 
 #[test]
 fn terms_are_what_counts_not_the_text() {
-    let plan = Plan::from_toml("a", GOOD).expect("a good plan");
+    let plan = Plan::from_text("a", GOOD).expect("a good plan");
     let same = with("\"0.15\"", "\"0.150\"   # a comment");
-    assert!(plan.has_same_terms(&Plan::from_toml("b", &same).expect("a good plan")));
+    assert!(plan.has_same_terms(&Plan::from_text("b", &same).expect("a good plan")));
     let other = with("\"0.15\"", "\"0.151\"");
-    assert!(!plan.has_same_terms(&Plan::from_toml("c", &other).expect("a good plan")));
+    assert!(!plan.has_same_terms(&Plan::from_text("c", &other).expect("a good plan")));
 }
 
 #[test]
 fn a_day_begins_at_midnight_of_the_zone() {
     let dated = with("currency = \"USD\"", "currency = \"USD\"\neffective_from = \"2026-12-01\"");
-    let plan = Plan::from_toml("plan.toml", &dated).expect("a good plan");
+    let plan = Plan::from_text("plan.toml", &dated).expect("a good plan");
     let rows = [("UTC", "2026-12-01T00:00:00Z"), ("Asia/Kolkata", "2026-11-30T18:30:00Z")];
     for (zone, start) in rows {
         let zone = TimeZone::get(zone).expect("a zone");
@@ -144,7 +145,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "version = 1",
         "vresion = 1",
         "2:1",
-        "unknown field `vresion` in the plan; it may have: name, version, currency, effective_from, billed_reasons, \
+        "unknown field `vresion` in the plan; it may have: name, version, currency, price_unit, effective_from, billed_reasons, \
          slo, slo_credit, price, charge, discount, base_fee, commitment, trial",
     ),
     ("output_per_mtok = \"0.60\"\n", "", "8:1", "[[price]] needs the field `output_per_mtok`"),
@@ -242,9 +243,9 @@ fn errors_in_the_whole_are_placed_too() {
     );
     check("", "plan.toml:1:1: the plan needs the field `name`");
     check(&"#".repeat(PLAN_BYTES_MAX + 1), "plan.toml:1:1: a plan file has at most 262144 bytes");
-    let broken = Plan::from_toml("plan.toml", &with("version = 1", "version = ")).expect_err("no TOML");
+    let broken = Plan::from_text("plan.toml", &with("version = 1", "version = ")).expect_err("no TOML");
     assert!(matches!(broken.problem, PlanProblem::Syntax(_)) && broken.line == 2, "{broken}");
-    let twice = Plan::from_toml("plan.toml", &with("version = 1", "version = 1\nversion = 2"));
+    let twice = Plan::from_text("plan.toml", &with("version = 1", "version = 1\nversion = 2"));
     let twice = twice.expect_err("a field twice");
     assert!(matches!(twice.problem, PlanProblem::Syntax(_)) && twice.line == 3, "{twice}");
 }
@@ -253,9 +254,9 @@ fn errors_in_the_whole_are_placed_too() {
 fn columns_count_characters() {
     let text = GOOD.replacen("version = 1", "effective_from = \"äöü\"", 1);
     let text = text.replacen("effective_from = \"äöü\"", "billed_reasons = [\"äöü\", \"ß\"]\nversion = 1", 1);
-    let error = Plan::from_toml("plan.toml", &text).expect_err("unknown reasons");
+    let error = Plan::from_text("plan.toml", &text).expect_err("unknown reasons");
     assert_eq!((error.line, error.column), (2, 19));
     let text = GOOD.replacen("model = \"demo\"", "\"mödel\" = 1\nmodel = \"demo\"", 1);
-    let error = Plan::from_toml("plan.toml", &text).expect_err("an unknown field");
+    let error = Plan::from_text("plan.toml", &text).expect_err("an unknown field");
     assert_eq!((error.line, error.column), (9, 1));
 }

@@ -19,7 +19,7 @@ usage = "free"
 "#;
 
 fn plan(terms: &str) -> Plan {
-    Plan::from_toml("plan.toml", &format!("{GOOD}{terms}")).expect("a good plan")
+    Plan::from_text("plan.toml", &format!("{GOOD}{terms}")).expect("a good plan")
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn what_is_left_out_is_by_day_and_given_back() {
     assert_eq!((fee.proration, fee.on_cancel, &fee.description), (Proration::Day, OnCancel::Refund, &None));
     assert_eq!(plan.commitment().map(|commitment| commitment.proration), Some(Proration::Day));
     assert_eq!(plan.trial(), None);
-    let bare = Plan::from_toml("plan.toml", GOOD).expect("a good plan");
+    let bare = Plan::from_text("plan.toml", GOOD).expect("a good plan");
     assert_eq!((bare.base_fee(), bare.commitment(), bare.trial()), (None, None, None));
     assert_eq!(bare.late_requests_percent().value(), &BigDecimal::from(0));
 }
@@ -92,7 +92,7 @@ fn errors_name_place_and_reason() {
     for &(found, replacement, problem) in REFUSED {
         assert!(TERMS.contains(found), "{found}");
         let text = format!("{GOOD}{}", TERMS.replacen(found, replacement, 1));
-        let error = Plan::from_toml("plan.toml", &text).expect_err(replacement);
+        let error = Plan::from_text("plan.toml", &text).expect_err(replacement);
         assert_eq!(error.problem.to_string(), problem, "for {replacement}");
         assert!(error.line > 11, "{error}");
     }
@@ -125,7 +125,7 @@ fn terms_are_compared_one_by_one() {
         changes(&plan(TERMS), &plan(&after)),
         ["base_fee.amount: 29.9 -> 39.9", "base_fee.proration: second -> day", "trial.days: 14 -> 30",]
     );
-    let bare = Plan::from_toml("plan.toml", GOOD).expect("a good plan");
+    let bare = Plan::from_text("plan.toml", GOOD).expect("a good plan");
     assert_eq!(
         changes(&plan(TERMS), &bare),
         [
@@ -142,7 +142,7 @@ fn terms_are_compared_one_by_one() {
     );
     let late =
         with("late_tokens_percent = \"50\"", "late_tokens_percent = \"50\"\nlate_requests_percent = \"20\"");
-    let late = Plan::from_toml("plan.toml", &late).expect("a good plan");
+    let late = Plan::from_text("plan.toml", &late).expect("a good plan");
     assert_eq!(changes(&bare, &late), ["slo_credit.late_requests_percent: 0 -> 20"]);
     assert!(!bare.has_same_terms(&late) && !bare.has_same_terms(&plan(TERMS)));
 }

@@ -1,6 +1,6 @@
 //! What each count of a request adds to caps at most: worked out once when a plan is read, then only added up.
 //! Never an amount that is due: any rest of a rate counts as one more, and what only a period owes is not in it.
-//! Made by `Plan::from_toml`; asked by `cap` for every request.
+//! Made by `Plan::from_text`; asked by `cap` for every request.
 
 use std::collections::BTreeMap;
 

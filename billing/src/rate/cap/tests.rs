@@ -14,7 +14,7 @@ fn plan(input: &str, cached: &str, output: &str) -> Plan {
         .replace("\"0.15\"", &format!("\"{input}\""))
         .replace("\"0.075\"", &format!("\"{cached}\""))
         .replace("\"0.60\"", &format!("\"{output}\""));
-    Plan::from_toml("t", &text).expect("a plan")
+    Plan::from_text("t", &text).expect("a plan")
 }
 
 fn demo() -> ModelName {
@@ -116,7 +116,7 @@ fn what_is_affordable_stops_at_the_last_token() {
 /// The plan above with charges of its own for the model `tiered`, which has no price.
 fn with_charges(charges: &str) -> Plan {
     let text = Plan::demo().expect("a plan").source().to_owned() + charges;
-    Plan::from_toml("t", &text).expect("a plan")
+    Plan::from_text("t", &text).expect("a plan")
 }
 
 /// A model that only charges sell, by class.

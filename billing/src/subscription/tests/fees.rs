@@ -17,7 +17,7 @@ fn plan(name: &str, terms: &str) -> Plan {
         &format!("name = \"{name}\""),
         1,
     );
-    Plan::from_toml("t", &format!("{head}\n{terms}\n")).unwrap_or_else(|error| panic!("{terms}: {error}"))
+    Plan::from_text("t", &format!("{head}\n{terms}\n")).unwrap_or_else(|error| panic!("{terms}: {error}"))
 }
 
 fn fee(amount: &str, timing: &str, proration: &str) -> String {

@@ -116,7 +116,7 @@ fn diff(before: &Plan, after: &Plan) -> usize {
 fn read(file: &PathBuf) -> Result<Plan, CliError> {
     let name = file.display().to_string();
     let text = fs::read_to_string(file).map_err(|source| CliError::Io { what: name.clone(), source })?;
-    Ok(Plan::from_toml(&name, &text)?)
+    Ok(Plan::from_text(&name, &text)?)
 }
 
 fn list(plans: &[Plan]) {

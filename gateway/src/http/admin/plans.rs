@@ -38,6 +38,9 @@ struct PlanWire {
     version: u32,
     /// What it is priced in.
     currency: String,
+    /// What its amounts are written in when it is not the currency; all amounts here are converted already.
+    #[schema(required = true)]
+    price_unit: Option<PriceUnitWire>,
     /// The first day on which it applies, by the tenant's own calendar; null: from its publication.
     #[schema(format = "date", required = true)]
     effective_from: Option<String>,
@@ -49,6 +52,16 @@ struct PlanWire {
     late_tokens_percent: String,
     /// What models cost.
     prices: Vec<PriceWire>,
+}
+
+/// A unit that a plan's amounts are written in.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PriceUnit)]
+struct PriceUnitWire {
+    /// Its name.
+    name: String,
+    /// What one of it is worth in the plan's currency. An exact decimal.
+    worth: String,
 }
 
 /// A latency class and its targets.
@@ -88,8 +101,8 @@ struct PriceWire {
 struct PublishedPlanWire {
     /// What it says.
     plan: PlanWire,
-    /// The text it was read from.
-    toml: String,
+    /// The text it was read from, TOML or JSON.
+    source: String,
 }
 
 /// A plan to check or to publish.
@@ -97,14 +110,14 @@ struct PublishedPlanWire {
 #[serde(deny_unknown_fields)]
 #[schema(as = PlanText)]
 struct PlanTextWire {
-    /// The plan as TOML.
+    /// The plan as TOML, or as JSON, which begins with a brace.
     #[schema(max_length = 262_144)]
-    toml: String,
+    source: String,
 }
 
 impl PlanTextWire {
     fn read(&self) -> Result<Plan, billing::plan::PlanError> {
-        Plan::from_toml("toml", &self.toml)
+        Plan::from_text("source", &self.source)
     }
 }
 
@@ -116,6 +129,9 @@ impl PlanWire {
             name: plan.name().to_owned(),
             version: plan.version(),
             currency: plan.currency().to_string(),
+            price_unit: plan
+                .price_unit()
+                .map(|unit| PriceUnitWire { name: unit.name.clone(), worth: unit.worth.to_plain_string() }),
             effective_from: plan.effective_from().map(|day| day.to_string()),
             slo: SloWire {
                 class: slo.class.to_string(),
@@ -192,5 +208,5 @@ async fn validate(call: Call, body: web::Payload) -> Answer {
 async fn show(call: Call) -> Answer {
     let id: PlanVersionId = call.path("plan_version")?;
     let plan = call.ledger().find_plan(&id).await?.ok_or_else(|| error::missing("plan", id.as_str()))?;
-    Ok(ok(&PublishedPlanWire { plan: PlanWire::to_wire(&plan), toml: plan.source().to_owned() }))
+    Ok(ok(&PublishedPlanWire { plan: PlanWire::to_wire(&plan), source: plan.source().to_owned() }))
 }
