@@ -166,12 +166,46 @@ async fn invoice(walk: &mut Walk, installation: &Installation) -> Outcome {
     let path = installation.folder().join("data/ledger.sqlite");
     let ledger = Ledger::connect(&format!("sqlite://{}", path.display())).await.expect("the ledger");
     let text = installation.run(&["plan", "show", "demo@1"])?.replacen("\"demo\"", "\"old\"", 1);
+    let text = text + "\n[[charge]]\nname = \"seat\"\nscheme = \"flat\"\namount = \"10\"\n";
     let plan = Plan::from_text("old.toml", &text).expect("a plan");
     ledger.publish_plan(&plan, LONG_AGO).await.expect("published");
     let (limits, terms) = (Limits::default(), TenantTerms::default());
     let new = NewTenant { name: "old", plan_name: "old", zone: "UTC", limits, terms };
     let tenant = ledger.create_tenant(&new, LONG_AGO).await.expect("a tenant");
     ledger.close().await;
-    walk.post(&format!("/tenants/{}/invoices", tenant.id), json!({"month": "2001-02"})).await?;
+    let issuer = json!({"legal_name": "Gateway GmbH", "taxes": [{"name": "VAT", "percent": "19", "mode": "exclusive"}]});
+    walk.ask(Method::PUT, "/issuer", issuer).await?;
+    let billing = json!({"legal_name": "Old AG", "address": ["Marktplatz 1"], "payment_days": 14});
+    walk.ask(Method::PUT, &format!("/tenants/{}/billing", tenant.id), billing).await?;
+    let mut invoices = Vec::new();
+    for month in ["2001-02", "2001-03", "2001-04"] {
+        let issued = walk.post(&format!("/tenants/{}/invoices", tenant.id), json!({"month": month})).await?;
+        assert_eq!(issued["total"], "11.90", "{issued}");
+        invoices.push(format!("/invoices/{}", issued["number"].as_str().unwrap_or_default()));
+    }
+    let invoices = <[String; 3]>::try_from(invoices).expect("three months");
+    steps(walk, &invoices).await
+}
+
+/// What may become of three invoices of 11.90 each.
+async fn steps(walk: &mut Walk, [paid, void, lost]: &[String; 3]) -> Outcome {
+    let paid_in_part =
+        walk.post(&format!("{paid}/payments"), json!({"amount": "1.90", "reference": "bank 1"})).await?;
+    assert_eq!((&paid_in_part["state"], &paid_in_part["due"]), (&json!("issued"), &json!("10.00")));
+    let note = json!({"reason": "an outage", "idempotency_key": "first"});
+    // Paid in part already: all of it is given back all the same.
+    let note = walk.post(&format!("{paid}/credit-notes"), note).await?;
+    assert_eq!((&note["number"], &note["total"]), (&json!("TG-CN-000001"), &json!("11.90")));
+    let standing = walk.admin.get(&format!("{paid}/standing")).await?.body;
+    assert_eq!((&standing["state"], &standing["credited"]), (&json!("paid"), &json!("11.90")), "{standing}");
+    assert_eq!(walk.admin.get("/credit-notes/TG-CN-000001").await?.body, note);
+    assert_eq!(walk.admin.get(&format!("{paid}/credit-notes")).await?.body["data"][0], note);
+    walk.post(&format!("{void}/void"), json!({"reason": "a mistake"})).await?;
+    walk.post(&format!("{lost}/uncollectible"), json!({"reason": "insolvent"})).await?;
+    let refused = json!({"reason": "too late"});
+    let refused = walk.admin.post(&format!("{paid}/void"), &refused).await?;
+    assert_eq!((refused.status.as_u16(), refused.code()), (409, "conflict"), "{}", refused.body);
+    let pdf = walk.admin.get(&format!("{paid}/invoice.pdf")).await?;
+    assert_eq!((pdf.status.as_u16(), pdf.header("content-type")), (200, "application/pdf"));
     Ok(())
 }

@@ -135,6 +135,7 @@ pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
         payment_days: None,
         due_at: None,
         projects,
+        daily_tokens: Vec::new(),
         issued_body: None,
     };
     Ok(Built { invoice, displayed, subtotal, total: subtotal })
@@ -168,7 +169,7 @@ fn check_currency(plan: &Plan, currency: Currency) -> Result<(), RateError> {
     }
 }
 
-fn billed_period(period: &Period, now: Timestamp) -> BilledPeriod {
+pub(super) fn billed_period(period: &Period, now: Timestamp) -> BilledPeriod {
     let zone = TimeZone::get(period.zone()).unwrap_or(TimeZone::UTC);
     let local = |at: Timestamp| match jiff::Timestamp::from_microsecond(at.unix_micros()) {
         Ok(instant) => instant.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use domain::{Period, Timestamp};
 
-use super::issue;
+use super::{issue, issue_at_threshold};
 use crate::ledger::{Ledger, LedgerError, Tenant};
 
 /// Periods of one tenant that are looked at in one go: ten years of months. What is left comes the next time.
@@ -38,6 +38,20 @@ pub async fn issue_due(ledger: &Ledger, now: Timestamp, grace_us: i64) -> Result
             Err(error @ LedgerError::JournalsBehind { .. }) => {
                 report.waiting.push((tenant.name, error.to_string()));
             }
+            Err(error) => report.failed.push((tenant.name, error)),
+        }
+    }
+    Ok(report)
+}
+
+/// Issues an invoice for what of each running period is not invoiced, where that has reached a tenant's threshold.
+///
+/// Errors: the ledger does not answer. What fails for one tenant is in the report, and stops nobody else.
+pub async fn issue_thresholds(ledger: &Ledger, now: Timestamp) -> Result<DueReport, LedgerError> {
+    let mut report = DueReport::default();
+    for tenant in ledger.tenants().await? {
+        match issue_at_threshold(ledger, &tenant, now).await {
+            Ok(invoice) => report.issued.extend(invoice.and_then(|invoice| invoice.number)),
             Err(error) => report.failed.push((tenant.name, error)),
         }
     }

@@ -5,8 +5,8 @@
 use askama::Template;
 
 use super::{
-    Invoice, Line, Status,
-    text::{attained, counted, joules, late_records, with_separators},
+    DayTokens, Invoice, Line, Status,
+    text::{counted, late_records},
 };
 use crate::ledger::LedgerError;
 
@@ -18,6 +18,9 @@ struct Page<'a> {
     remark: Option<&'static str>,
     late: String,
     lines: Vec<Row<'a>>,
+    energy: Option<String>,
+    bars: Vec<Bar>,
+    bars_width: usize,
 }
 
 /// A line as the page shows it.
@@ -34,28 +37,40 @@ pub(super) fn render(invoice: &Invoice) -> Result<String, LedgerError> {
         (Status::Issued | Status::Draft, _) => "Draft invoice".to_owned(),
     };
     let lines = invoice.lines.iter().map(|line| row(line, &invoice.currency)).collect();
-    let page = Page { invoice, title, remark: invoice.period.remark(), late: late_records(invoice), lines };
+    let bars = bars(invoice);
+    let page = Page {
+        invoice,
+        title,
+        remark: invoice.period.remark(),
+        late: late_records(invoice),
+        lines,
+        energy: invoice.energy_text(),
+        bars_width: bars.len() * BAR,
+        bars,
+    };
     page.render().map_err(|error| LedgerError::corrupt("invoice", &error))
 }
 
 fn row<'a>(line: &'a Line, currency: &str) -> Row<'a> {
-    let quantity = match (line.units.as_ref().zip(line.units_name.as_ref()), line.unit.as_str()) {
-        (Some((units, name)), _) => format!("{units} {name}"),
-        (None, "") => String::new(),
-        (None, "millijoules") => format!("{} J", joules(line.quantity)),
-        (None, unit) => counted(line.quantity, unit),
+    Row { line, quantity: line.quantity_text(), price: line.price_text(currency), note: line.note_text() }
+}
+
+/// A day as a bar: where it begins, how high it is of a hundred, and its words.
+struct Bar {
+    left: usize,
+    height: u64,
+    words: String,
+}
+
+/// Units that a bar of the chart is wide, with the space to the next.
+const BAR: usize = 10;
+
+fn bars(invoice: &Invoice) -> Vec<Bar> {
+    let most = invoice.daily_tokens.iter().map(|day| day.tokens).max().unwrap_or(0).max(1);
+    let bar = |(index, day): (usize, &DayTokens)| Bar {
+        left: index * BAR,
+        height: u64::try_from(u128::from(day.tokens) * 100 / u128::from(most)).unwrap_or(100),
+        words: format!("{}: {}", day.day, counted(day.tokens, "tokens")),
     };
-    let price = match (&line.unit_price, line.unit_price_per) {
-        (Some(price), Some(1)) => format!("{price} {currency}"),
-        (Some(price), Some(per)) => format!("{price} {currency} per {}", with_separators(per)),
-        _ => String::new(),
-    };
-    let note = match (&line.percent, &line.attainment, &line.unit_price) {
-        (Some(percent), Some(attainment), Some(_)) => {
-            format!("{percent} % of the output price for each late token. {}.", attained(attainment))
-        }
-        (_, Some(attainment), None) => format!("{}.", attained(attainment)),
-        _ => String::new(),
-    };
-    Row { line, quantity, price, note }
+    invoice.daily_tokens.iter().enumerate().map(bar).collect()
 }

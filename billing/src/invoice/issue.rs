@@ -10,13 +10,15 @@ use domain::{Period, ProjectId, Timestamp};
 use super::{
     Invoice, InvoiceParts, ProjectUse, Status, Subscribed,
     build::{Built, build},
+    correct::extras,
+    daily::daily,
     parties::due_at,
 };
 use crate::ledger::{
     IssuedInvoice, Ledger, LedgerError, LineColumns, ProjectSums, Tenant, Transaction, UsageSum,
-    check_tallies, find_issued, find_plan, invoice_number, lock_invoice_numbers, parties, period_facts,
-    plan_in_force, project_name, projects_of, settle, settle_periods, store_invoice, usage_split_by_project,
-    usage_sums_by_project,
+    check_tallies, find_issued, find_plan, invoice_number, lock_invoice_numbers, note_part, parties,
+    period_facts, plan_in_force, project_name, projects_of, settle, settle_periods, store_invoice,
+    usage_split_by_project, usage_sums_by_project,
 };
 use crate::{
     plan::Plan,
@@ -42,9 +44,16 @@ pub async fn preview(
     };
     let facts = period_facts(&mut transaction, tenant, period).await?;
     let usage = usage(&mut transaction, tenant, period, None).await?;
-    let built = rate(&mut transaction, tenant, (period, now), (&usage, facts)).await?;
+    let mut built = rate(&mut transaction, tenant, (period, now), (&usage, facts)).await?;
+    if issued.is_none() {
+        let extras = extras(&mut transaction, tenant, period, now).await?;
+        built = built.with_extras(extras, tenant.currency)?;
+    }
     let parties = parties(&mut transaction, tenant.id).await?;
-    let Built { invoice, .. } = built.between(parties, tenant.currency)?;
+    let Built { mut invoice, .. } = built.between(parties, tenant.currency)?;
+    if invoice.is_between_parties() {
+        invoice.daily_tokens = daily(&mut transaction, tenant, period).await?;
+    }
     Ok(match issued {
         None => invoice,
         Some(issued) => Invoice {
@@ -82,11 +91,30 @@ pub async fn issue(
     // What was before the tenant is billed only where the first fee of its subscription is due there.
     let is_ahead = facts.as_ref().is_some_and(|facts| facts.advance.is_some());
     let built = rate(&mut transaction, tenant, (period, now), (&usage, facts)).await?;
-    let parties = parties(&mut transaction, tenant.id).await?;
-    let Built { invoice, displayed, subtotal, total } = built.between(parties, tenant.currency)?;
-    if invoice.records == 0 && !is_ahead && period.end() <= tenant.created_at {
+    if built.invoice.records == 0 && !is_ahead && period.end() <= tenant.created_at {
         let (created_at, end) = (tenant.created_at, period.end());
         return Err(LedgerError::PeriodBeforeTenant { name: tenant.name.clone(), created_at, end });
+    }
+    let extras = extras(&mut transaction, tenant, period, now).await?;
+    let built = built.with_extras(extras, tenant.currency)?;
+    let parties = parties(&mut transaction, tenant.id).await?;
+    let built = built.between(parties, tenant.currency)?;
+    let invoice = store(&mut transaction, (serial, false), tenant, (period, now), built).await?;
+    transaction.commit().await?;
+    Ok(invoice)
+}
+
+/// Gives an invoice its number and stores it for good. The caller holds the issuer's lock and commits.
+pub(super) async fn store(
+    transaction: &mut Transaction,
+    (serial, is_of_part): (i64, bool),
+    tenant: &Tenant,
+    (period, now): (&Period, Timestamp),
+    built: Built,
+) -> Result<Invoice, LedgerError> {
+    let Built { mut invoice, displayed, subtotal, total } = built;
+    if invoice.is_between_parties() {
+        invoice.daily_tokens = daily(transaction, tenant, period).await?;
     }
     let due_at = due_at(&invoice, now);
     let invoice = Invoice { status: Status::Issued, number: Some(invoice_number(serial)), due_at, ..invoice };
@@ -117,9 +145,11 @@ pub async fn issue(
         })
     });
     let lines: Vec<_> = lines.collect::<Result<_, LedgerError>>()?;
-    store_invoice(&mut transaction, serial, &issued, (&invoice.subtotal_exact, subtotal), &lines).await?;
-    settle(&mut transaction, &issued.number, now).await?;
-    transaction.commit().await?;
+    if is_of_part {
+        note_part(transaction, &issued.number).await?;
+    }
+    store_invoice(transaction, serial, &issued, (&invoice.subtotal_exact, subtotal), &lines).await?;
+    settle(transaction, &issued.number, now).await?;
     Invoice::from_issued(&issued.body)
 }
 

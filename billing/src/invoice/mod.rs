@@ -5,25 +5,37 @@
 mod attainment;
 mod build;
 mod charges;
+mod correct;
+mod credit;
+mod daily;
 mod due;
 mod energy;
 mod html;
 mod issue;
 mod parties;
 mod share;
+mod show;
 mod simulate;
 mod subscription;
 mod text;
+mod threshold;
 
 use serde::{Deserialize, Serialize};
 
 pub use build::InvoiceParts;
-pub use due::{DueReport, issue_due};
+pub use correct::Correction;
+pub(crate) use credit::credit;
+pub use credit::{CREDIT_NOTE_SCHEMA, CreditLine, CreditLineRequest, CreditNote, CreditRequest, CreditTax};
+pub use daily::DayTokens;
+pub(crate) use daily::Days;
+pub use due::{DueReport, issue_due, issue_thresholds};
 pub use issue::{issue, preview};
 pub use parties::BilledIssuer;
 pub use share::ProjectUse;
 pub use simulate::{Simulation, simulate};
 pub use subscription::{BilledAdvance, BilledSpan, BilledSubscription, Subscribed};
+pub use text::with_separators;
+pub use threshold::issue_at_threshold;
 
 use crate::{
     ledger::{LedgerError, Party},
@@ -92,6 +104,9 @@ pub struct Invoice {
     /// How the subtotal divides over projects, by path; left out when the tenant has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub projects: Vec<ProjectShare>,
+    /// The tokens of each day; left out where nobody said who issues the invoice or who is billed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub daily_tokens: Vec<DayTokens>,
     /// The bytes as stored, once issued: JSON is given out exactly as it was issued.
     #[serde(skip)]
     issued_body: Option<String>,
@@ -164,6 +179,10 @@ pub enum LineKind {
     NotBilled,
     /// Energy, for information.
     Energy,
+    /// What an earlier period comes to by now, less what was invoiced of it.
+    Correction,
+    /// What was invoiced of this period while it ran, taken off.
+    Invoiced,
 }
 
 impl LineKind {
@@ -177,6 +196,8 @@ impl LineKind {
             Self::SloCredit => "slo_credit",
             Self::NotBilled => "not_billed",
             Self::Energy => "energy",
+            Self::Correction => "correction",
+            Self::Invoiced => "invoiced",
         }
     }
 }
@@ -226,6 +247,9 @@ pub struct Line {
     pub exact: String,
     /// The part of the rounded subtotal that this line shows.
     pub displayed: String,
+    /// Of corrections: what is corrected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<Correction>,
 }
 
 impl Line {
@@ -251,6 +275,7 @@ impl Line {
             formula: None,
             exact: String::new(),
             displayed: String::new(),
+            correction: None,
         }
     }
 }

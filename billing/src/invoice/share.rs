@@ -25,7 +25,7 @@ pub struct ProjectUse {
 
 /// What stands for charges that no project alone has caused: tiers, packages, flat amounts and discounts are of the
 /// whole tenant.
-const COMMON: &str = "(charges of the whole tenant)";
+pub(super) const COMMON: &str = "(charges of the whole tenant)";
 
 /// Each project's part, in the order given. Token prices are linear, so the exact parts add up to the whole; what the
 /// plan charges the tenant as a whole (`common`) is a part of its own.

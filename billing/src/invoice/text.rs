@@ -2,7 +2,7 @@
 //! Never a second computation: it prints what the invoice holds.
 //! Called by `Invoice::to_text`.
 
-use super::{Attainment, Invoice, Line, Status};
+use super::{Attainment, Invoice, Line, LineKind, Status};
 use crate::{ledger::Party, tax::TaxMode};
 
 /// Columns of the page.
@@ -30,6 +30,7 @@ pub(super) fn render(invoice: &Invoice) -> String {
     taxes(&mut page, invoice);
     page.row(&format!("      TOTAL {}", invoice.currency), &invoice.total);
     projects(&mut page, invoice);
+    days(&mut page, invoice);
     page.rule('=');
     page.line("The amounts on the right are parts of the rounded subtotal: each line is cut to whole minor");
     page.line(tax_words(invoice));
@@ -131,6 +132,20 @@ fn projects(page: &mut Page, invoice: &Invoice) {
     }
 }
 
+/// Energy and the tokens of each day that was used, where the invoice has them.
+fn days(page: &mut Page, invoice: &Invoice) {
+    if invoice.daily_tokens.is_empty() {
+        return;
+    }
+    page.rule('-');
+    if let Some(energy) = invoice.energy_text() {
+        page.line(&format!("      Energy: {energy}"));
+    }
+    for day in invoice.daily_tokens.iter().filter(|day| day.tokens > 0) {
+        page.row(&format!("      {}", day.day), &counted(day.tokens, "tokens"));
+    }
+}
+
 fn entry(page: &mut Page, line: &Line, currency: &str) {
     let version = line.price_version.as_ref().map(|version| format!(" [{version}]")).unwrap_or_default();
     let description = format!("{}{version}", line.description);
@@ -149,6 +164,9 @@ fn entry(page: &mut Page, line: &Line, currency: &str) {
 
 /// The arithmetic of a line, one step per text.
 fn arithmetic(line: &Line, currency: &str) -> Vec<String> {
+    if line.kind == LineKind::Invoiced {
+        return Vec::new();
+    }
     if let Some((units, name)) = line.units.as_ref().zip(line.units_name.as_ref()) {
         let (price, per) = (line.unit_price.as_deref().unwrap_or("0"), line.unit_price_per.unwrap_or(1));
         let per = if per == 1 { String::new() } else { format!(" per {}", with_separators(per)) };
@@ -243,7 +261,7 @@ fn chunks(text: &str, length: usize) -> Vec<String> {
 }
 
 /// A count with a comma after each three digits.
-pub(super) fn with_separators(count: u64) -> String {
+pub fn with_separators(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {

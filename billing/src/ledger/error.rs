@@ -348,6 +348,21 @@ pub enum LedgerError {
         /// The bound.
         days_max: u32,
     },
+    /// A credit note that the invoice does not bear.
+    #[error("no credit note was issued: {why}")]
+    BadCredit {
+        /// Why not.
+        why: String,
+    },
+    /// One idempotency key, two credit notes.
+    #[error(
+        "there already is a credit note of this invoice with the idempotency key {idempotency_key:?} for another \
+         request; none was issued"
+    )]
+    CreditConflict {
+        /// The key.
+        idempotency_key: String,
+    },
     /// The usage could not be rated.
     #[error(transparent)]
     Rate(#[from] RateError),
@@ -412,6 +427,7 @@ impl LedgerError {
             | Self::TrialTooLong { .. }
             | Self::SeveralPeriods { .. }
             | Self::NoBillingPeriod { .. }
+            | Self::BadCredit { .. }
             | Self::Period(_)
             | Self::Quantity(_) => Fault::Invalid,
             Self::Missing { .. } => Fault::Missing,
@@ -420,6 +436,7 @@ impl LedgerError {
             | Self::LastOperator
             | Self::GrantConflict { .. }
             | Self::InvoiceState { .. }
+            | Self::CreditConflict { .. }
             | Self::PaymentConflict { .. }
             | Self::PaymentTooLarge { .. }
             | Self::Revoked(_)

@@ -92,6 +92,21 @@ impl Ledger {
         rows.into_iter().map(IssuedInvoice::from_row).collect()
     }
 
+    /// The first issued invoices of parts of a tenant's periods that end after an instant, by their end; at most
+    /// `rows_max`.
+    pub async fn invoice_parts_page(
+        &self,
+        tenant: TenantId,
+        after: Option<Timestamp>,
+        rows_max: usize,
+    ) -> Result<Vec<IssuedInvoice>, LedgerError> {
+        let after = after.map_or(i64::MIN, Timestamp::unix_micros);
+        let values = [Value::Id(tenant.as_uuid()), Value::Int(after), Value::rows_max(rows_max)];
+        let mut transaction = self.pool.read().await?;
+        let rows = transaction.rows(sql::INVOICE_PARTS_PAGE, &values).await?;
+        rows.into_iter().map(IssuedInvoice::from_row).collect()
+    }
+
     /// The issued invoice with this number.
     pub async fn find_invoice(&self, number: &str) -> Result<Option<IssuedInvoice>, LedgerError> {
         let mut transaction = self.pool.read().await?;

@@ -5,6 +5,8 @@
 mod access;
 mod audit;
 mod billing_details;
+mod credit_notes;
+mod documents;
 mod error;
 mod grants;
 mod groups;
@@ -61,6 +63,7 @@ pub use usage::{JournalCursor, SHIP_RECORDS_MAX, Shipped};
 pub use users::{NewUser, UnknownUserRole, User, UserRole};
 
 pub(crate) use billing_details::{Parties, parties};
+pub(crate) use documents::{Document, documents, note_part};
 pub(crate) use invoices::{
     LineColumns, find_for_period as find_issued, insert as store_invoice,
     lock_numbers as lock_invoice_numbers, number as invoice_number,

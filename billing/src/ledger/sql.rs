@@ -679,10 +679,18 @@ macro_rules! invoices {
 }
 pub(super) const INVOICES_OVERLAPPING: Statement = invoices!(
     "WHERE tenant_id = $1 AND period_start_unix_us < $3 AND period_end_unix_us > $2
+       AND number NOT IN (SELECT number FROM threshold_invoices)
      ORDER BY period_start_unix_us LIMIT 2"
 );
-pub(super) const INVOICES_PAGE: Statement =
-    invoices!("WHERE tenant_id = $1 AND period_start_unix_us > $2 ORDER BY period_start_unix_us LIMIT $3");
+pub(super) const INVOICES_PAGE: Statement = invoices!(
+    "WHERE tenant_id = $1 AND period_start_unix_us > $2 AND number NOT IN (SELECT number FROM threshold_invoices)
+     ORDER BY period_start_unix_us LIMIT $3"
+);
+/// Those of parts of running periods; no two of a tenant end at one instant.
+pub(super) const INVOICE_PARTS_PAGE: Statement = invoices!(
+    "WHERE tenant_id = $1 AND period_end_unix_us > $2 AND number IN (SELECT number FROM threshold_invoices)
+     ORDER BY period_end_unix_us LIMIT $3"
+);
 pub(super) const INVOICE_BY_NUMBER: Statement = invoices!("WHERE number = $1");
 pub(super) const INSERT_INVOICE: Statement = Statement::both(
     "INSERT INTO invoices (number, issuer, serial, tenant_id, period_start_unix_us, period_end_unix_us, zone,

@@ -116,11 +116,21 @@ pub fn verify(invoice: &str, usage: impl BufRead, plans: Vec<Plan>) -> Result<Ve
     (computed.status, computed.number) = (issued.status, issued.number.clone());
     (computed.made_at, computed.issued_as) = (issued.made_at.clone(), issued.issued_as.clone());
     computed.late_records = issued.late_records;
+    for line in issued.lines.iter().filter(|line| line.is_extra()) {
+        line.check_extra().map_err(VerifyError::BadInvoice)?;
+    }
+    // Lines about other invoices are taken as stated; what they add up to is computed.
+    computed = computed
+        .with_stated_extras(&issued, tenant.currency)
+        .map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
     let subtotal = MinorUnits::parse(&computed.subtotal, tenant.currency).unwrap_or_default();
     let made_at = made_at(&issued)?;
     computed = computed
         .dressed_as(&issued, (subtotal, tenant.currency), made_at)
         .map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
+    if computed.is_between_parties() {
+        computed.daily_tokens = read.days().of(&period);
+    }
     let text = computed.to_json().map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
     if let Some(difference) = Difference::between(invoice, &text) {
         return Err(VerifyError::Differs(difference));

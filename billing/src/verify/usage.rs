@@ -11,11 +11,12 @@ use domain::{
     EndReason, EnergySource, JournaledRecord, ModelName, Period, PlanVersionId, ProjectId, QuantityError,
     RecordHash, RequestId, SloClass, Timestamp, UsageRecord,
 };
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use super::VerifyError;
 use crate::{
-    invoice::ProjectUse,
+    invoice::{Days, ProjectUse},
     journal::hash_of,
     ledger::{NO_PROJECT, Tenant, UsageSum, UsageTotals},
 };
@@ -71,10 +72,16 @@ type SumKey = (PlanVersionId, ModelName, SloClass, EndReason, EnergySource);
 /// The sums of an export, by project.
 #[derive(Debug, Default)]
 pub(super) struct ReadUsage {
+    days: Days,
     by_project: BTreeMap<Option<ProjectId>, ProjectUse>,
 }
 
 impl ReadUsage {
+    /// The tokens of each day.
+    pub(super) fn days(&self) -> &Days {
+        &self.days
+    }
+
     /// Every sum.
     pub(super) fn sums(&self) -> impl Iterator<Item = &UsageSum> {
         self.by_project.values().flat_map(|used| &used.sums)
@@ -107,6 +114,7 @@ pub(super) fn read(
     let mut projects: BTreeMap<Option<ProjectId>, ProjectTotals> = BTreeMap::new();
     let mut last: Option<(Timestamp, RequestId)> = None;
     let mut text = Vec::new();
+    let (mut days, zone) = (Days::default(), TimeZone::get(period.zone()).unwrap_or(TimeZone::UTC));
     for line in 1.. {
         text.clear();
         let length = usage.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut text)?;
@@ -128,11 +136,12 @@ pub(super) fn read(
         let start = || ProjectTotals { path, ..ProjectTotals::default() };
         let project = projects.entry(record.project_id).or_insert_with(start);
         project.add(&record).map_err(|error| bad(error.into()))?;
+        days.add(record.finished_at, &zone, &UsageTotals::of(&record));
     }
     let by_project = projects.into_iter().map(|(id, ProjectTotals { path, all, late })| {
         (id, ProjectUse { id, path, sums: sums(all), late: sums(late) })
     });
-    Ok(ReadUsage { by_project: by_project.collect() })
+    Ok(ReadUsage { days, by_project: by_project.collect() })
 }
 
 fn sums(totals: BTreeMap<SumKey, UsageTotals>) -> Vec<UsageSum> {

@@ -12,7 +12,11 @@ mod audit;
 #[cfg(test)]
 mod changes;
 #[cfg(test)]
+mod corrections;
+#[cfg(test)]
 mod credentials;
+#[cfg(test)]
+mod credit_notes;
 #[cfg(test)]
 mod grants;
 #[cfg(test)]

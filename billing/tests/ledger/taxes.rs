@@ -65,14 +65,14 @@ async fn ship(ledger: &Ledger, record: UsageRecord) -> Entry {
 }
 
 /// One line of the tenant's own export.
-fn exported((journaled, hash): &Entry) -> String {
+pub(crate) fn exported((journaled, hash): &Entry) -> String {
     let mut line = json!(journaled);
     line["hash"] = json!(hash);
     line["project_path"] = json!(null);
     line.to_string() + "\n"
 }
 
-fn verified(invoice: &Invoice, usage: &str) -> Result<String, String> {
+pub(crate) fn verified(invoice: &Invoice, usage: &str) -> Result<String, String> {
     let plan = Plan::demo().expect("the demo plan");
     let json = invoice.to_json().expect("json");
     let verified = verify::verify(&json, usage.as_bytes(), vec![plan]);

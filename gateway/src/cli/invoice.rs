@@ -43,6 +43,7 @@ enum Format {
     Text,
     Json,
     Html,
+    Pdf,
 }
 
 pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), CliError> {
@@ -59,9 +60,10 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
         false => invoice::preview(&ledger, &tenant, &period, now).await?,
     };
     let rendered = match arguments.format {
-        Format::Text => invoice.to_text(),
-        Format::Json => invoice.to_json()?,
-        Format::Html => invoice.to_html()?,
+        Format::Text => invoice.to_text().into_bytes(),
+        Format::Json => invoice.to_json()?.into_bytes(),
+        Format::Html => invoice.to_html()?.into_bytes(),
+        Format::Pdf => pdf(&ledger, &invoice).await?,
     };
     match arguments.output {
         None => out::give(&rendered),
@@ -72,6 +74,15 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
         }
     }
     Ok(())
+}
+
+/// The invoice as a PDF; an issued one with what was paid since.
+async fn pdf(ledger: &Ledger, invoice: &Invoice) -> Result<Vec<u8>, CliError> {
+    let standing = match &invoice.number {
+        Some(number) => ledger.invoice_standing(number, SystemClock.now()).await?,
+        None => None,
+    };
+    web::invoice_pdf(invoice, standing.as_ref()).map_err(|error| CliError::Usage(error.to_string()))
 }
 
 /// An issued invoice never changes, so nothing of its period may still be on its way to the ledger.

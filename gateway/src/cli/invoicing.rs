@@ -21,6 +21,10 @@ pub(super) async fn run(app: Arc<App>, config: Invoicing, stopping: Cancellation
             () = stopping.cancelled() => return,
             () = tokio::time::sleep(interval) => {}
         }
+        match invoice::issue_thresholds(&app.ledger, app.clock.now()).await {
+            Ok(report) => log(report),
+            Err(error) => tracing::warn!(%error, "no invoices issued: the ledger does not answer"),
+        }
         match invoice::issue_due(&app.ledger, app.clock.now(), grace_us).await {
             Ok(report) => log(report),
             Err(error) => tracing::warn!(%error, "no invoices issued: the ledger does not answer"),

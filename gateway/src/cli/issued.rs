@@ -2,7 +2,10 @@
 //! Never changes an invoice: each step is added, with who took it.
 //! Called by `Cli::run`.
 
-use billing::ledger::{InvoiceStanding, NewPayment, Recorded};
+use billing::{
+    invoice::{CreditLineRequest, CreditRequest},
+    ledger::{InvoiceStanding, NewPayment, Recorded},
+};
 use clap::Subcommand;
 use domain::{Clock as _, SystemClock};
 
@@ -37,6 +40,25 @@ pub(super) enum Command {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
+    /// Give back a part of it, or all that is left: issues a credit note.
+    Credit {
+        /// Its number.
+        number: String,
+        /// A line to give back, as POSITION or POSITION=AMOUNT; may be given several times. Without any: all.
+        #[arg(long = "line", value_name = "POSITION[=AMOUNT]")]
+        lines: Vec<String>,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Asking again with the same key is one credit note.
+        #[arg(long, value_name = "KEY")]
+        idempotency_key: String,
+    },
+    /// Print a credit note as JSON.
+    CreditNote {
+        /// Its number.
+        number: String,
+    },
     /// Note that nobody expects the money any more. It may still come.
     WriteOff {
         /// Its number.
@@ -65,11 +87,32 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
             }
             standing
         }
+        Command::Credit { number, lines, reason, idempotency_key } => {
+            let lines = lines.iter().map(|text| line_of(text)).collect::<Result<_, _>>()?;
+            let request = (&CreditRequest { reason, lines }, idempotency_key.as_str());
+            let note = ledger.issue_credit_note(&number, request, now).await?;
+            out::say(&format!("credit note {} gives back {} {}", note.number, note.total, note.currency));
+            ledger.invoice_standing(&number, now).await?.ok_or_else(|| missing(&number))?
+        }
+        Command::CreditNote { number } => {
+            let found = ledger.find_credit_note(&number).await?;
+            let none = || CliError::Usage(format!("there is no credit note {number:?}"));
+            out::give(&found.ok_or_else(none)?.to_json()?);
+            return Ok(());
+        }
         Command::Void { number, reason } => ledger.void_invoice(&number, &reason, now).await?,
         Command::WriteOff { number, reason } => ledger.write_off_invoice(&number, &reason, now).await?,
     };
     show(&standing);
     Ok(())
+}
+
+/// `POSITION` or `POSITION=AMOUNT`.
+fn line_of(text: &str) -> Result<CreditLineRequest, CliError> {
+    let (position, amount) =
+        text.split_once('=').map_or((text, None), |(place, amount)| (place, Some(amount)));
+    let bad = |_| CliError::Usage(format!("--line is POSITION or POSITION=AMOUNT, not {text:?}"));
+    Ok(CreditLineRequest { position: position.parse().map_err(bad)?, amount: amount.map(str::to_owned) })
 }
 
 fn missing(number: &str) -> CliError {

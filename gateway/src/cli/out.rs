@@ -10,9 +10,9 @@ pub(super) fn say(line: &str) {
 }
 
 /// Prints a result as it is, without a line end of its own.
-pub(super) fn give(text: &str) {
+pub(super) fn give(text: &(impl AsRef<[u8]> + ?Sized)) {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).ok();
+    stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()).ok();
 }
 
 /// Prints a complaint.

@@ -28,7 +28,15 @@ use crate::http::ApiError;
 const JOURNAL_PAGE_RECORDS: usize = 1_000;
 
 pub(super) fn configure(routes: &mut ServiceConfig<'_>) {
-    routes.service(list).service(draft).service(draft_page).service(issue).service(show).service(show_page);
+    routes
+        .service(list)
+        .service(list_parts)
+        .service(draft)
+        .service(draft_page)
+        .service(issue)
+        .service(show)
+        .service(show_page)
+        .service(show_pdf);
 }
 
 /// An issued invoice in a list.
@@ -122,6 +130,21 @@ async fn list(call: Call) -> Answer {
     Ok(ok(&Page { data: data.iter().map(InvoiceSummaryWire::to_wire).collect(), next_cursor }))
 }
 
+/// List a tenant's issued invoices of parts of running periods, by their end.
+#[utoipa::path(tag = "invoices", operation_id = "list_invoice_parts",
+    params(("tenant_id" = String, Path, format = "uuid"), PageQuery),
+    responses((status = 200, description = "A page of invoices", body = Page<InvoiceSummaryWire>), ReadFailures))]
+#[get("/tenants/{tenant_id}/invoices/parts")]
+async fn list_parts(call: Call) -> Answer {
+    let page: PageQuery = call.query()?;
+    let after = page.after::<i64>()?.map(Timestamp::from_unix_micros);
+    let tenant = call.tenant().await?;
+    let issued = call.ledger().invoice_parts_page(tenant.id, after, page.limit.get() + 1).await?;
+    let cursor_of = |invoice: &IssuedInvoice| invoice.period.end().unix_micros().to_string();
+    let Page { data, next_cursor } = Page::cut(issued, page.limit, cursor_of);
+    Ok(ok(&Page { data: data.iter().map(InvoiceSummaryWire::to_wire).collect(), next_cursor }))
+}
+
 /// Show what a month's invoice would be now.
 #[utoipa::path(tag = "invoices", operation_id = "draft_invoice",
     params(("tenant_id" = String, Path, format = "uuid"), MonthQuery),
@@ -198,6 +221,24 @@ async fn show(call: Call) -> Answer {
 #[get("/invoices/{number}/page.html")]
 async fn show_page(call: Call) -> Answer {
     html(&find(&call).await?)
+}
+
+/// Show an issued invoice as a PDF, with what was paid since.
+#[utoipa::path(tag = "invoices", operation_id = "show_invoice_pdf",
+    params(("number" = String, Path, min_length = 1, max_length = 64)),
+    responses((status = 200, description = "The invoice", body = Vec<u8>, content_type = "application/pdf"),
+        ReadFailures))]
+#[get("/invoices/{number}/invoice.pdf")]
+async fn show_pdf(call: Call) -> Answer {
+    let invoice = find(&call).await?;
+    let number: String = call.path("number")?;
+    let standing = call.ledger().invoice_standing(&number, call.now()).await?;
+    let made = ::web::invoice_pdf(&invoice, standing.as_ref());
+    let pdf = made.map_err(|error| {
+        tracing::error!(%error, invoice.number = number, "no PDF of an invoice");
+        ApiError::new(Fault::Broken, "internal_error", "the PDF could not be made; the server's log says why")
+    })?;
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/pdf")).body(pdf))
 }
 
 async fn find(call: &Call) -> Result<Invoice, ApiError> {

@@ -4,6 +4,7 @@
 
 mod audit;
 mod call;
+mod credit_notes;
 mod document;
 mod error;
 mod grants;
@@ -78,6 +79,7 @@ fn resources(routes: &mut ServiceConfig<'_>) {
         .configure(parties::configure)
         .configure(invoices::configure)
         .configure(standing::configure)
+        .configure(credit_notes::configure)
         .configure(journals::configure)
         .configure(operators::configure)
         .configure(status::configure)

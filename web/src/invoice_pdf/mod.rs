@@ -1,0 +1,66 @@
+//! An invoice as a PDF that a company would send: fonts inside, pages numbered, the same bytes for the same invoice.
+//! Never an amount that the invoice does not say, and never the time or the fonts of the machine.
+//! Called by the command line and the operators' interface.
+
+mod body;
+mod canvas;
+mod chart;
+mod fonts;
+mod head;
+
+use billing::{
+    invoice::{Invoice, Status},
+    ledger::InvoiceStanding,
+};
+use krilla::metadata::DateTime;
+
+use self::canvas::Canvas;
+
+/// Why there is no PDF.
+#[derive(Debug, thiserror::Error)]
+pub enum PdfError {
+    /// A font of the program does not read.
+    #[error("a font that is part of the program does not read")]
+    Font,
+    /// A size that is none.
+    #[error("a page or an area has no size")]
+    Shape,
+    /// The document does not hold together.
+    #[error("the PDF could not be written: {0}")]
+    Krilla(String),
+}
+
+/// An invoice as a PDF; with its standing also what was paid since, and what is due now.
+///
+/// Errors: none in practice; tests make PDFs of all kinds of invoices.
+pub fn invoice_pdf(invoice: &Invoice, standing: Option<&InvoiceStanding>) -> Result<Vec<u8>, PdfError> {
+    let mut canvas = Canvas::new()?;
+    head::head(&mut canvas, invoice);
+    body::lines(&mut canvas, invoice);
+    body::totals(&mut canvas, invoice, standing);
+    body::projects(&mut canvas, invoice);
+    chart::energy(&mut canvas, invoice);
+    chart::chart(&mut canvas, invoice);
+    body::notes(&mut canvas, invoice);
+    canvas.finish((&title(invoice), "en"), made(invoice))
+}
+
+/// What the document is.
+fn title(invoice: &Invoice) -> String {
+    match (invoice.status, &invoice.number) {
+        (Status::Issued, Some(number)) => format!("Invoice {number}"),
+        (Status::Issued | Status::Draft, _) => format!("Draft invoice for {}", invoice.tenant.name),
+    }
+}
+
+/// When the invoice was made, as its own text says.
+fn made(invoice: &Invoice) -> Option<DateTime> {
+    let number = |from: usize, to: usize| invoice.made_at.get(from..to)?.parse::<u8>().ok();
+    let year = invoice.made_at.get(0..4)?.parse::<u16>().ok()?;
+    let day = DateTime::new(year).month(number(5, 7)?).day(number(8, 10)?);
+    let time = day.hour(number(11, 13)?).minute(number(14, 16)?).second(number(17, 19)?);
+    Some(time.utc_offset_hour(0).utc_offset_minute(0))
+}
+
+#[cfg(test)]
+mod tests;
