@@ -4,7 +4,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwap;
@@ -39,6 +39,8 @@ pub struct App {
     pub ledger: Ledger,
     /// Whether the ledger answered when it was last asked.
     pub is_ledger_near: Arc<AtomicBool>,
+    /// Usage records that lie in no month's partition, when they were last counted.
+    pub records_outside_months: Arc<AtomicU64>,
     /// How records reach the ledger.
     pub shipping: watch::Receiver<ShipStatus>,
 }
@@ -95,7 +97,13 @@ impl App {
 
     fn ledger_state(&self) -> String {
         let failures = self.shipping.borrow().failures;
+        let outside = self.records_outside_months.load(Ordering::Relaxed);
         match (self.is_ledger_near.load(Ordering::Relaxed), failures) {
+            (true, 0) if outside > 0 => {
+                format!(
+                    "degraded: {outside} usage records lie in no month; `tallygate partitions make` moves them"
+                )
+            }
             (true, 0) => "ok".to_owned(),
             (false, 0) => "degraded: away".to_owned(),
             (_, failures) => {

@@ -41,6 +41,31 @@ pub enum LedgerError {
     /// The schema could not be brought up to date.
     #[error("cannot bring the ledger's tables up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// Migrations are missing, and this role may not run them.
+    #[error(
+        "the ledger's tables are older than this program (migration {missing} is not there), and the role {role} may \
+         not change tables; run `tallygate migrate` as their owner, then `tallygate database grant --role {role}`"
+    )]
+    Outdated {
+        /// The first migration that is missing.
+        missing: i64,
+        /// Who was to use the ledger.
+        role: String,
+    },
+    /// A table that this role has no rights to.
+    #[error(
+        "the role {role} may not read the ledger's table {table}; run `tallygate database grant --role {role}` as the \
+         owner of the tables"
+    )]
+    NotGranted {
+        /// Who was to use the ledger.
+        role: String,
+        /// The first such table.
+        table: String,
+    },
+    /// What the other database does.
+    #[error("{0}")]
+    OtherDatabase(&'static str),
     /// A statement failed.
     #[error("the ledger's database failed: {0}")]
     Database(#[from] sqlx::Error),
@@ -121,6 +146,19 @@ pub enum LedgerError {
         /// Some of them.
         journals: String,
     },
+    /// A month of which not everything is on issued invoices.
+    #[error(
+        "the month {month} stays where it is: not all of it is on issued invoices of {tenants}; issue them first"
+    )]
+    MonthOpen {
+        /// Which month.
+        month: String,
+        /// Some of the tenants.
+        tenants: String,
+    },
+    /// A month that has not ended.
+    #[error("the month {0} has not ended")]
+    MonthRunning(String),
     /// A key that has expired already has no successor.
     #[error("the key {key_id} expired at {expired_at}; create another")]
     Expired {
@@ -442,6 +480,9 @@ impl LedgerError {
             | Self::Revoked(_)
             | Self::Replaced(_)
             | Self::JournalsBehind { .. }
+            | Self::MonthOpen { .. }
+            | Self::MonthRunning(_)
+            | Self::OtherDatabase(_)
             | Self::Expired { .. }
             | Self::TooMany { .. }
             | Self::PlanChanged(_)
@@ -454,6 +495,8 @@ impl LedgerError {
             Self::File { .. }
             | Self::Unreachable { .. }
             | Self::Migrate(_)
+            | Self::Outdated { .. }
+            | Self::NotGranted { .. }
             | Self::Database(_)
             | Self::Corrupt { .. }
             | Self::TallyDiffers { .. } => Fault::Broken,

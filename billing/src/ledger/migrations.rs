@@ -30,6 +30,7 @@ const SQLITE_MIGRATIONS: &[Embedded] = &[
     (9, "guards", include_str!("../../../migrations/sqlite/0009_guards.sql")),
     (10, "subscriptions", include_str!("../../../migrations/sqlite/0010_subscriptions.sql")),
     (14, "invoicing", include_str!("../../../migrations/sqlite/0014_invoicing.sql")),
+    (15, "months", include_str!("../../../migrations/sqlite/0015_months.sql")),
 ];
 /// The same steps in the other dialect.
 const POSTGRES_MIGRATIONS: &[Embedded] = &[
@@ -44,7 +45,13 @@ const POSTGRES_MIGRATIONS: &[Embedded] = &[
     (9, "guards", include_str!("../../../migrations/postgres/0009_guards.sql")),
     (10, "subscriptions", include_str!("../../../migrations/postgres/0010_subscriptions.sql")),
     (14, "invoicing", include_str!("../../../migrations/postgres/0014_invoicing.sql")),
+    (15, "months", include_str!("../../../migrations/postgres/0015_months.sql")),
 ];
+
+/// The number of the last migration: the version of the tables that this program works with.
+pub(super) fn latest() -> i64 {
+    POSTGRES_MIGRATIONS.iter().map(|&(version, ..)| version).max().unwrap_or(0)
+}
 
 fn migrator(embedded: &'static [Embedded]) -> Migrator {
     use sqlx::SqlSafeStr as _;

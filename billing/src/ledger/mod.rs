@@ -19,12 +19,14 @@ mod keys;
 mod lifecycle;
 mod limits;
 mod migrations;
+mod months;
 mod operators;
 mod plans;
 mod pool;
 mod projects;
 mod records;
 mod responses;
+mod roles;
 mod rotate;
 mod spending;
 mod sql;
@@ -47,11 +49,13 @@ pub use key_change::KeyChange;
 pub use keys::{Key, NewKey, SecretHash};
 pub use lifecycle::{InvoiceEvent, InvoiceEventKind, InvoiceStanding, InvoiceState, NewPayment, Recorded};
 pub use limits::{Budget, Limits, LimitsPlace, ScopeLimits};
+pub use months::{DetachedMonth, Month, MonthState};
 pub use operators::{FirstStart, NewOperator, Operator, OperatorRole, UnknownRole};
 pub use plans::Published;
 pub use projects::{NewProject, PROJECT_DEPTH_MAX, PROJECTS_MAX, Project};
 pub use records::{RecordPosition, RecordsPage, StoredRecord};
 pub use responses::{EXPIRED_RESPONSES_MAX, RESPONSE_BYTES_MAX, StoredResponse};
+pub use roles::GrantedRights;
 pub use rotate::Rotation;
 pub use spending::{LimitScope, SPENT_QUESTIONS_MAX, SpentQuestion};
 pub use subscriptions::{
@@ -95,6 +99,13 @@ impl Ledger {
         let pool = Pool::connect(url).await?;
         pool.migrate().await?;
         Ok(Self { pool })
+    }
+
+    /// Copies a SQLite ledger, as it is at one moment, into a file that is not there yet, for its owner alone.
+    ///
+    /// Errors: a PostgreSQL ledger, a file that is there already or cannot be written.
+    pub async fn backup(&self, path: &std::path::Path) -> Result<(), LedgerError> {
+        self.pool.backup(path).await
     }
 
     /// A number that grows with every change of tenants, keys and plans.

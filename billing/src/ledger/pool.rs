@@ -1,6 +1,8 @@
 //! The one place that knows two databases: native SQLite and PostgreSQL pools behind one small door.
 //! Never a statement and never a rule of the ledger: those are in `sql` and its callers.
 //! Called by every other part of the ledger, always through a transaction.
+//!
+//! Long because what the two databases do differently is in this one file, so that nothing else has to know.
 
 use std::{
     os::unix::fs::OpenOptionsExt,
@@ -16,7 +18,7 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use super::{Actor, LedgerError, migrations, sql};
+use super::{Actor, LedgerError, migrations, roles, sql};
 
 /// Connections to PostgreSQL. The request path uses none: shipping, snapshots and the command line share these.
 const POSTGRES_CONNECTIONS_MAX: u32 = 8;
@@ -192,7 +194,7 @@ impl Pool {
                 migrations::sqlite().run_direct(None, &mut *transaction, false).await?;
                 transaction.commit().await?;
             }
-            Connections::Postgres(pool) => migrations::postgres().run(pool).await?,
+            Connections::Postgres(pool) => roles::bring_up_to_date(pool).await?,
         }
         Ok(())
     }
@@ -233,6 +235,21 @@ impl Pool {
             transaction.execute(sql::SET_ACTOR, &values).await?;
         }
         Ok(transaction)
+    }
+
+    /// Copies a SQLite ledger, as it is at one moment, into a file that is not there yet. Others go on meanwhile.
+    pub(crate) async fn backup(&self, path: &Path) -> Result<(), LedgerError> {
+        let Connections::Sqlite { reads, .. } = &self.connections else {
+            return Err(LedgerError::OtherDatabase(
+                "a PostgreSQL ledger is backed up with PostgreSQL's own tools; docs/operating.md says how",
+            ));
+        };
+        let fault = |source| LedgerError::File { path: path.to_owned(), source };
+        // For its owner alone, before there is anything in it: SQLite fills an empty file.
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fault)?;
+        let shown = path.to_str().ok_or_else(|| fault(std::io::ErrorKind::InvalidFilename.into()))?;
+        sqlx::query(sql::BACKUP).bind(shown).execute(reads).await?;
+        std::fs::File::open(path).and_then(|file| file.sync_all()).map_err(fault)
     }
 
     /// Waits for running transactions and closes the connections.

@@ -11,6 +11,8 @@ use super::pool::Statement;
 
 /// SQLite: takes the write lock at once, so that no statement inside has to wait or be tried again.
 pub(super) const BEGIN_WRITE_SQLITE: &str = "BEGIN IMMEDIATE";
+/// SQLite: one moment's state, into another file.
+pub(super) const BACKUP: &str = "VACUUM INTO $1";
 /// PostgreSQL: every statement inside sees one state.
 pub(super) const BEGIN_READ_POSTGRES: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
@@ -339,6 +341,7 @@ macro_rules! record_columns {
          price_version, project_id, usage_source, charge_nanos"
     };
 }
+pub(super) use record_columns;
 
 /// The entries of `$1` (a JSON list) for SQLite, each parsed once: read in place, each column would parse its entry anew.
 macro_rules! incoming {
@@ -369,15 +372,8 @@ pub(super) const INSERT_RECORDS: Statement = Statement::each(
          ON CONFLICT (request_id) DO NOTHING RETURNING request_id"
     ),
     concat!(
-        "INSERT INTO usage_records (",
-        record_columns!(),
-        ") SELECT
-            request_id, journal_id, sequence, decode(previous_hash, 'hex'), decode(record_hash, 'hex'),
-            tenant_id, key_id, model, backend, slo_class, ttft_target_us, ttft_target_us_per_1k_prompt,
-            tpot_target_us, reason, prompt_tokens, cached_prompt_tokens, output_tokens, reasoning_tokens,
-            ttft_us, tpot_us, slo_met, tokens_in_slo, energy_mj, energy_source, client_stall_us, queue_us,
-            started_unix_us, finished_unix_us, price_version, project_id, usage_source, charge_nanos
-         FROM json_to_recordset($1::json) AS record (
+        "WITH incoming AS MATERIALIZED (
+           SELECT * FROM json_to_recordset($1::json) AS record (
             request_id uuid, journal_id uuid, sequence bigint, previous_hash text, record_hash text,
             tenant_id uuid, key_id text, model text, backend text, slo_class text, ttft_target_us bigint,
             ttft_target_us_per_1k_prompt bigint, tpot_target_us bigint, reason text, prompt_tokens bigint,
@@ -385,15 +381,30 @@ pub(super) const INSERT_RECORDS: Statement = Statement::each(
             tpot_us bigint, slo_met boolean, tokens_in_slo bigint, energy_mj bigint, energy_source text,
             client_stall_us bigint, queue_us bigint, started_unix_us bigint, finished_unix_us bigint,
             price_version text, project_id uuid, usage_source text, charge_nanos bigint)
-         ON CONFLICT (request_id) DO NOTHING RETURNING request_id"
+         ), taken AS (
+           INSERT INTO usage_record_keys (request_id, journal_id, sequence, record_hash, tenant_id, finished_unix_us)
+           SELECT request_id, journal_id, sequence, decode(record_hash, 'hex'), tenant_id, finished_unix_us
+           FROM incoming ON CONFLICT (request_id) DO NOTHING RETURNING request_id
+         )
+         INSERT INTO usage_records (",
+        record_columns!(),
+        ") SELECT
+            request_id, journal_id, sequence, decode(previous_hash, 'hex'), decode(record_hash, 'hex'),
+            tenant_id, key_id, model, backend, slo_class, ttft_target_us, ttft_target_us_per_1k_prompt,
+            tpot_target_us, reason, prompt_tokens, cached_prompt_tokens, output_tokens, reasoning_tokens,
+            ttft_us, tpot_us, slo_met, tokens_in_slo, energy_mj, energy_source, client_stall_us, queue_us,
+            started_unix_us, finished_unix_us, price_version, project_id, usage_source, charge_nanos
+         FROM incoming JOIN taken USING (request_id) RETURNING request_id"
     ),
 );
 
-/// The stored hashes of the requests in `$1` (a JSON list of ids).
+/// The stored hashes of the requests in `$1` (a JSON list of ids), also of those whose month was detached.
 pub(super) const STORED_HASHES: Statement = Statement::each(
     "SELECT request_id, record_hash FROM usage_records
+     WHERE request_id IN (SELECT unhex(value) FROM json_each($1))
+     UNION ALL SELECT request_id, record_hash FROM detached_record_keys
      WHERE request_id IN (SELECT unhex(value) FROM json_each($1))",
-    "SELECT request_id, record_hash FROM usage_records
+    "SELECT request_id, record_hash FROM usage_record_keys
      WHERE request_id IN (SELECT CAST(value AS uuid) FROM json_array_elements_text($1::json))",
 );
 
@@ -533,7 +544,8 @@ pub(super) const USAGE_SPLIT: Statement = Statement::each(
 /// By how much tallies of whole hours differ from the usage records they sum: the first hour that does.
 ///
 /// `$1` tenant; `$2`, `$3` first and last hour (excluded); `$4`, `$5` the same in microseconds. One statement,
-/// so both sides are of one moment. The remainder is taken twice because it is negative before 1970.
+/// so both sides are of one moment. Months that were detached have no records left to compare.
+/// The remainder is taken twice because it is negative before 1970.
 macro_rules! tally_difference {
     ($project_of_records:literal) => {
         concat!(
@@ -552,6 +564,8 @@ macro_rules! tally_difference {
               requests_slo_met, prompt_tokens, cached_prompt_tokens, output_tokens, reasoning_tokens,
               tokens_in_slo, late_tokens, energy_mj
        FROM tallies_hourly WHERE tenant_id = $1 AND unix_hour >= $2 AND unix_hour < $3
+         AND NOT EXISTS (SELECT 1 FROM detached_months
+                         WHERE start_unix_us <= unix_hour * 3600000000 AND end_unix_us > unix_hour * 3600000000)
        UNION ALL
        SELECT (finished_unix_us - (finished_unix_us % 3600000000 + 3600000000) % 3600000000) / 3600000000,
               key_id, model, slo_class, reason, price_version, energy_source, ",
@@ -561,6 +575,8 @@ macro_rules! tally_difference {
               -SUM(output_tokens), -SUM(reasoning_tokens), -SUM(tokens_in_slo),
               -SUM(output_tokens - tokens_in_slo), -SUM(energy_mj)
        FROM usage_records WHERE tenant_id = $1 AND finished_unix_us >= $4 AND finished_unix_us < $5
+         AND NOT EXISTS (SELECT 1 FROM detached_months
+                         WHERE start_unix_us <= finished_unix_us AND end_unix_us > finished_unix_us)
        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
      ) AS both_sides
      GROUP BY unix_hour, key_id, model, slo_class, reason, price_version, energy_source, project_id
@@ -640,9 +656,14 @@ pub(super) const SPENT_BY_PROJECT: Statement = Statement::both(concat!(
     subtree!("$4")
 ));
 
+macro_rules! records_text {
+    ($($rest:expr),+) => {
+        concat!("SELECT ", record_columns!(), " FROM usage_records ", $($rest),+)
+    };
+}
 macro_rules! records {
     ($($rest:expr),+) => {
-        Statement::both(concat!("SELECT ", record_columns!(), " FROM usage_records ", $($rest),+))
+        Statement::both(records_text!($($rest),+))
     };
 }
 pub(super) const RECORDS_PAGE: Statement = records!(
@@ -660,7 +681,15 @@ pub(super) const RECORDS_PAGE_WITHIN: Statement = records!(
 );
 pub(super) const LATEST_RECORDS: Statement =
     records!("WHERE tenant_id = $1 ORDER BY finished_unix_us DESC, request_id DESC LIMIT $2");
-pub(super) const RECORD: Statement = records!("WHERE request_id = $1");
+/// PostgreSQL: the key tells tenant and time, and with them the one partition to look into.
+pub(super) const RECORD: Statement = Statement::each(
+    records_text!("WHERE request_id = $1"),
+    records_text!(
+        "WHERE request_id = $1
+           AND tenant_id = (SELECT tenant_id FROM usage_record_keys WHERE request_id = $1)
+           AND finished_unix_us = (SELECT finished_unix_us FROM usage_record_keys WHERE request_id = $1)"
+    ),
+);
 
 pub(super) const LOCK_ISSUER: Statement = Statement::both(
     "UPDATE invoice_issuers SET next_serial = next_serial WHERE issuer = $1 RETURNING next_serial",

@@ -43,6 +43,25 @@ impl Place {
         let (base, _) = server.rsplit_once('/').expect("a URL with a database");
         Some(Self { url: format!("{base}/{name}"), _folder: None })
     }
+
+    /// A copy of a database, as a backup gives it back. PostgreSQL copies only what nobody has open.
+    pub(crate) async fn copy(&self) -> Self {
+        if self.url.starts_with("sqlite:") {
+            let copy = Self::sqlite();
+            let path = copy.url.trim_start_matches("sqlite://");
+            let ledger = Ledger::connect(&self.url).await.expect("the ledger opens");
+            ledger.backup(std::path::Path::new(path)).await.expect("copied");
+            ledger.close().await;
+            return copy;
+        }
+        let (base, original) = self.url.rsplit_once('/').expect("a URL with a database");
+        let name = format!("tallygate_{}", uuid::Uuid::new_v4().simple());
+        let server = std::env::var("TALLYGATE_TEST_POSTGRES_URL").expect("it was there before");
+        let mut connection = PgConnection::connect(&server).await.expect("the test server answers");
+        let create = AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE {original}"));
+        sqlx::raw_sql(create).execute(&mut connection).await.expect("nobody has it open");
+        Self { url: format!("{base}/{name}"), _folder: None }
+    }
 }
 
 impl Database {

@@ -32,6 +32,8 @@ mod limits;
 #[cfg(test)]
 mod migrations;
 #[cfg(test)]
+mod months;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod periods;
@@ -41,6 +43,10 @@ mod projects;
 mod records;
 #[cfg(test)]
 mod responses;
+#[cfg(test)]
+mod restored;
+#[cfg(test)]
+mod roles;
 #[cfg(test)]
 mod shipper;
 #[cfg(test)]

@@ -124,7 +124,7 @@ impl RecordSource for Endless {
 }
 
 /// What the gateway would have written when this request was admitted.
-fn opening(usage: &UsageRecord) -> OpenEntry {
+pub(crate) fn opening(usage: &UsageRecord) -> OpenEntry {
     OpenEntry {
         request_id: usage.request_id,
         tenant_id: usage.tenant_id,

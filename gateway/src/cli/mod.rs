@@ -3,7 +3,9 @@
 //! Called by `main`.
 
 mod audit;
+mod backup;
 mod check;
+mod database;
 mod expired;
 mod grant;
 mod invoice;
@@ -12,12 +14,14 @@ mod issued;
 mod key;
 mod limit;
 mod listen;
+mod months;
 mod node;
 mod node_key;
 mod open;
 mod operator;
 mod out;
 mod parties;
+mod partitions;
 mod plan;
 mod project;
 mod routes;
@@ -145,6 +149,16 @@ enum Command {
     Issued(issued::Command),
     /// Show who changed what in the ledger, newest first.
     Audit(audit::Arguments),
+    /// Show, make, detach and drop months of usage records.
+    #[command(subcommand)]
+    Partitions(partitions::Command),
+    /// Bring the ledger's tables up to date, and do nothing else. For the role that owns them.
+    Migrate,
+    /// Give a database role what a gateway needs.
+    #[command(subcommand)]
+    Database(database::Command),
+    /// Copy a SQLite ledger into a new file. Works while a server runs.
+    Backup(backup::Arguments),
     /// Compute an invoice again from exported usage and plans, and compare. Needs no server, ledger or configuration.
     Verify(verify::Arguments),
     /// Prove that the journal's hash chain is whole. Works while a server runs.
@@ -209,6 +223,10 @@ impl Cli {
             Command::Invoice(arguments) => invoice::run(&config, arguments).await,
             Command::Issued(command) => issued::run(&config, command).await,
             Command::Audit(arguments) => audit::run(&config, arguments).await,
+            Command::Partitions(command) => partitions::run(&config, command).await,
+            Command::Migrate => database::migrate(&config).await,
+            Command::Database(command) => database::run(&config, command).await,
+            Command::Backup(arguments) => backup::run(&config, &arguments).await,
             Command::Verify(arguments) => verify::run(&arguments),
             Command::VerifyJournal(arguments) => verify_journal::run(&config, arguments).await,
             Command::Routes(arguments) => routes::run(arguments),

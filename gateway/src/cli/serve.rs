@@ -4,7 +4,10 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::{Duration, Instant},
 };
 
@@ -23,7 +26,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{CliError, expired, invoicing, listen, open, out, start};
+use super::{CliError, expired, invoicing, listen, months, open, out, start};
 use crate::{
     admit::{Admitter, AdmitterParts, Limits, RedisAddress, Spending},
     app::App,
@@ -102,6 +105,8 @@ pub(super) async fn run(config: Config, source: Source) -> Result<(), CliError> 
         let (invoicing, stopping) = (config.invoicing.clone(), background.stopping.clone());
         background.tasks.spawn(invoicing::run(Arc::clone(&app), invoicing, stopping));
     }
+    months::tend(&app, config.retention).await;
+    background.tasks.spawn(months::run(Arc::clone(&app), config.retention, background.stopping.clone()));
     background.tasks.spawn(reloader.on_hangup(background.stopping.clone()));
     let (server, address) = server(&config, &app, listener)?;
     let (admin_handle, admin_address) = start_admin(admin, &config.admin.hosts, admin_listener)?.unzip();
@@ -213,6 +218,7 @@ async fn build(
         idempotency,
         ledger: ledger.clone(),
         is_ledger_near: Arc::new(AtomicBool::new(true)),
+        records_outside_months: Arc::new(AtomicU64::new(0)),
         shipping,
     })
 }

@@ -31,6 +31,7 @@ impl Config {
             ledger,
             journal,
             invoicing,
+            retention,
             limits,
             energy,
             slo,
@@ -47,6 +48,7 @@ impl Config {
             fixed("ledger", *ledger != other.ledger),
             fixed("journal", *journal != other.journal),
             fixed("invoicing", *invoicing != other.invoicing),
+            fixed("retention", *retention != other.retention),
         ]);
         changes.extend(limits.changes(&other.limits));
         changes.extend([

@@ -15,6 +15,7 @@ mod limits;
 mod load;
 mod log;
 mod node;
+mod retention;
 mod rules;
 mod sources;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use limits::{Limits, LimitsRedis, LimitsStore, RedisFailure, RedisUrl};
 pub use load::{ConfigError, Source, load};
 pub use log::Log;
 pub use node::{KeyFile, Node, NodeTls, Role};
+pub use retention::Retention;
 
 /// Everything an operator can set.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -60,6 +62,8 @@ pub struct Config {
     pub journal: Journal,
     /// When invoices are issued by themselves.
     pub invoicing: Invoicing,
+    /// How long usage records stay in the ledger.
+    pub retention: Retention,
     /// Where limits are counted.
     pub limits: Limits,
     /// The energy meter of the engine's device.
@@ -90,6 +94,7 @@ impl Default for Config {
             ledger: Ledger::default(),
             journal: Journal::default(),
             invoicing: Invoicing::default(),
+            retention: Retention::default(),
             limits: Limits::default(),
             energy: Energy::default(),
             slo: SloAdmission::default(),

@@ -1,4 +1,4 @@
-//! Every statement over Idempotency-Keys, the same for both databases.
+//! Every statement over Idempotency-Keys, for both databases.
 //! Never a value: those are bound as `$1`, `$2` and so on.
 //! Called by the folder's own module, through `pool::Transaction`.
 
@@ -17,12 +17,28 @@ pub(super) const CLAIM: Statement = Statement::both(
      WHERE idempotency.expires_unix_us <= $9",
 );
 
+/// The record of a request. PostgreSQL: its key tells tenant and time, and with them the one partition to look into.
+macro_rules! record_of_key {
+    () => {
+        "usage_record_keys AS known JOIN usage_records
+           ON usage_records.tenant_id = known.tenant_id AND usage_records.finished_unix_us = known.finished_unix_us
+          AND usage_records.request_id = known.request_id"
+    };
+}
 /// The row of a key, with how its request ended where the ledger has its usage record.
-pub(super) const FIND: Statement = Statement::both(
-    "SELECT asked_hash, idempotency.request_id, state, running_until_unix_us, status, headers, body, reason
-     FROM idempotency LEFT JOIN usage_records ON usage_records.request_id = idempotency.request_id
-     WHERE idempotency.tenant_id = $1 AND name_hash = $2",
-);
+pub(super) const FIND: Statement =
+    Statement::each(
+        "SELECT asked_hash, idempotency.request_id, state, running_until_unix_us, status, headers, body, reason
+         FROM idempotency LEFT JOIN usage_records ON usage_records.request_id = idempotency.request_id
+         WHERE idempotency.tenant_id = $1 AND name_hash = $2",
+        concat!(
+            "SELECT asked_hash, idempotency.request_id, state, running_until_unix_us, status, headers, body, reason
+             FROM idempotency LEFT JOIN (",
+            record_of_key!(),
+            ") ON known.request_id = idempotency.request_id
+             WHERE idempotency.tenant_id = $1 AND name_hash = $2"
+        ),
+    );
 
 /// As [`CLAIM`] over the row that request `$9` holds.
 pub(super) const TAKE_OVER: Statement = Statement::both(
@@ -47,12 +63,19 @@ pub(super) const FREE: Statement = Statement::both(
 );
 
 /// Of a journal's earlier lives: requests without a record, and those of reasons that no plan can bill.
-pub(super) const FREE_UNBILLED: Statement = Statement::both(
+pub(super) const FREE_UNBILLED: Statement = Statement::each(
     "DELETE FROM idempotency
      WHERE state = 'running' AND journal_id = $1 AND boot_id <> $2
        AND NOT EXISTS (SELECT 1 FROM usage_records
                        WHERE usage_records.request_id = idempotency.request_id
                          AND reason NOT IN ('crashed', 'engine_error'))",
+    concat!(
+        "DELETE FROM idempotency
+         WHERE state = 'running' AND journal_id = $1 AND boot_id <> $2
+           AND NOT EXISTS (SELECT 1 FROM ",
+        record_of_key!(),
+        " WHERE known.request_id = idempotency.request_id AND reason NOT IN ('crashed', 'engine_error'))"
+    ),
 );
 
 /// Of a journal's earlier lives: all that is still running after [`FREE_UNBILLED`].
