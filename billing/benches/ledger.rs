@@ -3,13 +3,9 @@
 //! Run by `cargo bench -p billing --bench ledger`; SQLite always, PostgreSQL where it can be started.
 #![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
 
-use std::{
-    error::Error,
-    net::TcpListener,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+mod server;
+
+use std::time::{Duration, Instant};
 
 use billing::{
     invoice,
@@ -20,9 +16,8 @@ use domain::{
     EndReason, EnergySource, JournalId, JournaledRecord, Micros, Millijoules, Nanos, Period, RecordHash,
     RequestId, Slo, SloClass, Timestamp, Tokens, UsageRecord, UsageSource,
 };
+use server::{Outcome, Server, fresh};
 use sha2::{Digest as _, Sha256};
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Records for each row of the table: some seconds of shipping.
 const RECORDS: u64 = 60_000;
@@ -30,10 +25,6 @@ const RECORDS: u64 = 60_000;
 const RUNS: [(usize, i64); 4] = [(1_000, 1), (5_000, 1), (1_000, 720), (5_000, 720)];
 /// 2026-11-01T00:00:00Z.
 const NOVEMBER: i64 = 1_793_491_200_000_000;
-/// The folder of PostgreSQL's programs on Debian.
-const POSTGRES_PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
-/// An empty cluster answers within seconds.
-const START_LIMIT: Duration = Duration::from_secs(30);
 
 fn main() -> Outcome<()> {
     let runtime = tokio::runtime::Runtime::new()?;
@@ -65,17 +56,6 @@ fn main() -> Outcome<()> {
         (None, Ok(_)) => {}
     }
     Ok(())
-}
-
-/// A new database beside the one a URL names.
-async fn fresh(url: &str) -> Outcome<String> {
-    use sqlx::Connection as _;
-    let name = format!("bench_{}", uuid::Uuid::new_v4().simple());
-    let mut connection = sqlx::PgConnection::connect(url).await?;
-    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-    sqlx::raw_sql(create).execute(&mut connection).await?;
-    let (base, _) = url.rsplit_once('/').ok_or("a URL with a database")?;
-    Ok(format!("{base}/{name}"))
 }
 
 async fn measure(name: &str, url: &str, batch: usize, hours: i64) -> Outcome<()> {
@@ -156,73 +136,4 @@ fn record(tenant: &Tenant, number: u64, finished_at: Timestamp) -> Outcome<Usage
         usage_source: UsageSource::Engine,
         charge: Nanos::new(number),
     })
-}
-
-/// A PostgreSQL of our own, with durable commits, stopped when dropped.
-struct Server {
-    child: Child,
-    port: u16,
-}
-
-impl Server {
-    fn start(folder: &Path) -> Outcome<Self> {
-        let program = |name: &str| format!("{POSTGRES_PROGRAMS}/{name}");
-        if !Path::new(&program("postgres")).exists() {
-            return Err(format!("there is no {POSTGRES_PROGRAMS}").into());
-        }
-        let data = folder.join("postgres");
-        // PostgreSQL refuses to run as root: a folder of its own user.
-        let as_user = |command: &str| {
-            let mut runuser = Command::new("runuser");
-            runuser
-                .args(["-u", "postgres", "--", "sh", "-c", command])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null());
-            runuser
-        };
-        let given = Command::new("sh")
-            .args([
-                "-c",
-                &format!(
-                    "mkdir -p {0} && chown postgres {0} && chmod 711 {1}",
-                    data.display(),
-                    folder.display()
-                ),
-            ])
-            .status()?;
-        let initdb = format!("{} -D {} -A trust -U postgres", program("initdb"), data.display());
-        if !given.success() || !as_user(&initdb).status()?.success() {
-            return Err("initdb as user postgres failed (only root can become that user)".into());
-        }
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let serve = format!(
-            "exec {} -D {} -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=",
-            program("postgres"),
-            data.display()
-        );
-        let server = Self { child: as_user(&serve).spawn()?, port };
-        let began = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if began.elapsed() > START_LIMIT {
-                return Err("PostgreSQL did not answer within 30 seconds".into());
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        std::thread::sleep(Duration::from_secs(1));
-        Ok(server)
-    }
-
-    fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // SIGTERM reaches postgres through runuser; a benchmark that ends has nothing to lose otherwise.
-        let stopped = Command::new("kill").arg(self.child.id().to_string()).status();
-        if stopped.is_ok() {
-            self.child.wait().ok();
-        }
-    }
 }

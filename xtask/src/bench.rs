@@ -23,11 +23,16 @@ pub(crate) struct Bench {
     /// Write what the gateway's benchmark found into docs/benchmarks.md and its picture beside it.
     #[arg(long)]
     write: bool,
+    /// Usage records in the benchmark of billing; a million unless said.
+    #[arg(long, value_name = "N")]
+    records: Option<u64>,
     /// Passed on to the benchmarks, for example `-- --quick`.
     #[arg(last = true)]
     bench_arguments: Vec<String>,
 }
 
+/// The benchmark whose size can be chosen.
+const BILLING: &str = "billing";
 /// Its benchmarks run the real program, which is built before.
 const PROGRAM_PACKAGE: &str = "tests";
 
@@ -51,6 +56,9 @@ impl Bench {
             println!("==> {package}: {bench}");
             let mut command = cargo(root, &target);
             command.args(["bench", "--package", package, "--bench", bench, "--"]).args(&self.bench_arguments);
+            if let Some(records) = self.records.filter(|_| bench == BILLING) {
+                command.arg("--records").arg(records.to_string());
+            }
             if package == PROGRAM_PACKAGE {
                 command.env("TALLYGATE_TEST_BINARY", build_program(root, &target)?);
                 if self.write {
