@@ -121,6 +121,14 @@ impl RedisAddress {
         Ok(Self(Place::Server { client, tls: Some(tls) }))
     }
 
+    /// Whether commands whose answer was lost are sent again, as a cluster's client does by itself.
+    pub(in crate::admit::limits) fn sends_again(&self) -> bool {
+        match self.0 {
+            Place::Cluster(_) => true,
+            Place::Server { .. } => false,
+        }
+    }
+
     /// A connection; what drives it is spawned on the runtime of the caller.
     pub(in crate::admit::limits) async fn connect(&self, bounds: &Bounds) -> Result<Connection, RedisError> {
         match &self.0 {

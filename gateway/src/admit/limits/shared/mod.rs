@@ -170,8 +170,13 @@ impl Shared {
                 return Err(away);
             }
         };
+        let read = wire::read_take(&answer, ask, self.now.time_of_day());
+        if matches!(read, Ok(Err(TakeError::Repeated))) && self.redis.sends_again() {
+            // The first answer was lost on its way, and nobody knows what it said: it is undone.
+            return Err(Away { retry_after: FLUSH_RETRY, was_sent: true });
+        }
         attempt.answered(&carried);
-        wire::read_take(&answer, ask, self.now.time_of_day()).map_err(|Garbled| {
+        read.map_err(|Garbled| {
             self.abandon(ask.tenant_id, ask.request_id);
             garbled()
         })

@@ -115,6 +115,11 @@ impl Redis {
         self.breaker.is_open()
     }
 
+    /// Whether a script may run twice for one call.
+    pub(super) fn sends_again(&self) -> bool {
+        self.address.sends_again()
+    }
+
     /// Runs a script on a tenant's keys, with the arguments that `write` adds.
     pub(super) async fn run(
         &self,

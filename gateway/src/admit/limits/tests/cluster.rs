@@ -3,8 +3,8 @@
 //! Part of the limits' tests; the suite runs over a cluster as well.
 
 use super::{
-    super::{AwayPolicy, Limits, RedisAddress},
-    stand::{Stand, budget, cluster_url, exceeded, tenant, used},
+    super::{Ask, AwayPolicy, Limits, RedisAddress, TakeError},
+    stand::{Stand, budget, cluster_url, exceeded, places, request_id, tenant, used},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -24,6 +24,20 @@ async fn tenants_on_every_node_are_served_over_one_address() {
     assert!(slots.iter().any(|slot| *slot < 8_192) && slots.iter().any(|slot| *slot >= 8_192), "{slots:?}");
     // What a gateway that is gone still holds is swept from every node.
     Limits::shared(RedisAddress::new(&url, None).expect("an address"), AwayPolicy::Closed).sweep().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_taking_that_the_client_sent_twice_is_undone() {
+    let Some(stand) = Stand::cluster().await else { return };
+    let nodes = [tenant(places(1))];
+    let ask = Ask { request_id: request_id(), ..stand.ask(nodes.to_vec()) };
+    let first = stand.limits.take(&ask).await.expect("room");
+    // As when the connection broke before the answer came, and the client asked again over another one.
+    let again = stand.limits.take(&ask).await.map(drop);
+    assert!(matches!(again, Err(TakeError::Away { .. })), "{again:?}");
+    let next = stand.take(&nodes).await;
+    assert!(next.is_ok(), "its place is free: {:?}", next.err());
+    drop(first);
 }
 
 /// Where a cluster keeps a key with this hash tag: CRC16 (XMODEM) modulo 16,384.

@@ -25,8 +25,18 @@ super::on_every_store!(
     a_model_has_limits_of_its_own,
     a_changed_limit_holds_from_the_next_request,
     huge_limits_and_costs_are_bounded,
-    one_request_takes_once,
 );
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_request_takes_once_here() {
+    one_request_takes_once(Stand::local()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_request_takes_once_in_redis() {
+    let Some(stand) = Stand::redis().await else { return };
+    one_request_takes_once(stand).await;
+}
 
 async fn a_refusal_takes_nothing_from_any_node(stand: Stand) {
     let wide = LimitSet {
