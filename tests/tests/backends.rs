@@ -142,6 +142,7 @@ async fn missing_and_impossible_usage_is_estimated() -> Outcome {
         (Some(json!({"prompt_tokens": 5, "completion_tokens": -1})), 4),
         (Some(json!({"prompt_tokens": -5, "completion_tokens": 2})), 2),
         (Some(json!("many")), 4),
+        (None, 4),
     ];
     for (index, (usage, output)) in rows.iter().enumerate() {
         stand.upstream.behave(Behaviour { usage: usage.clone(), ..Behaviour::saying(&[long, long]) });
@@ -149,6 +150,9 @@ async fn missing_and_impossible_usage_is_estimated() -> Outcome {
             0 => stand.chat.stream(&request(20)).await?.finish().await?.text,
             _ => {
                 let answer = stand.chat.send(&request(20)).await?;
+                let is_ours = usage.as_ref().is_none_or(|usage| !usage.is_object());
+                let told = &answer.body["usage"];
+                assert!(told.is_object() && (!is_ours || told["total_tokens"].is_u64()), "{usage:?}: {told}");
                 answer.body["choices"][0]["message"]["content"].as_str().unwrap_or("").to_owned()
             }
         };

@@ -12,7 +12,7 @@ use super::{
     reading::{Excess, Reading},
     refusal::{self, Refusal},
 };
-use crate::dispatch::{Content, Part, Relay, Tally, remote::RemoteTarget};
+use crate::dispatch::{Content, Part, Relay, Tally, remote::RemoteTarget, splice::Fields};
 
 /// A whole answer as the client is given it.
 #[derive(Debug)]
@@ -31,7 +31,10 @@ pub(super) fn whole(relay: Relay, mut reading: Reading, body: &Bytes) -> Result<
     let chunk = read(body)?;
     let Some(excess) = reading.excess_of(&chunk) else {
         let (parts, tally) = take(relay, &mut reading, chunk);
-        let forwarded = reading.rewritten(body, true).map_or_else(|| body.clone(), Bytes::from);
+        let mut forwarded = reading.rewritten(body, true).map_or_else(|| body.clone(), Bytes::from);
+        if !reading.is_stated() {
+            forwarded = with_usage(forwarded, &tally);
+        }
         return Ok(Whole { parts, tally: with(tally, relay, forwarded), is_cut: false });
     };
     let mut answer: Value = serde_json::from_slice(body).map_err(|_| Refusal::nonsense())?;
@@ -89,6 +92,16 @@ fn with(mut tally: Tally, relay: Relay, body: Bytes) -> Tally {
         tally.held_back.push(body);
     }
     tally
+}
+
+/// An answer without usage, with the usage that was counted; one that cannot be changed stays as it came.
+fn with_usage(answer: Bytes, tally: &Tally) -> Bytes {
+    let changed = Fields::read(&answer).and_then(|fields| {
+        let mut splice = fields.splice();
+        splice.set("usage", usage_of(tally).to_string().as_bytes())?;
+        Ok(splice.finish())
+    });
+    changed.map_or(answer, Bytes::from)
 }
 
 /// What is billed, in OpenAI's form.
@@ -263,7 +276,11 @@ mod tests {
         assert_eq!(whole.parts.iter().map(|part| part.tokens).sum::<u64>(), tokens, "{stated:?}");
         assert_eq!(whole.is_cut, bytes < text.len());
         if !whole.is_cut {
-            assert_eq!(forwarded, sent, "as it came");
+            let mut expected = sent;
+            if stated.is_none() {
+                expected["usage"] = usage_of(&whole.tally);
+            }
+            assert_eq!(forwarded, expected, "as it came, with usage where there was none");
             return;
         }
         let choice = &forwarded["choices"][0];

@@ -136,10 +136,10 @@ impl StreamRelay {
                 Step::More
             }
             Relay::Forward { include_usage } => {
-                let is_wanted = include_usage || !chunk.is_usage_only();
-                let content = match is_wanted {
-                    true => self.rewritten(event, data, tells_tier),
-                    false => Bytes::new(),
+                let hides_usage = !include_usage && chunk.usage.is_some();
+                let content = match hides_usage && chunk.is_usage_only() {
+                    true => Bytes::new(),
+                    false => self.rewritten(event, data, tells_tier, hides_usage),
                 };
                 self.forward(content, gain.tokens, at, parts)
             }
@@ -267,10 +267,12 @@ impl StreamRelay {
         Bytes::from(format!("data: {event}\n\n"))
     }
 
-    /// The event with the gateway's name for the model, where the upstream has another, and with the tier served where
-    /// it is to tell it.
-    fn rewritten(&self, event: &SseEvent, data: &Bytes, tells_tier: bool) -> Bytes {
-        match self.reading.rewritten(data, tells_tier) {
+    /// The event with the gateway's name for the model, where the upstream has another, with the tier served where it
+    /// is to tell it, and without usage that nobody asked for.
+    fn rewritten(&self, event: &SseEvent, data: &Bytes, tells_tier: bool, hides_usage: bool) -> Bytes {
+        let hidden = if hides_usage { without_usage(data) } else { None };
+        let changed = self.reading.rewritten(hidden.as_deref().unwrap_or(data), tells_tier);
+        match changed.or(hidden) {
             Some(data) => Bytes::from([b"data: ".as_slice(), &data, b"\n\n"].concat()),
             None => event.raw.clone(),
         }
@@ -287,6 +289,13 @@ pub(super) fn with_fields(json: &[u8], model: Option<&str>, tier: Option<&str>) 
             splice.set(name, json!(value).to_string().as_bytes()).ok()?;
         }
     }
+    Some(splice.finish())
+}
+
+/// An object without its usage. `None`: it cannot be changed.
+fn without_usage(json: &[u8]) -> Option<Vec<u8>> {
+    let mut splice = Fields::read(json).ok()?.splice();
+    splice.remove("usage").ok()?;
     Some(splice.finish())
 }
 

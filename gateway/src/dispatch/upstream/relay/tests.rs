@@ -133,6 +133,25 @@ fn usage_that_was_asked_for_comes_whoever_counted() {
 }
 
 #[test]
+fn usage_beside_text_comes_only_where_it_was_asked_for() {
+    let part = |usage: &str, rest: &str| {
+        format!("data: {{\"x\": 1.50{usage}, \"choices\":[{{\"index\":0,{rest}}}]}}\n\n")
+    };
+    let stated = ", \"usage\": {\"prompt_tokens\": 7, \"completion_tokens\": 2}";
+    let (says, ends) = ("\"delta\":{\"content\":\"a\"}", "\"delta\":{},\"finish_reason\":\"stop\"");
+    let events = [part(stated, says), part(stated, ends)];
+    let (outcome, _) = run(relay(WITH_USAGE, 1, None), &events.concat());
+    assert_eq!((outcome.sent.as_slice(), outcome.held_back[0].as_str()), (&events[..1], events[1].as_str()));
+    let (outcome, _) = run(relay(WITHOUT_USAGE, 1, None), &events.concat());
+    assert_eq!(outcome.sent, [part("", says)]);
+    assert_eq!(outcome.held_back, [part("", ends).as_str(), DONE_EVENT]);
+    // Null is none.
+    let null = part(", \"usage\": null", says);
+    let (outcome, _) = run(relay(WITHOUT_USAGE, 1, None), &null);
+    assert_eq!(outcome.sent, [null]);
+}
+
+#[test]
 fn streams_that_end_early_are_not_whole() {
     let a = text("a");
     check(WITHOUT_USAGE, &[], 0, &[], "broken");
