@@ -1,4 +1,4 @@
-//! What a request may cost and say at the most: holds that are not spent, the output bound at backends, the tier told.
+//! What a request may cost and say at the most: holds that are not spent, the bounds of output and context at backends, the tier told.
 //! Never a real model: a server of the harness says as much as each test tells it.
 //! Run by `cargo xtask test`.
 
@@ -237,6 +237,60 @@ async fn our_tiers_stay_here_and_the_class_served_is_told() -> Outcome {
             };
             assert_eq!(tiers, [told], "{asked}, stream {is_stream}");
         }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_text_of_a_list_has_a_context_of_its_own() -> Outcome {
+    let upstream = Upstream::start().await?;
+    let able = "capabilities = [\"chat\", \"completions\", \"embeddings\"]\n";
+    let mut installation = Installation::new(&format!("{}{able}", upstream.config("up", "")))?;
+    let server = installation.start().await?;
+    let wire = server.wire(&server.banner().api_key.clone().unwrap_or_default());
+    // Together several contexts of 8,192 tokens, and each text far below one.
+    let texts = vec!["word ".repeat(400); 40];
+    upstream.behave(Behaviour {
+        usage: Some(json!({"prompt_tokens": 16_000, "completion_tokens": 2, "total_tokens": 16_002})),
+        ..Behaviour::saying(&["a", "b"])
+    });
+    let vectors = wire.post("/embeddings", &json!({"model": "demo", "input": texts})).await?;
+    assert_eq!(vectors.status.as_u16(), 200, "{}", vectors.body);
+    assert_eq!(vectors.body["data"].as_array().map(Vec::len), Some(40));
+    let texts = &texts[..35];
+    let request = json!({"model": "demo", "prompt": texts, "max_tokens": 2});
+    let answer = wire.post("/completions", &request).await?;
+    assert_eq!(answer.status.as_u16(), 200, "{}", answer.body);
+    let asked = Instant::now();
+    loop {
+        let records = installation.records("demo")?;
+        let counted: Vec<_> = records.iter().map(|line| &line["record"]["prompt_tokens"]).collect();
+        if counted.len() == 2 {
+            assert_eq!(counted, [16_000, 16_000], "all that its server read is metered");
+            break;
+        }
+        assert!(asked.elapsed() < SETTLED_MAX, "{counted:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // One that is too long is refused under the name that it has there.
+    let long = "word ".repeat(20_000);
+    let rows = [
+        ("/embeddings", json!({"model": "demo", "input": ["short", long]}), "input"),
+        ("/completions", json!({"model": "demo", "prompt": ["short", long]}), "prompt"),
+        ("/responses", json!({"model": "demo", "input": long}), "input"),
+        (
+            "/chat/completions",
+            json!({"model": "demo", "messages": [{"role": "user", "content": long}]}),
+            "messages",
+        ),
+    ];
+    for (path, body, param) in rows {
+        let refused = wire.post(path, &body).await?;
+        let error = &refused.body["error"];
+        assert_eq!(refused.status.as_u16(), 400, "{path}: {error}");
+        assert_eq!((&error["code"], &error["param"]), (&json!("context_length_exceeded"), &json!(param)));
+        let message = error["message"].as_str().unwrap_or_default();
+        assert!(message.starts_with("the prompt has 250"), "about as many as it has: {message}");
     }
     Ok(())
 }

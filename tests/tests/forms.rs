@@ -1,9 +1,9 @@
-//! The forms of OpenAI's dialect beside chats: completions, embeddings, silence in streams.
+//! The forms of OpenAI's dialect beside chats: completions, embeddings, silence in streams, streams of HTTP/1.0.
 //! Never looks inside the program: HTTP, the command line and what it prints are all it has.
 //! Run by `cargo xtask test`, one at a time.
 
 use serde_json::{Value, json};
-use tests::harness::{Installation, Outcome, Server, Wire};
+use tests::harness::{Chat, Installation, Outcome, Server, Wire};
 
 /// Says after the asker what it was asked, 2 ms a token.
 const ECHO: &str = "[server]\ndrain_seconds = 1\n[[model]]\nname = \"demo\"\nsource = \"sim\"\n\
@@ -84,7 +84,9 @@ async fn what_an_engine_cannot_do_is_refused_by_name() -> Outcome {
         ("/embeddings", json!({"model": "demo", "input": "x"}), "unsupported_model", "model"),
         ("/completions", json!({"model": "demo", "prompt": [1, 2]}), "unsupported_value", "prompt"),
         ("/completions", json!({"model": "demo", "prompt": "x", "echo": true}), "unsupported_value", "echo"),
-        ("/completions", json!({"model": "demo"}), "invalid_value", "prompt"),
+        ("/completions", json!({"model": "demo"}), "missing_required_parameter", "prompt"),
+        ("/responses", json!({"model": "demo"}), "missing_required_parameter", "input"),
+        ("/messages", json!({"model": "demo", "messages": user}), "missing_required_parameter", "max_tokens"),
         (
             "/chat/completions",
             json!({"model": "demo", "messages": user, "tools": [{"type": "function"}]}),
@@ -127,5 +129,30 @@ async fn a_silent_stream_is_kept_alive() -> Outcome {
     let first = message.text.find("event: ping\ndata: {\"type\":\"ping\"}\n\n");
     let begun = message.text.find("event: content_block_start\n");
     assert!(first.is_some() && first < begun, "a ping before the first token: {}", message.text);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_version_is_given_a_stream_that_ends_with_its_connection() -> Outcome {
+    let mut installation = Installation::new(ECHO)?;
+    let server = installation.start().await?;
+    let key = server.banner().api_key.clone().unwrap_or_default();
+    let mut request = Chat::request("hello", 2);
+    request["stream"] = true.into();
+    let body = request.to_string();
+    for (path, wish, end) in [
+        ("chat/completions", "", "data: [DONE]\n\n"),
+        ("chat/completions", "Connection: keep-alive\r\n", "data: [DONE]\n\n"),
+        ("messages", "", "data: {\"type\":\"message_stop\"}\n\n"),
+    ] {
+        let head = format!("POST /v1/{path} HTTP/1.0\r\nAuthorization: Bearer {key}\r\n{wish}");
+        let sent = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        let answer = server.raw()?.exchange(sent.as_bytes()).await?.expect("an answer");
+        let text = String::from_utf8_lossy(&answer.rest);
+        assert_eq!((answer.status, answer.header("transfer-encoding")), (200, ""), "{}", answer.head);
+        assert_ne!(answer.header("connection"), "keep-alive", "{}", answer.head);
+        assert!(text.starts_with("data: {") || text.starts_with("event: message_start\n"), "{text}");
+        assert!(text.ends_with(end), "no chunk around it: {text}");
+    }
     Ok(())
 }

@@ -371,10 +371,12 @@ pub fn check_model(principal: &Principal, route: &Route) -> Result<(), Refusal> 
 fn output_tokens_max(route: &Route, demand: &Demand) -> Result<u32, Refusal> {
     let context = u64::from(route.context_tokens_max());
     let prompt = demand.longest_prompt_tokens.get();
-    let left = context.saturating_sub(prompt);
-    if left == 0 {
-        return Err(Refusal::PromptTooLong { prompt, prompt_max: context.saturating_sub(1) });
-    }
     let asked = demand.output_tokens_max.unwrap_or(route.output_tokens_default);
+    // An embedding has no output, and its prompt may fill the context.
+    let prompt_max = context.saturating_sub(u64::from(asked.min(1)));
+    if prompt > prompt_max {
+        return Err(Refusal::PromptTooLong { prompt, prompt_max });
+    }
+    let left = context.saturating_sub(prompt);
     Ok(u32::try_from(left).unwrap_or(u32::MAX).min(asked))
 }

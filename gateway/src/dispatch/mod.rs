@@ -34,8 +34,8 @@ pub use probe::probe;
 pub use remote::{BackendError, Health, Remote, RemoteTarget};
 pub use renew::Renewed;
 pub use route::{LOCAL_BACKEND, RemoteRoute, Route};
-pub use upstream::{Refusal, RefusalKind, RemoteAnswer, RemoteRequest};
-pub use work::{EngineInput, EngineWork, Relay, UpstreamCall, UpstreamWork};
+pub use upstream::{PromptTokens, Refusal, RefusalKind, RemoteAnswer, RemoteRequest};
+pub use work::{EngineInput, EngineWork, PromptList, Relay, UpstreamCall, UpstreamWork};
 
 /// What admission allows one request, whatever serves it.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,7 @@ use super::{
     budget::RetryBudget,
     choose::{Candidate, choose},
     remote::RemoteTarget,
-    upstream::{RemoteAnswer, RemoteRequest, prompt_tokens_max},
+    upstream::{PromptTokens, RemoteAnswer, RemoteRequest},
 };
 use crate::config::Capability;
 
@@ -169,12 +169,12 @@ impl RemoteRoute {
     }
 
     /// Runs a request on one of the servers; nothing is sent before the answer is first asked for an event.
-    /// What does not fit engines of ours is sent to no node; `prompt` are the tokens that [`Self::prompt_tokens`] found.
+    /// What does not fit engines of ours is sent to no node; `prompt` is what [`Self::prompt_tokens`] found.
     pub fn run(
         self: &Arc<Self>,
         (work, fits_nodes): (UpstreamWork, bool),
         request_id: RequestId,
-        prompt: (u64, u64),
+        prompt: PromptTokens,
         allowance: Allowance,
     ) -> Answer {
         self.budget.earn();
@@ -185,8 +185,8 @@ impl RemoteRoute {
             work,
             fits_nodes,
             request_id: request_id.to_string(),
-            prompt_tokens: prompt.0,
-            prompt_tokens_max: prompt.1,
+            prompt_tokens: prompt.about,
+            prompt_tokens_max: prompt.most,
             output_tokens_max: allowance.output_tokens_max,
             deadline: allowance.deadline,
             fairness_key: allowance.fairness_key,
@@ -196,14 +196,13 @@ impl RemoteRoute {
         Answer::Remote(Box::new(RemoteAnswer::new(Arc::clone(self), request)))
     }
 
-    /// About how many tokens the prompt of a request has, and more it cannot have, on any target that could get it.
-    pub fn prompt_tokens(&self, work: &UpstreamWork) -> (u64, u64) {
+    /// How many tokens the prompt of a request has, on any target that could get it.
+    pub fn prompt_tokens(&self, work: &UpstreamWork) -> PromptTokens {
         let able = self.able(work.call.capability()).map(|(_, target)| target);
         let (counts, contexts): (Vec<_>, Vec<_>) =
             able.map(|target| (target.counter.prompt_of(work), u64::from(target.context_tokens_max))).unzip();
         let context = contexts.into_iter().max().unwrap_or(0);
-        let most = prompt_tokens_max(work).min(context);
-        (counts.into_iter().max().unwrap_or(0).min(most), most)
+        PromptTokens::of(work, counts.into_iter().max().unwrap_or(0), context)
     }
 
     /// The target for the next attempt; `tried` ones are left out.

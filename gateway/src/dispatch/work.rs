@@ -55,10 +55,21 @@ pub struct UpstreamWork {
     pub relay: Relay,
     /// Text of the prompt: what a tokenizer would be given, or an upper bound of it. Unit: bytes.
     pub prompt_bytes: u64,
+    /// How it is divided where it may be several prompts, each of which has a context of its own. `None`: it is one.
+    pub prompts: Option<PromptList>,
     /// Images in the prompt.
     pub images: u32,
     /// Answers asked for.
     pub choices: u32,
+}
+
+/// Prompts of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PromptList {
+    /// How many there are.
+    pub count: u32,
+    /// Text of the longest, or an upper bound of it. Unit: bytes.
+    pub longest_bytes: u64,
 }
 
 impl UpstreamWork {

@@ -107,8 +107,7 @@ pub(in crate::http) fn parse<T: DeserializeOwned>(
         let path = path_text(error.path());
         let message = error.into_inner().to_string();
         if let Some(name) = missing_field(&message).filter(|_| is_syntax) {
-            let message = format!("{name}: is required");
-            return ApiError::invalid("missing_required_parameter", name, message);
+            return missing(name);
         }
         if is_syntax {
             let message = format!("the body is not a valid request: {message}");
@@ -126,6 +125,11 @@ pub(in crate::http) fn parse<T: DeserializeOwned>(
         ApiError::invalid("invalid_json", "", format!("the body goes on after its end: {error}"))
     })?;
     Ok(wire)
+}
+
+/// A field that must be there and is not.
+pub(in crate::http) fn missing(name: &str) -> ApiError {
+    ApiError::invalid("missing_required_parameter", name, format!("{name}: is required"))
 }
 
 /// The field that a message of the parser misses.

@@ -31,6 +31,9 @@ const IDEMPOTENCY_RETRY: Duration = Duration::from_secs(1);
 /// How long a repeat waits for a gateway to start again.
 const UNRESOLVED_RETRY: Duration = Duration::from_secs(60);
 
+/// The code of a prompt that leaves no room.
+const TOO_LONG: &str = "context_length_exceeded";
+
 /// The HTTP status for each kind of failure.
 pub fn status_of(fault: Fault) -> StatusCode {
     match fault {
@@ -357,6 +360,14 @@ impl ApiError {
         }})
     }
 
+    /// The error, which names this field where the prompt is too long.
+    pub(super) fn of_prompt(mut self, field: &str) -> Self {
+        if self.code == TOO_LONG {
+            self.param = Some(field.to_owned());
+        }
+        self
+    }
+
     /// Who failed: `gateway` or `backend`.
     pub fn origin(&self) -> &'static str {
         if self.is_of_backend { "backend" } else { "gateway" }
@@ -459,7 +470,7 @@ impl From<EngineError> for ApiError {
         match error.fault() {
             Fault::Invalid => {
                 let is_long = matches!(error, EngineError::PromptTooLong { .. });
-                let code = if is_long { "context_length_exceeded" } else { "invalid_value" };
+                let code = if is_long { TOO_LONG } else { "invalid_value" };
                 Self::invalid(code, "messages", error.to_string())
             }
             Fault::Overloaded => Self {

@@ -31,9 +31,9 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     Error, HttpMessage as _, HttpRequest,
-    body::MessageBody,
+    body::{BodySize, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{ConnectionType, StatusCode},
+    http::{ConnectionType, StatusCode, Version},
     middleware::Next,
     web,
 };
@@ -82,6 +82,15 @@ pub async fn name_request(
     if response.status() == StatusCode::REQUEST_TIMEOUT {
         // The rest of the request may still be on its way; nothing on this connection can be read after it.
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        turn.end();
+    }
+    if response.request().version() < Version::HTTP_11
+        && response.response().body().size() == BodySize::Stream
+    {
+        // HTTP/1.0 knows no chunks: there a stream ends with its connection.
+        let head = response.response_mut().head_mut();
+        head.no_chunking(true);
+        head.set_connection_type(ConnectionType::Close);
         turn.end();
     }
     let served = response.request().extensions().get::<Served>().copied();

@@ -16,7 +16,9 @@ use super::{
 };
 use crate::{
     admit::{Demand, SloWish, WhenLate},
-    dispatch::{Allowance, Answer, EngineWork, RemoteRoute, Route, UpstreamWork, run_on_engine},
+    dispatch::{
+        Allowance, Answer, EngineWork, PromptTokens, RemoteRoute, Route, UpstreamWork, run_on_engine,
+    },
 };
 
 /// What is to run, and where.
@@ -46,10 +48,8 @@ pub(in crate::http) struct Elsewhere<'a> {
     work: UpstreamWork,
     /// Engines of ours can do it, so it may go to a node.
     fits_nodes: bool,
-    /// About how many tokens the prompt has.
-    prompt_tokens: u64,
-    /// More it cannot have.
-    prompt_tokens_max: u64,
+    /// How many tokens the prompt has.
+    prompt: PromptTokens,
 }
 
 /// Where the request runs: on the one side that can run it, or on the one with less to do.
@@ -64,7 +64,7 @@ pub(in crate::http) async fn plan<'a>(route: &'a Route, work: &impl Work) -> Res
     };
     let other = elsewhere.and_then(Result::ok);
     let (work, other) = match (engine_work.unwrap_or_else(|| work.engine_work()), other) {
-        (Ok(_), Some(other)) if !route.prefers_engine(other.prompt_tokens, Instant::now()) => {
+        (Ok(_), Some(other)) if !route.prefers_engine(other.prompt.about, Instant::now()) => {
             return Ok(Planned::Remote(other));
         }
         (Ok(engine_work), other) => (engine_work, other),
@@ -82,7 +82,7 @@ pub(in crate::http) async fn plan<'a>(route: &'a Route, work: &impl Work) -> Res
 pub(in crate::http) fn count_elsewhere(route: &Route, work: &impl Work) -> Result<Tokens, ApiError> {
     let remotes = route.remotes.as_ref().ok_or_else(|| ApiError::no_model(route.model.as_str()))?;
     let engine_work = engine_work(route, work);
-    Ok(Tokens::new(elsewhere(route, remotes, (work, engine_work.as_ref()))?.prompt_tokens))
+    Ok(Tokens::new(elsewhere(route, remotes, (work, engine_work.as_ref()))?.prompt.longest))
 }
 
 /// What an engine of ours would run, made once; `None`: none serves the model, here or on a node.
@@ -106,8 +106,8 @@ fn elsewhere<'a>(
         Some(Err(error)) if route.has_only_nodes(capability) => return Err(error.clone()),
         engine_work => engine_work.is_some_and(Result::is_ok),
     };
-    let (prompt_tokens, prompt_tokens_max) = remotes.prompt_tokens(&work);
-    Ok(Elsewhere { remotes, work, fits_nodes, prompt_tokens, prompt_tokens_max })
+    let prompt = remotes.prompt_tokens(&work);
+    Ok(Elsewhere { remotes, work, fits_nodes, prompt })
 }
 
 impl Planned<'_> {
@@ -120,9 +120,9 @@ impl Planned<'_> {
                 (sum, counts().max().unwrap_or(0), sum, prompts.len() * work.choices_per_prompt)
             }
             Self::Remote(other) => (
-                other.prompt_tokens,
-                other.prompt_tokens,
-                other.prompt_tokens_max,
+                other.prompt.about,
+                other.prompt.longest,
+                other.prompt.most,
                 usize::try_from(other.work.choices).unwrap_or(usize::MAX),
             ),
         };
@@ -166,15 +166,13 @@ impl Elsewhere<'_> {
     /// With no more prompt tokens than were held for the engine that should have run it.
     fn bounded_by(self, prompts: &[Prompt]) -> Self {
         let held = prompts.iter().fold(0_u64, |sum, prompt| sum.saturating_add(prompt.tokens().get()));
-        Self {
-            prompt_tokens: self.prompt_tokens.min(held),
-            prompt_tokens_max: self.prompt_tokens_max.min(held),
-            ..self
-        }
+        let PromptTokens { about, longest, most } = self.prompt;
+        let prompt =
+            PromptTokens { about: about.min(held), longest: longest.min(held), most: most.min(held) };
+        Self { prompt, ..self }
     }
 
     fn run(self, request_id: RequestId, allowance: Allowance) -> Answer {
-        let prompt = (self.prompt_tokens, self.prompt_tokens_max);
-        self.remotes.run((self.work, self.fits_nodes), request_id, prompt, allowance)
+        self.remotes.run((self.work, self.fits_nodes), request_id, self.prompt, allowance)
     }
 }

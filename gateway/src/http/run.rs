@@ -39,6 +39,11 @@ pub(in crate::http) trait Work {
     /// The model asked for.
     fn model(&self) -> &ModelName;
 
+    /// What its dialect calls the prompt.
+    fn prompt_field(&self) -> &'static str {
+        "messages"
+    }
+
     /// The output bound of each choice that it names. Unit: tokens.
     fn output_tokens_max(&self) -> Option<u32>;
 
@@ -144,7 +149,7 @@ pub(in crate::http) async fn start(
     work: &impl Work,
     started: Instant,
 ) -> Result<Running, (ApiError, LimitViews)> {
-    let bare = |error: ApiError| (error, LimitViews::default());
+    let bare = |error: ApiError| (error.of_prompt(work.prompt_field()), LimitViews::default());
     let name = work.model().as_str().to_owned();
     let serving = app.serving();
     let route = serving.backends.find(work.model()).ok_or_else(|| bare(ApiError::no_model(&name)))?;
@@ -161,7 +166,7 @@ pub(in crate::http) async fn start(
     let demand = planned.demand(&asked, app.clock.now());
     let admission = app.admitter.admit(principal, route, &demand).await.map_err(|refusal| {
         let views = refusal.limit_views();
-        (refusal.into(), views)
+        (ApiError::from(refusal).of_prompt(work.prompt_field()), views)
     })?;
     let limits = admission.limit_views();
     // The class served is told in the headers of whatever answer follows.

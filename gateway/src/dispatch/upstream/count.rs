@@ -10,7 +10,7 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 
-use crate::dispatch::{UpstreamWork, splice::Fields};
+use crate::dispatch::{PromptList, UpstreamWork, splice::Fields};
 
 /// Bytes of a token, where there is no tokenizer. English text in current vocabularies has about four.
 const TOKEN_BYTES: u64 = 4;
@@ -18,6 +18,9 @@ const TOKEN_BYTES: u64 = 4;
 /// Tokens that a chat template puts around a prompt at the most: a system prompt of its own, roles, the start of
 /// the answer. What it adds for each message is less than the JSON around the message has bytes.
 const TEMPLATE_TOKENS_MAX: u64 = 1_024;
+
+/// Tokens around each further text of a list: its beginning, its end, what an embedding model wants there.
+const MARKS_MAX: u64 = 8;
 
 /// What a picture takes about.
 const IMAGE_TOKENS: u64 = 1_024;
@@ -27,9 +30,41 @@ const IMAGE_TOKENS: u64 = 1_024;
 const IMAGE_TOKENS_MAX: u64 = 16_384;
 
 /// More tokens than the prompt of this request can have: a token has a byte at least.
-pub(in crate::dispatch) fn prompt_tokens_max(work: &UpstreamWork) -> u64 {
+fn prompt_tokens_max(work: &UpstreamWork) -> u64 {
     let images = u64::from(work.images).saturating_mul(IMAGE_TOKENS_MAX);
-    work.prompt_bytes.saturating_add(TEMPLATE_TOKENS_MAX).saturating_add(images)
+    let others = work.prompts.map_or(0, |prompts| u64::from(prompts.count).saturating_sub(1));
+    let marks = others.saturating_mul(MARKS_MAX);
+    work.prompt_bytes.saturating_add(TEMPLATE_TOKENS_MAX).saturating_add(marks).saturating_add(images)
+}
+
+/// What is known of a prompt before it is sent. Unit: tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PromptTokens {
+    /// About all of it; never more than `most`.
+    pub about: u64,
+    /// About the longest of its prompts, whether a context has room for it or not.
+    pub longest: u64,
+    /// More it cannot have.
+    pub most: u64,
+}
+
+impl PromptTokens {
+    /// Of a request that was counted, where each prompt has so large a context.
+    pub(in crate::dispatch) fn of(work: &UpstreamWork, counted: u64, context_tokens_max: u64) -> Self {
+        let bound = prompt_tokens_max(work);
+        let counted = counted.min(bound);
+        let (count, longest) = match work.prompts {
+            None => (1, counted),
+            Some(PromptList { count, longest_bytes }) => {
+                // As many of its tokens as it has of the text.
+                let share = u128::from(counted) * u128::from(longest_bytes.min(work.prompt_bytes));
+                let share = share.div_ceil(u128::from(work.prompt_bytes.max(1)));
+                (u64::from(count.max(1)), u64::try_from(share).unwrap_or(u64::MAX).max(1))
+            }
+        };
+        let most = bound.min(context_tokens_max.saturating_mul(count));
+        Self { about: counted.min(most), longest, most }
+    }
 }
 
 /// How tokens are counted.
@@ -166,6 +201,7 @@ impl<'de> Deserialize<'de> for Texts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dispatch::{Relay, UpstreamCall};
 
     #[test]
     fn the_texts_of_a_prompt_are_found() {
@@ -183,6 +219,37 @@ mod tests {
         for (body, expected) in rows {
             assert_eq!(prompt_text(body.as_bytes()), expected, "{body}");
         }
+    }
+
+    /// A text's bytes, the count and longest of a list; expected with a context of 1,000: about, longest, most.
+    fn check_prompt(bytes: u64, list: Option<(u32, u64)>, expected: (u64, u64, u64)) {
+        let work = UpstreamWork {
+            call: UpstreamCall::Embeddings,
+            body: bytes::Bytes::new(),
+            is_stream: false,
+            relay: Relay::Parse,
+            prompt_bytes: bytes,
+            prompts: list.map(|(count, longest_bytes)| PromptList { count, longest_bytes }),
+            images: 0,
+            choices: 1,
+        };
+        let PromptTokens { about, longest, most } =
+            PromptTokens::of(&work, Counter::default().prompt_of(&work), 1_000);
+        assert_eq!((about, longest, most), expected, "{bytes} {list:?}");
+    }
+
+    #[test]
+    fn each_prompt_has_a_context_of_its_own() {
+        check_prompt(400, None, (100, 100, 1_000));
+        check_prompt(0, None, (1, 1, 1_000));
+        // Longer than its context: told as it is, and held for no more than can be.
+        check_prompt(8_000, None, (1_000, 2_000, 1_000));
+        check_prompt(8_000, Some((1, 8_000)), (1_000, 2_000, 1_000));
+        check_prompt(8_000, Some((4, 2_000)), (2_000, 500, 4_000));
+        check_prompt(8_000, Some((4, 7_997)), (2_000, 2_000, 4_000));
+        // Short texts, each with its marks.
+        check_prompt(2_048, Some((2_048, 1)), (512, 1, 2_048 + 1_024 + 2_047 * 8));
+        check_prompt(0, Some((0, 0)), (1, 1, 1_000));
     }
 
     #[test]

@@ -19,7 +19,8 @@ mod streaming;
 mod usage;
 mod whole;
 
-pub(super) use count::{Counter, prompt_tokens_max};
+pub(super) use count::Counter;
+pub use count::PromptTokens;
 pub use exchange::RemoteAnswer;
 pub use refusal::{Refusal, RefusalKind};
 pub use remote_request::RemoteRequest;

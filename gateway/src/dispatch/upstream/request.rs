@@ -141,6 +141,7 @@ mod tests {
             is_stream,
             relay: Relay::Forward { include_usage: false },
             prompt_bytes: 0,
+            prompts: None,
             images: 0,
             choices: 1,
         };
@@ -168,6 +169,7 @@ mod tests {
                 is_stream: false,
                 relay: Relay::Parse,
                 prompt_bytes: 0,
+                prompts: None,
                 images: 0,
                 choices: 1,
             };

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     app::App,
-    dispatch::{EngineWork, Relay, UpstreamCall, UpstreamWork},
+    dispatch::{EngineWork, PromptList, Relay, UpstreamCall, UpstreamWork},
     http::{ApiError, body, run::Work},
     stream::Failure,
 };
@@ -93,6 +93,10 @@ impl Work for EmbeddingsRequest {
         &self.model
     }
 
+    fn prompt_field(&self) -> &'static str {
+        "input"
+    }
+
     fn output_tokens_max(&self) -> Option<u32> {
         Some(0)
     }
@@ -109,6 +113,10 @@ impl Work for EmbeddingsRequest {
             is_stream: false,
             relay: Relay::Forward { include_usage: false },
             prompt_bytes: self.input.bytes(),
+            prompts: Some(PromptList {
+                count: self.input.count(),
+                longest_bytes: self.input.longest_bytes(),
+            }),
             images: 0,
             choices: 1,
         })

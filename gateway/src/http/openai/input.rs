@@ -22,6 +22,8 @@ pub(super) enum TextInput {
     Tokens {
         inputs: u32,
         tokens: u64,
+        /// Those of the longest.
+        longest: u64,
     },
 }
 
@@ -39,6 +41,14 @@ impl TextInput {
         match self {
             Self::Texts(texts) => texts.iter().map(|text| text.len() as u64).sum(),
             Self::Tokens { tokens, .. } => tokens.saturating_mul(BYTES_PER_TOKEN),
+        }
+    }
+
+    /// The text of the longest, or an upper bound of it. Unit: bytes.
+    pub(super) fn longest_bytes(&self) -> u64 {
+        match self {
+            Self::Texts(texts) => texts.iter().map(|text| text.len() as u64).max().unwrap_or(0),
+            Self::Tokens { longest, .. } => longest.saturating_mul(BYTES_PER_TOKEN),
         }
     }
 }
@@ -100,12 +110,14 @@ impl<'de> Deserialize<'de> for TextInput {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<TextInput, A::Error> {
                 let mut texts = Vec::new();
-                let (mut loose, mut inputs, mut tokens) = (0_u64, 0_u32, 0_u64);
+                let (mut loose, mut inputs, mut tokens, mut longest) = (0_u64, 0_u32, 0_u64, 0_u64);
                 while let Some(entry) = entries.next_element()? {
                     match entry {
                         Entry::Text(text) => texts.push(text),
                         Entry::Token => loose += 1,
-                        Entry::Tokens(count) => (inputs, tokens) = (inputs + 1, tokens + count),
+                        Entry::Tokens(count) => {
+                            (inputs, tokens, longest) = (inputs + 1, tokens + count, longest.max(count));
+                        }
                     }
                     // More than any route takes: not worth reading in full.
                     if texts.len().max(usize::try_from(inputs).unwrap_or(usize::MAX)) > TEXTS_MAX {
@@ -115,8 +127,8 @@ impl<'de> Deserialize<'de> for TextInput {
                 }
                 match (texts.is_empty(), loose, inputs) {
                     (_, 0, 0) => Ok(TextInput::Texts(texts)),
-                    (true, 0, _) => Ok(TextInput::Tokens { inputs, tokens }),
-                    (true, _, 0) => Ok(TextInput::Tokens { inputs: 1, tokens: loose }),
+                    (true, 0, _) => Ok(TextInput::Tokens { inputs, tokens, longest }),
+                    (true, _, 0) => Ok(TextInput::Tokens { inputs: 1, tokens: loose, longest: loose }),
                     _ => Err(de::Error::custom("texts, token ids and lists of them are mixed")),
                 }
             }

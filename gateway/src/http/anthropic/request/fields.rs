@@ -73,7 +73,7 @@ impl<'a> Fields<'a> {
 }
 
 pub(super) fn required(path: &str) -> ApiError {
-    invalid(path, "Field required")
+    ApiError::invalid("missing_required_parameter", path, format!("{path}: Field required"))
 }
 
 pub(super) fn invalid(path: &str, why: &str) -> ApiError {

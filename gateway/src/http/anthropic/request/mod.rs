@@ -272,6 +272,7 @@ impl PromptPart {
             call: UpstreamCall::ChatCompletions,
             // All of it but the images: names of fields stand for what the server's template adds.
             prompt_bytes: body.len().saturating_sub(image_bytes) as u64,
+            prompts: None,
             body: Bytes::from(body),
             is_stream,
             relay: Relay::Parse,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_path_to_error::Path;
 
 use crate::{
-    dispatch::{EngineInput, EngineWork, Relay, UpstreamCall, UpstreamWork},
+    dispatch::{EngineInput, EngineWork, PromptList, Relay, UpstreamCall, UpstreamWork},
     http::{
         ApiError,
         body::{self, Object},
@@ -87,7 +87,7 @@ impl CompletionRequest {
             return invalid("stream_options", "stream_options needs stream: true");
         }
         let refusal = refuse_for_engine(&wire).err();
-        let Some(prompt) = wire.prompt else { return invalid("prompt", "must be a text or a list") };
+        let Some(prompt) = wire.prompt else { return Err(body::missing("prompt")) };
         let count = choices("n", wire.n)?;
         // A server makes this many, whatever it returns of them.
         let made = choices("best_of", wire.best_of)?;
@@ -137,6 +137,10 @@ impl Work for CompletionRequest {
         &self.model
     }
 
+    fn prompt_field(&self) -> &'static str {
+        "prompt"
+    }
+
     fn output_tokens_max(&self) -> Option<u32> {
         Some(self.output_tokens_max)
     }
@@ -177,6 +181,10 @@ impl Work for CompletionRequest {
             is_stream: self.is_stream,
             relay: Relay::Forward { include_usage: self.include_usage },
             prompt_bytes: self.prompt.bytes().saturating_add(self.suffix_bytes),
+            prompts: Some(PromptList {
+                count: self.prompt.count(),
+                longest_bytes: self.prompt.longest_bytes().saturating_add(self.suffix_bytes),
+            }),
             images: 0,
             choices: self.choices,
         })

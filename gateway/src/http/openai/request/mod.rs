@@ -132,6 +132,7 @@ impl Work for ChatRequest {
             is_stream: self.is_stream,
             relay: Relay::Forward { include_usage: self.include_usage },
             prompt_bytes: self.size.text_bytes,
+            prompts: None,
             images: self.size.images,
             choices: self.choices,
         })

@@ -59,7 +59,7 @@ fn bad_fields_are_named() {
         (json!({"messages": [{"role": "user", "content": 3}]}), "messages[0].content"),
         (
             json!({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}),
-            "messages[0].content",
+            "messages[0].content[0].type",
         ),
         (json!({"temperature": 2.1}), "temperature"),
         (json!({"temperature": -0.1}), "temperature"),
@@ -89,6 +89,32 @@ fn bad_fields_are_named() {
     ];
     for (extra, param) in &rows {
         check(extra, param);
+    }
+}
+
+#[test]
+fn what_only_a_backend_can_do_has_one_code() {
+    let says = |message: Value| json!({"messages": [{"role": "user", "content": "hi"}, message]});
+    let parts = json!([{"type": "text", "text": "a"}, {"type": "input_audio"}, {"type": "file"}]);
+    let rows = [
+        (says(json!({"role": "user", "content": parts})), "messages[1].content[1].type"),
+        (says(json!({"role": "tool", "tool_call_id": "x", "content": "y"})), "messages[1].role"),
+        (says(json!({"role": "function", "name": "x", "content": "y"})), "messages[1].role"),
+        (
+            says(json!({"role": "assistant", "content": null, "tool_calls": [{"id": "x"}]})),
+            "messages[1].tool_calls",
+        ),
+        (json!({"tools": [{}]}), "tools"),
+        (json!({"tool_choice": "required"}), "tool_choice"),
+        (json!({"tool_choice": {"type": "function", "function": {"name": "f"}}}), "tool_choice"),
+        (json!({"n": 2}), "n"),
+    ];
+    for (extra, param) in &rows {
+        let error = engine_work(extra).expect_err(&extra.to_string());
+        assert_eq!((error.code(), error.param()), ("unsupported_value", Some(*param)), "{extra}");
+    }
+    for choice in ["none", "auto"] {
+        engine_work(&json!({"tools": [], "tool_choice": choice})).expect("no tools are called anyway");
     }
 }
 

@@ -68,7 +68,7 @@ impl ResponsesRequest {
         let conversation = match wire.input.take() {
             Some(Input::Text(text)) => vec![items::of_text(&text)],
             Some(Input::Items(items)) => items,
-            None => return Err(invalid("input", "must be a text or an array of items")),
+            None => return Err(body::missing("input")),
         };
         Ok(Self {
             model,
@@ -130,6 +130,10 @@ impl Work for ResponsesRequest {
         &self.model
     }
 
+    fn prompt_field(&self) -> &'static str {
+        "input"
+    }
+
     fn output_tokens_max(&self) -> Option<u32> {
         self.output_tokens_max
     }
@@ -168,6 +172,7 @@ impl Work for ResponsesRequest {
             call: UpstreamCall::ChatCompletions,
             // All of it but the images: names of fields stand for what the server's template adds.
             prompt_bytes: body.len().saturating_sub(image_bytes) as u64,
+            prompts: None,
             body: Bytes::from(body),
             is_stream: self.is_stream,
             relay: Relay::Parse,

@@ -61,6 +61,11 @@ fn refuse_unsupported(wire: &WireRequest) -> Result<(), ApiError> {
             "tools are not supported by this model",
         ),
         (
+            wire.tool_choice.as_ref().is_some_and(|choice| choice != "none" && choice != "auto"),
+            "tool_choice",
+            "tools are not supported by this model",
+        ),
+        (
             wire.functions.as_ref().is_some_and(|list| !list.is_empty()),
             "functions",
             "functions are not supported by this model",
@@ -80,24 +85,29 @@ fn refuse_unsupported(wire: &WireRequest) -> Result<(), ApiError> {
 
 fn messages(wire: Vec<Object<WireMessage>>) -> Result<Vec<ChatMessage>, ApiError> {
     let one = |(index, Object(message)): (usize, Object<WireMessage>)| {
-        let fault = |field: &str, why: &str| {
+        let refused = |code, field: &str, why: &str| {
             let path = format!("messages[{index}].{field}");
-            Err(ApiError::invalid("invalid_value", path.clone(), format!("{path}: {why}")))
+            Err(ApiError::invalid(code, path.clone(), format!("{path}: {why}")))
         };
+        let unsupported = |field: &str, why: &str| refused("unsupported_value", field, why);
         if message.tool_calls.is_some_and(|calls| !calls.is_empty()) {
-            return fault("tool_calls", "tools are not supported by this model");
+            return unsupported("tool_calls", "tools are not supported by this model");
         }
         let role = match message.role {
             WireRole::System | WireRole::Developer => Role::System,
             WireRole::User => Role::User,
             WireRole::Assistant => Role::Assistant,
             WireRole::Tool | WireRole::Function => {
-                return fault("role", "tools are not supported by this model");
+                return unsupported("role", "tools are not supported by this model");
             }
         };
         match message.content {
-            Some(Content(content)) => Ok(ChatMessage { role, content }),
-            None => fault("content", "must be a string or an array of content parts"),
+            Some(Content { text, other: None }) => Ok(ChatMessage { role, content: text }),
+            Some(Content { text: _, other: Some((place, kind)) }) => {
+                let why = format!("parts of type {kind:?} are not supported by this model");
+                unsupported(&format!("content[{place}].type"), &why)
+            }
+            None => refused("invalid_value", "content", "must be a string or an array of content parts"),
         }
     };
     wire.into_iter().enumerate().map(one).collect()

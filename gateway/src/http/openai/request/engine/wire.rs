@@ -29,6 +29,7 @@ pub(super) struct WireRequest {
     pub(super) frequency_penalty: Option<f32>,
     pub(super) logit_bias: Option<serde_json::Map<String, Value>>,
     pub(super) tools: Option<Vec<Value>>,
+    pub(super) tool_choice: Option<Value>,
     pub(super) functions: Option<Vec<Value>>,
     pub(super) modalities: Option<Vec<String>>,
     pub(super) web_search_options: Option<Value>,
@@ -64,7 +65,11 @@ pub(super) struct WirePart {
 }
 
 /// A message's content: a text, or parts of which only texts are supported.
-pub(super) struct Content(pub(super) String);
+pub(super) struct Content {
+    pub(super) text: String,
+    /// The place and type of the first part that is no text.
+    pub(super) other: Option<(usize, String)>,
+}
 
 impl<'de> Deserialize<'de> for Content {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
@@ -77,23 +82,20 @@ impl<'de> Deserialize<'de> for Content {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Content, E> {
-                Ok(Content(text.to_owned()))
+                Ok(Content { text: text.to_owned(), other: None })
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content, A::Error> {
-                let mut text = String::new();
+                let (mut text, mut other, mut place) = (String::new(), None, 0);
                 while let Some(Object(part)) = parts.next_element::<Object<WirePart>>()? {
-                    match (part.r#type.as_str(), part.text) {
-                        ("text", Some(part)) => text.push_str(&part),
-                        ("text", None) => return Err(de::Error::missing_field("text")),
-                        (other, _) => {
-                            let message =
-                                format!("content parts of type {other:?} are not supported by this model");
-                            return Err(de::Error::custom(message));
-                        }
+                    match (part.r#type == "text", part.text) {
+                        (true, Some(part)) => text.push_str(&part),
+                        (true, None) => return Err(de::Error::missing_field("text")),
+                        (false, _) => other = other.or(Some((place, part.r#type))),
                     }
+                    place += 1;
                 }
-                Ok(Content(text))
+                Ok(Content { text, other })
             }
         }
         input.deserialize_any(ContentVisitor)
