@@ -4,7 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::Method;
 use serde_json::{Value, json};
 use tests::harness::{Admin, Chat, Installation, Outcome, Server};
 
@@ -97,7 +96,7 @@ async fn a_subscription_is_begun_paused_resumed_and_cancelled() -> Outcome {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_fee_is_issued_and_verified() -> Outcome {
     let mut installation = Installation::new(SIMULATED)?;
-    let (server, admin, tenant, _) = first_start(&mut installation).await?;
+    let (server, admin, _, _) = first_start(&mut installation).await?;
     let source = installation.run(&["plan", "show", "demo@1"])?;
     let gold = source.replacen("\"demo\"", "\"gold\"", 1)
         + "\n[base_fee]\namount = \"90\"\ntiming = \"advance\"\n[trial]\ndays = 7\nusage = \"free\"\n";
@@ -105,17 +104,20 @@ async fn a_first_fee_is_issued_and_verified() -> Outcome {
     assert_eq!(published.status, 201, "{}", published.body);
     let diff = installation.run(&["plan", "diff", "demo@1", "gold@1"])?;
     assert!(diff.contains("base_fee.amount") && diff.contains("trial.days"), "{diff}");
-    let changed =
-        admin.send(Method::PUT, &format!("{tenant}/subscription"), Some(&json!({"plan": "gold"}))).await?;
-    assert_eq!(changed.body["plan"], "gold", "{}", changed.body);
-    installation.run(&["subscription", "start", "demo", "--cycle", "anniversary", "--trial-days", "0"])?;
-    let standing = admin.get(&format!("{tenant}/subscription/standing")).await?.body;
+    // Made under its plan: another plan taken later on the first day is a change within the first period.
+    installation.run(&["tenant", "create", "acme", "--plan", "gold"])?;
+    installation.run(&["subscription", "start", "acme", "--cycle", "anniversary", "--trial-days", "0"])?;
+    let found = admin.get("/tenants").await?.body;
+    let tenants = found["data"].as_array().cloned().unwrap_or_default();
+    let acme = tenants.iter().find(|tenant| tenant["name"] == "acme").map(|tenant| tenant["id"].clone());
+    let acme = format!("/tenants/{}", acme.as_ref().and_then(Value::as_str).unwrap_or_default());
+    let standing = admin.get(&format!("{acme}/subscription/standing")).await?.body;
     let begun = standing["begun_at"].as_str().unwrap_or_default().to_owned();
     let day: jiff::civil::Date = begun.get(..10).unwrap_or_default().parse().unwrap_or_default();
     let day_before = day.yesterday().map(|day| day.to_string()).unwrap_or_default();
     server.stop().await?;
     let issued =
-        installation.run(&["invoice", "demo", "--period", &day_before, "--issue", "--format", "json"])?;
+        installation.run(&["invoice", "acme", "--period", &day_before, "--issue", "--format", "json"])?;
     let invoice: Value = serde_json::from_str(&issued).unwrap_or_default();
     assert_eq!(
         (&invoice["total"], &invoice["subscription"]["kind"]),
@@ -123,27 +125,16 @@ async fn a_first_fee_is_issued_and_verified() -> Outcome {
         "{issued}"
     );
     let usage =
-        installation.run(&["usage", "demo", "--period", &day_before, "--records", "--format", "json"])?;
+        installation.run(&["usage", "acme", "--period", &day_before, "--records", "--format", "json"])?;
     let folder = installation.folder();
-    let files =
-        [("invoice.json", &issued), ("usage.jsonl", &usage), ("demo.toml", &source), ("gold.toml", &gold)];
+    let files = [("invoice.json", &issued), ("usage.jsonl", &usage), ("gold.toml", &gold)];
     for (name, text) in files {
         std::fs::write(folder.join(name), text).map_err(tests::harness::HarnessError::io(name))?;
     }
     let file = |name: &str| folder.join(name).display().to_string();
-    let (invoice, usage, demo, plan) =
-        (file("invoice.json"), file("usage.jsonl"), file("demo.toml"), file("gold.toml"));
-    let verified = installation.run(&[
-        "verify",
-        "--invoice",
-        &invoice,
-        "--usage",
-        &usage,
-        "--plan",
-        &demo,
-        "--plan",
-        &plan,
-    ])?;
+    let (invoice, usage, plan) = (file("invoice.json"), file("usage.jsonl"), file("gold.toml"));
+    let verified =
+        installation.run(&["verify", "--invoice", &invoice, "--usage", &usage, "--plan", &plan])?;
     assert!(verified.contains("90.00 USD"), "{verified}");
     Ok(())
 }
