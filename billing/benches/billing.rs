@@ -109,7 +109,7 @@ async fn measure(url: &str, records: u64, folder: &Path) -> Outcome<Vec<Step>> {
     let number = issued.number.as_deref().unwrap_or_default();
     let body = ledger.find_invoice(number).await?.ok_or("the invoice was issued")?.body;
     let began = Instant::now();
-    let verified = verify::verify(&body, BufReader::new(File::open(&path)?), vec![plan])?;
+    let verified = verify::verify(&body, BufReader::new(File::open(&path)?), vec![plan], None)?;
     note("verify against raw records", began, verified.records, "constant memory");
     ledger.close().await;
     Ok(steps)

@@ -2,12 +2,15 @@
 //! Never HTTP, never a device, never a float where money or tokens are counted.
 //! Called by the gateway, its command line and the web pages.
 
+pub mod export;
 pub mod invoice;
 pub mod journal;
 pub mod ledger;
 pub mod plan;
 pub mod rate;
+pub mod reconcile;
 pub mod ship;
+pub mod statement;
 pub mod subscription;
 pub mod tax;
 pub mod verify;

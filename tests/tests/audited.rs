@@ -7,15 +7,17 @@
 use std::collections::BTreeSet;
 
 use billing::{
+    invoice as invoices,
     ledger::{Ledger, Limits, NewTenant, TenantTerms},
     plan::Plan,
 };
-use domain::Timestamp;
+use domain::{Period, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::harness::{Admin, Answer, Installation, Outcome};
 
-const SIMULATED: &str = "[[model]]\nname = \"demo\"\nsource = \"sim\"\n[model.sim]\ndecode_step_us = 0\n";
+const SIMULATED: &str = "[[model]]\nname = \"demo\"\nsource = \"sim\"\n[model.sim]\ndecode_step_us = 0\n\
+    [statements]\nsigning_key = { file = \"statement.key.pem\" }\n";
 
 /// Operations that are no `GET` and change nothing in the ledger: one only judges a text, the other reads the
 /// configuration of this one process, which the log tells.
@@ -96,6 +98,8 @@ fn id_of(made: &Value) -> &str {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_changing_route_of_the_admin_api_writes_an_entry() -> Outcome {
     let mut installation = Installation::new(SIMULATED)?;
+    let folder = installation.folder().display().to_string();
+    installation.run(&["statement-key", "create", "--out", &folder])?;
     let server = installation.start().await?;
     let mut walk =
         Walk::begin(server.admin(&server.banner().operator_token.clone().unwrap_or_default())).await?;
@@ -172,7 +176,12 @@ async fn invoice(walk: &mut Walk, installation: &Installation) -> Outcome {
     let (limits, terms) = (Limits::default(), TenantTerms::default());
     let new = NewTenant { name: "old", plan_name: "old", zone: "UTC", limits, terms };
     let tenant = ledger.create_tenant(&new, LONG_AGO).await.expect("a tenant");
+    // One that was issued where there was no key is signed when it is asked for.
+    let january = Period::month("2001-01", "UTC").expect("a month");
+    let unsigned = invoices::issue(&ledger, &tenant, &january, january.end()).await.expect("issued");
     ledger.close().await;
+    let number = unsigned.number.unwrap_or_default();
+    walk.post(&format!("/invoices/{number}/statement"), Value::Null).await?;
     let issuer = json!({"legal_name": "Gateway GmbH", "taxes": [{"name": "VAT", "percent": "19", "mode": "exclusive"}]});
     walk.ask(Method::PUT, "/issuer", issuer).await?;
     let billing = json!({"legal_name": "Old AG", "address": ["Marktplatz 1"], "payment_days": 14});

@@ -131,6 +131,7 @@ impl Test {
             Step::Install => {
                 packages::ensure(!self.no_install)?;
                 self.client_python(root)?;
+                self.focus_python(root)?;
                 self.client_packages(root).map(drop)
             }
             Step::Format => process::run(cargo(root, target).args(["fmt", "--all", "--check"]), BUILD_LIMIT),
@@ -149,6 +150,12 @@ impl Test {
         python::environment(&requirements, !self.no_install, CLIENTS_LIMIT)
     }
 
+    /// What judges exported charges is built on old packages, so it has an environment of its own.
+    fn focus_python(&self, root: &Path) -> Result<PathBuf, Failure> {
+        let requirements = root.join("tests/clients/focus-requirements.txt");
+        python::environment(&requirements, !self.no_install, CLIENTS_LIMIT)
+    }
+
     fn client_packages(&self, root: &Path) -> Result<PathBuf, Failure> {
         node::environment(&root.join("tests/clients"), !self.no_install, CLIENTS_LIMIT)
     }
@@ -162,6 +169,7 @@ impl Test {
         let redis = Redis::start()?;
         let cluster = RedisCluster::start()?;
         let python = self.client_python(root)?;
+        let focus = self.focus_python(root)?;
         let packages = self.client_packages(root)?;
         for mut command in self.test_commands(root, target)? {
             command
@@ -169,6 +177,7 @@ impl Test {
                 .env("TALLYGATE_TEST_REDIS_URL", redis.url())
                 .env("TALLYGATE_TEST_REDIS_CLUSTER_URL", cluster.url())
                 .env("TALLYGATE_TEST_PYTHON", &python)
+                .env("TALLYGATE_TEST_FOCUS", &focus)
                 .env("TALLYGATE_TEST_NODE", &packages)
                 .env("TALLYGATE_TEST_BINARY", &program.path)
                 // A test that lacks something fails instead of stepping aside.

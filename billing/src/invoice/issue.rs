@@ -16,10 +16,11 @@ use super::{
 };
 use crate::ledger::{
     IssuedInvoice, Ledger, LedgerError, LineColumns, ProjectSums, Tenant, Transaction, UsageSum,
-    check_tallies, find_issued, find_plan, invoice_number, lock_invoice_numbers, note_part, parties,
-    period_facts, plan_in_force, project_name, projects_of, settle, settle_periods, store_invoice,
+    check_tallies, find_issued, find_plan, hold_still, invoice_number, lock_invoice_numbers, note_part,
+    parties, period_facts, plan_in_force, project_name, projects_of, settle, settle_periods, store_invoice,
     usage_split_by_project, usage_sums_by_project,
 };
+use crate::statement;
 use crate::{
     plan::Plan,
     subscription::{PeriodFacts, PeriodKind, Plans},
@@ -84,6 +85,7 @@ pub async fn issue(
     if let Some(issued) = find_issued(&mut transaction, tenant.id, period).await? {
         return Invoice::from_issued(&issued.body);
     }
+    hold_still(&mut transaction).await?;
     settle_periods(&mut transaction, tenant, now).await?;
     let facts = period_facts(&mut transaction, tenant, period).await?;
     check_tallies(&mut transaction, tenant.id, period).await?;
@@ -150,6 +152,7 @@ pub(super) async fn store(
     }
     store_invoice(transaction, serial, &issued, (&invoice.subtotal_exact, subtotal), &lines).await?;
     settle(transaction, &issued.number, now).await?;
+    statement::seal(transaction, &issued).await?;
     Invoice::from_issued(&issued.body)
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::ledger::{
     BillingMode, Ledger, LedgerError, PeriodChoice, Tenant, Transaction, check_tallies, documents,
-    lock_invoice_numbers, parties,
+    hold_still, lock_invoice_numbers, parties,
 };
 
 /// Issues an invoice for what of the running period is not invoiced, if that has reached the tenant's threshold.
@@ -34,6 +34,7 @@ pub async fn issue_at_threshold(
     }
     let mut transaction = ledger.write().await?;
     let serial = lock_invoice_numbers(&mut transaction).await?;
+    hold_still(&mut transaction).await?;
     let Some((period, built)) = reached(&mut transaction, tenant, (&running, now)).await? else {
         return Ok(None);
     };

@@ -1,6 +1,6 @@
 //! What a request leaves in the journal before its record: `open` at admission, `checkpoint` while it runs.
 //! Never priced and never shipped: these lines exist only to rebuild a record after a crash.
-//! Made by the gateway, read back by `recover`.
+//! Made by the gateway, read back by `recover` and `reconcile`.
 
 use domain::{
     EndReason, EnergySource, KeyId, Micros, Millijoules, ModelName, Nanos, PlanVersionId, ProjectId,
@@ -69,7 +69,7 @@ pub struct CheckpointEntry {
 ///
 /// Without a checkpoint it used nothing that is known, and ended when it began. TPOT and reasoning tokens are
 /// not in checkpoints: the first is absent, the second zero. The request's targets count as missed.
-pub(super) fn crashed_record(open: OpenEntry, checkpoint: Option<CheckpointEntry>) -> UsageRecord {
+pub fn crashed_record(open: OpenEntry, checkpoint: Option<CheckpointEntry>) -> UsageRecord {
     let checkpoint = checkpoint.unwrap_or(CheckpointEntry {
         request_id: open.request_id,
         at: open.started_at,

@@ -12,6 +12,7 @@ mod entry;
 mod error;
 mod intake;
 mod line;
+mod lines;
 mod opened;
 mod recover;
 mod scan;
@@ -36,9 +37,10 @@ use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 
 pub use config::JournalConfig;
-pub use entry::{CheckpointEntry, OpenEntry};
+pub use entry::{CheckpointEntry, OpenEntry, crashed_record};
 pub use error::{Damage, IdentityProblem, JournalError, Place, VerifyError};
 pub use line::hash_of;
+pub use lines::{JournalLine, JournalLines};
 pub use opened::Opened;
 pub use scan::{ClosedRecords, TornTail};
 pub use status::{JournalState, JournalStatus, Recovery};
@@ -53,8 +55,7 @@ use tail::Tail;
 /// The format that this program writes and reads.
 const FORMAT: u32 = 1;
 
-/// The longest line, newline included. An entry's texts are bounded to some 600 bytes but for the backend's
-/// name; with this bound a reader never holds more than a page.
+/// The longest line, newline included: a reader never holds more than a page. Texts have some 600 bytes.
 pub const LINE_BYTES_MAX: usize = 4_096;
 
 /// Requests without a record. Ten times what one gateway serves at once; it also bounds the closes that may
@@ -153,8 +154,7 @@ impl Journal {
 
     /// Whether a new request may be admitted.
     ///
-    /// Errors: [`JournalError::Full`], [`JournalError::DiskFull`], [`JournalError::Failed`],
-    /// [`JournalError::Stopped`].
+    /// Errors: `Full`, `DiskFull`, `Failed` and `Stopped` of [`JournalError`].
     pub fn is_writable(&self) -> Result<(), JournalError> {
         self.0.shared.intake().check_admits()?;
         self.check_bound()

@@ -298,6 +298,19 @@ pub enum LedgerError {
         /// The tally's count less that of the records.
         difference: i64,
     },
+    /// The records of an invoice's period are not those that the invoice counts.
+    #[error(
+        "invoice {number} counts {counted} usage records, and the ledger has {records} of its period: it cannot be \
+         stated which are on it"
+    )]
+    CannotSeal {
+        /// The invoice.
+        number: String,
+        /// Records on the invoice.
+        counted: u64,
+        /// Records in the ledger.
+        records: u64,
+    },
     /// A period in which there was no such tenant yet.
     #[error(
         "the period ended at {end}, before tenant {name:?} was created ({created_at}), and holds no usage records; \
@@ -491,6 +504,7 @@ impl LedgerError {
             | Self::RequestConflict { .. }
             | Self::PeriodRunning { .. }
             | Self::SubscriptionState { .. }
+            | Self::CannotSeal { .. }
             | Self::PeriodOverlaps { .. } => Fault::Conflict,
             Self::File { .. }
             | Self::Unreachable { .. }

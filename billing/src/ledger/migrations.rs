@@ -29,6 +29,7 @@ const SQLITE_MIGRATIONS: &[Embedded] = &[
     (8, "charges", include_str!("../../../migrations/sqlite/0008_charges.sql")),
     (9, "guards", include_str!("../../../migrations/sqlite/0009_guards.sql")),
     (10, "subscriptions", include_str!("../../../migrations/sqlite/0010_subscriptions.sql")),
+    (13, "statements", include_str!("../../../migrations/sqlite/0013_statements.sql")),
     (14, "invoicing", include_str!("../../../migrations/sqlite/0014_invoicing.sql")),
     (15, "months", include_str!("../../../migrations/sqlite/0015_months.sql")),
 ];
@@ -44,6 +45,7 @@ const POSTGRES_MIGRATIONS: &[Embedded] = &[
     (8, "charges", include_str!("../../../migrations/postgres/0008_charges.sql")),
     (9, "guards", include_str!("../../../migrations/postgres/0009_guards.sql")),
     (10, "subscriptions", include_str!("../../../migrations/postgres/0010_subscriptions.sql")),
+    (13, "statements", include_str!("../../../migrations/postgres/0013_statements.sql")),
     (14, "invoicing", include_str!("../../../migrations/postgres/0014_invoicing.sql")),
     (15, "months", include_str!("../../../migrations/postgres/0015_months.sql")),
 ];

@@ -24,17 +24,20 @@ mod operators;
 mod plans;
 mod pool;
 mod projects;
+mod rebuild;
 mod records;
 mod responses;
 mod roles;
 mod rotate;
 mod spending;
 mod sql;
+mod statements;
 mod subscriptions;
 mod tallies;
 mod tenants;
 mod usage;
 mod users;
+mod walk;
 
 pub use access::{AccessSnapshot, KeyAccess, PlanSchedule, TenantAccess};
 pub use audit::{Actor, ActorKind, AuditEntry, AuditQuestion};
@@ -53,11 +56,13 @@ pub use months::{DetachedMonth, Month, MonthState};
 pub use operators::{FirstStart, NewOperator, Operator, OperatorRole, UnknownRole};
 pub use plans::Published;
 pub use projects::{NewProject, PROJECT_DEPTH_MAX, PROJECTS_MAX, Project};
+pub use rebuild::{REBUILD_HOURS, Rebuilt, TallyDifference};
 pub use records::{RecordPosition, RecordsPage, StoredRecord};
 pub use responses::{EXPIRED_RESPONSES_MAX, RESPONSE_BYTES_MAX, StoredResponse};
 pub use roles::GrantedRights;
 pub use rotate::Rotation;
 pub use spending::{LimitScope, SPENT_QUESTIONS_MAX, SpentQuestion};
+pub use statements::{StatementKeyUse, StoredStatement};
 pub use subscriptions::{
     NewSubscription, PeriodChoice, Subscription, SubscriptionChange, SubscriptionStanding, TenantChange,
 };
@@ -65,6 +70,7 @@ pub use tallies::{UsageSum, UsageTotals};
 pub use tenants::{BillingMode, NewTenant, Tenant, TenantTerms};
 pub use usage::{JournalCursor, SHIP_RECORDS_MAX, Shipped};
 pub use users::{NewUser, UnknownUserRole, User, UserRole};
+pub use walk::{LinePart, RecordFilter};
 
 pub(crate) use billing_details::{Parties, parties};
 pub(crate) use documents::{Document, documents, note_part};
@@ -76,6 +82,9 @@ pub(crate) use lifecycle::settle;
 pub(crate) use plans::{find as find_plan, in_force as plan_in_force};
 pub(crate) use pool::Transaction;
 pub(crate) use projects::{name_of as project_name, of as projects_of};
+pub(crate) use statements::{
+    find_by_key as find_statement_by_key, find_seal, hold_still, insert_seal, insert_statement, sealed_page,
+};
 pub(crate) use subscriptions::{facts as period_facts, settle as settle_periods};
 pub(crate) use tallies::{
     ProjectSums, check as check_tallies, split_by_project as usage_split_by_project,

@@ -56,7 +56,7 @@ pub struct RecordsPage {
 }
 
 #[derive(sqlx::FromRow)]
-struct RecordRow {
+pub(super) struct RecordRow {
     request_id: Uuid,
     journal_id: Uuid,
     sequence: i64,
@@ -92,7 +92,7 @@ struct RecordRow {
 }
 
 impl StoredRecord {
-    fn from_row(row: RecordRow) -> Result<Self, LedgerError> {
+    pub(super) fn from_row(row: RecordRow) -> Result<Self, LedgerError> {
         let sequence =
             u64::try_from(row.sequence).map_err(|error| LedgerError::corrupt("sequence", &error))?;
         let slo = Slo {

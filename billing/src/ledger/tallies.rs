@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{Ledger, LedgerError, Transaction, Value, error::read_back, projects, sql};
 
-const HOUR_US: i64 = 3_600_000_000;
+pub(super) const HOUR_US: i64 = 3_600_000_000;
 
 /// What was used, summed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -83,15 +83,15 @@ struct SumRow {
 
 /// What a tally is kept by, and by how much its counts exceed those of the records.
 #[derive(sqlx::FromRow)]
-struct DifferenceRow {
-    unix_hour: i64,
-    key_id: String,
-    model: String,
-    slo_class: String,
-    reason: String,
-    price_version: String,
-    energy_source: String,
-    project_id: Uuid,
+pub(super) struct DifferenceRow {
+    pub(super) unix_hour: i64,
+    pub(super) key_id: String,
+    pub(super) model: String,
+    pub(super) slo_class: String,
+    pub(super) reason: String,
+    pub(super) price_version: String,
+    pub(super) energy_source: String,
+    pub(super) project_id: Uuid,
     #[sqlx(flatten)]
     totals: TotalsRow,
 }
@@ -158,31 +158,49 @@ impl UsageTotals {
 impl DifferenceRow {
     /// The first count that differs, in words.
     fn into_error(self) -> LedgerError {
-        let totals = &self.totals;
-        let counts = [
-            ("requests", totals.requests),
-            ("requests within the SLO", totals.requests_slo_met),
-            ("prompt tokens", totals.prompt_tokens),
-            ("cached prompt tokens", totals.cached_prompt_tokens),
-            ("output tokens", totals.output_tokens),
-            ("reasoning tokens", totals.reasoning_tokens),
-            ("tokens within the SLO", totals.tokens_in_slo),
-            ("late tokens", totals.late_tokens),
-            ("millijoules", totals.energy_mj),
-        ];
-        let first = counts.into_iter().find(|(_, difference)| *difference != 0);
-        let (count, difference) = first.unwrap_or(("requests", 0));
+        let (count, difference) = self.first_count();
+        let (hour, group) = (self.hour(), self.group());
+        LedgerError::TallyDiffers { hour, group, count, difference }
+    }
+
+    /// The first count that differs, and by how much.
+    pub(super) fn first_count(&self) -> (&'static str, i64) {
+        let first = self.totals.counts().into_iter().find(|(_, difference)| *difference != 0);
+        first.unwrap_or(("requests", 0))
+    }
+
+    /// The first instant of the tally's hour.
+    pub(super) fn hour(&self) -> Timestamp {
+        Timestamp::from_unix_micros(self.unix_hour.saturating_mul(HOUR_US))
+    }
+
+    /// What else the tally is kept by, in words.
+    pub(super) fn group(&self) -> String {
         let project = match self.project_id.is_nil() {
             true => "no project".to_owned(),
             false => format!("project {}", self.project_id),
         };
         let Self { key_id, model, slo_class, reason, price_version, energy_source, .. } = self;
-        LedgerError::TallyDiffers {
-            hour: Timestamp::from_unix_micros(self.unix_hour.saturating_mul(HOUR_US)),
-            group: [model, price_version, slo_class, reason, energy_source, key_id, project].join(", "),
-            count,
-            difference,
-        }
+        [model, price_version, slo_class, reason, energy_source, key_id, &project]
+            .map(String::as_str)
+            .join(", ")
+    }
+}
+
+impl TotalsRow {
+    /// Every count, with its name.
+    pub(super) fn counts(&self) -> [(&'static str, i64); 9] {
+        [
+            ("requests", self.requests),
+            ("requests within the SLO", self.requests_slo_met),
+            ("prompt tokens", self.prompt_tokens),
+            ("cached prompt tokens", self.cached_prompt_tokens),
+            ("output tokens", self.output_tokens),
+            ("reasoning tokens", self.reasoning_tokens),
+            ("tokens within the SLO", self.tokens_in_slo),
+            ("late tokens", self.late_tokens),
+            ("millijoules", self.energy_mj),
+        ]
     }
 }
 

@@ -1,6 +1,6 @@
 //! The first place in which two JSON texts differ, by its path.
 //! Never more than one: what follows often differs only because of it.
-//! Called by `verify`.
+//! Called by `verify` and `reconcile`.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ impl fmt::Display for Difference {
 
 impl Difference {
     /// The first difference of two texts; none when all bytes are the same.
-    pub(super) fn between(stated: &str, computed: &str) -> Option<Self> {
+    pub(crate) fn between(stated: &str, computed: &str) -> Option<Self> {
         if stated == computed {
             return None;
         }

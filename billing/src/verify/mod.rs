@@ -18,11 +18,13 @@ use crate::{
     ledger::{Limits, Tenant, TenantTerms},
     plan::Plan,
     rate::{MinorUnits, RateError},
+    statement::{PublicKey, Statement, StatementError},
     subscription::PeriodFacts,
 };
 
 pub use difference::Difference;
 pub use usage::RecordProblem;
+pub(crate) use usage::{ReadUsage, UsageReader, take_line};
 
 /// What was looked at, all of it good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,10 @@ pub struct Verified {
     pub lines: usize,
     /// The invoice's total, with its currency.
     pub total: String,
+    /// The key that signed the statement; none where no statement was given.
+    pub key_id: Option<String>,
+    /// Records that came after the invoice was issued, as the statement tells; they were left out.
+    pub records_late: u64,
 }
 
 /// Why an invoice is not what its usage and plans come to, or could not be looked at.
@@ -66,21 +72,64 @@ pub enum VerifyError {
     /// The invoice says something else than its usage and plans.
     #[error("the invoice is not what its usage and plans come to: {0}")]
     Differs(Difference),
+    /// The statement is none, or its signature does not fit.
+    #[error("the statement: {0}")]
+    Statement(#[from] StatementError),
+    /// The statement says something else than the invoice and its usage.
+    #[error("the statement is not of this invoice and usage: {0}")]
+    StatementDiffers(Difference),
+}
+
+/// An issuer's signed word on an invoice, and the keys that its reader trusts.
+#[derive(Clone, Copy, Debug)]
+pub struct Proof<'a> {
+    /// The statement, byte for byte.
+    pub statement: &'a str,
+    /// Public keys of the issuer.
+    pub keys: &'a [PublicKey],
 }
 
 /// Computes an invoice again and compares it with what was issued, byte for byte.
 ///
-/// `usage` are the lines of `tallygate usage TENANT --period … --records --format json`, in their order.
+/// `usage` are the lines of `tallygate usage TENANT --period … --records --format json`, in their order. With a proof,
+/// records that came after the invoice was issued are left out, and the statement must fit all the rest.
 /// Errors: the first thing that is not good, named.
-pub fn verify(invoice: &str, usage: impl BufRead, plans: Vec<Plan>) -> Result<Verified, VerifyError> {
-    let issued = Invoice::from_issued(invoice).map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
-    if issued.schema != SCHEMA {
-        let reason = format!("its form is {:?}; this program knows {SCHEMA}", issued.schema);
-        return Err(VerifyError::BadInvoice(reason));
-    }
+pub fn verify(
+    invoice: &str,
+    usage: impl BufRead,
+    plans: Vec<Plan>,
+    proof: Option<&Proof<'_>>,
+) -> Result<Verified, VerifyError> {
+    let stated = proof.map(|proof| Statement::from_json(proof.statement)).transpose()?;
+    let issued = read_invoice(invoice)?;
     let (tenant, period) = (tenant(&issued)?, period(&issued)?);
     let plans = by_version(plans)?;
-    let read = usage::read(usage, &tenant, &period)?;
+    let reader = UsageReader::new(tenant.id, &period, stated.as_ref().map(|stated| &stated.usage));
+    let read = usage::read(usage, reader)?;
+    let issued = compare(invoice, &read, &plans)?;
+    if let Some((stated, proof)) = stated.as_ref().zip(proof) {
+        check_statement(stated, proof, &Statement::of(&issued, invoice, &period, read.seal))?;
+    }
+    Ok(Verified {
+        number: issued.number.clone(),
+        records: issued.records,
+        lines: issued.lines.len(),
+        total: format!("{} {}", issued.total, issued.currency),
+        key_id: stated.map(|stated| stated.key_id),
+        records_late: read.records_late,
+    })
+}
+
+/// Computes an issued invoice again from its usage and plans.
+///
+/// Errors: the first thing in which it differs; a plan that is missing.
+pub(crate) fn compare(
+    invoice: &str,
+    read: &ReadUsage,
+    plans: &BTreeMap<PlanVersionId, Plan>,
+) -> Result<Invoice, VerifyError> {
+    let issued = read_invoice(invoice)?;
+    let (tenant, period) = (tenant(&issued)?, period(&issued)?);
     let needed: BTreeSet<_> = read.sums().map(|sum| sum.price_version.clone()).collect();
     let at_end = issued.plan_at_end.as_deref().map(str::parse::<PlanVersionId>).transpose();
     let at_end = at_end.map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
@@ -132,15 +181,55 @@ pub fn verify(invoice: &str, usage: impl BufRead, plans: Vec<Plan>) -> Result<Ve
         computed.daily_tokens = read.days().of(&period);
     }
     let text = computed.to_json().map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
-    if let Some(difference) = Difference::between(invoice, &text) {
-        return Err(VerifyError::Differs(difference));
+    match Difference::between(invoice, &text) {
+        Some(difference) => Err(VerifyError::Differs(difference)),
+        None => Ok(issued),
     }
-    Ok(Verified {
-        number: issued.number.clone(),
-        records: issued.records,
-        lines: issued.lines.len(),
-        total: format!("{} {}", issued.total, issued.currency),
-    })
+}
+
+/// The plan versions that an invoice needs: of its usage, of the end of its period, and of its fees.
+///
+/// Errors: an invoice that does not name them well.
+pub(crate) fn plans_of(issued: &Invoice, read: &ReadUsage) -> Result<BTreeSet<PlanVersionId>, VerifyError> {
+    let mut needed: BTreeSet<_> = read.sums().map(|sum| sum.price_version.clone()).collect();
+    let at_end = issued.plan_at_end.as_deref().map(str::parse::<PlanVersionId>).transpose();
+    needed.extend(at_end.map_err(|error| VerifyError::BadInvoice(error.to_string()))?);
+    let facts = issued.subscription.as_ref().map(BilledSubscription::to_facts).transpose();
+    let facts = facts.map_err(|error| VerifyError::BadInvoice(format!("subscription: {error}")))?;
+    needed.extend(facts.iter().flat_map(PeriodFacts::plans).cloned());
+    Ok(needed)
+}
+
+/// Compares what a statement says with what was computed, then its signature, then its very bytes.
+fn check_statement(stated: &Statement, proof: &Proof<'_>, computed: &Statement) -> Result<(), VerifyError> {
+    // What only the issuer says; the signature covers it.
+    let computed = Statement {
+        made_at: stated.made_at.clone(),
+        key_id: stated.key_id.clone(),
+        signature: stated.signature.clone(),
+        ..computed.clone()
+    };
+    let text = computed.to_json()?;
+    if *stated != computed
+        && let Some(difference) = Difference::between(&stated.to_json()?, &text)
+    {
+        return Err(VerifyError::StatementDiffers(difference));
+    }
+    stated.check_signature(proof.keys)?;
+    // The same values, written in another way: somebody touched the file.
+    match Difference::between(proof.statement, &text) {
+        Some(difference) => Err(VerifyError::StatementDiffers(difference)),
+        None => Ok(()),
+    }
+}
+
+fn read_invoice(text: &str) -> Result<Invoice, VerifyError> {
+    let issued = Invoice::from_issued(text).map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
+    if issued.schema != SCHEMA {
+        let reason = format!("its form is {:?}; this program knows {SCHEMA}", issued.schema);
+        return Err(VerifyError::BadInvoice(reason));
+    }
+    Ok(issued)
 }
 
 fn by_version(plans: Vec<Plan>) -> Result<BTreeMap<PlanVersionId, Plan>, VerifyError> {

@@ -136,12 +136,12 @@ fn invoice() -> String {
 }
 
 fn error(invoice: &str, usage: &str, plans: Vec<Plan>) -> String {
-    verify(invoice, usage.as_bytes(), plans).expect_err("it is not good").to_string()
+    verify(invoice, usage.as_bytes(), plans, None).expect_err("it is not good").to_string()
 }
 
 #[test]
 fn an_honest_invoice_passes() {
-    let verified = verify(&invoice(), export().as_bytes(), vec![plan()]).expect("it is good");
+    let verified = verify(&invoice(), export().as_bytes(), vec![plan()], None).expect("it is good");
     assert_eq!((verified.number.as_deref(), verified.records), (Some("TG-000007"), 5));
     // 0.00225 + 0.0015 − 0.00003 + 3 + 0.30
     assert_eq!(verified.total, "3.30 USD");
@@ -149,7 +149,7 @@ fn an_honest_invoice_passes() {
     let other = plan().source().replacen("version = 1", "version = 2", 1);
     let plans = vec![plan(), Plan::from_text("t", &other).expect("a plan"), plan()];
     let usage = format!("\n{}", export().trim_end());
-    assert!(verify(&invoice(), usage.as_bytes(), plans).is_ok());
+    assert!(verify(&invoice(), usage.as_bytes(), plans, None).is_ok());
 }
 
 #[test]
@@ -242,4 +242,112 @@ fn what_is_no_invoice_is_said_to_be_none() {
     let mut newer: Value = serde_json::from_str(&invoice()).expect("json");
     newer["schema"] = json!("tallygate.invoice/9");
     assert!(error(&newer.to_string(), "", vec![plan()]).contains("its form is \"tallygate.invoice/9\""));
+}
+
+/// The issuer's key, and its statement of the invoice and its five records.
+fn stated() -> (PublicKey, String) {
+    let (acme, period, plans) = (acme(), period(), BTreeMap::from([(plan().id().clone(), plan())]));
+    let read = usage::read(export().as_bytes(), UsageReader::new(acme, &period, None)).expect("good");
+    let issued = compare(&invoice(), &read, &plans).expect("good");
+    let (key, _) = crate::statement::SigningKey::generate().expect("a key");
+    let unsigned = Statement::of(&issued, &invoice(), &period, read.seal);
+    let signed = unsigned.sign(&key, period.end()).expect("signed");
+    (key.public(), signed.to_json().expect("json"))
+}
+
+fn check_stated(
+    invoice: &str,
+    usage: &str,
+    (key, statement): &(PublicKey, String),
+) -> Result<Verified, VerifyError> {
+    let proof = Proof { statement, keys: &[*key] };
+    verify(invoice, usage.as_bytes(), vec![plan()], Some(&proof))
+}
+
+/// The text with one bit changed; none where that is no text.
+fn changed(text: &str, index: usize) -> Option<String> {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes[index] ^= 1;
+    String::from_utf8(bytes).ok()
+}
+
+#[test]
+fn a_changed_byte_anywhere_is_seen() {
+    let (key, statement) = stated();
+    let (invoice, usage, plan) = (invoice(), export(), plan());
+    let check = |invoice: &str, usage: &str, statement: &str| {
+        let proof = Proof { statement, keys: &[key] };
+        verify(invoice, usage.as_bytes(), vec![plan.clone()], Some(&proof))
+    };
+    let verified = check(&invoice, &usage, &statement).expect("it is good");
+    assert_eq!((verified.records, verified.records_late, verified.key_id), (5, 0, Some(key.id())));
+    for index in 0..statement.len() {
+        let Some(text) = changed(&statement, index) else { continue };
+        assert!(check(&invoice, &usage, &text).is_err(), "statement, byte {index}");
+    }
+    for index in (0..invoice.len()).step_by(3) {
+        let Some(text) = changed(&invoice, index) else { continue };
+        assert!(check(&text, &usage, &statement).is_err(), "invoice, byte {index}");
+    }
+    for index in (0..usage.len()).step_by(3) {
+        let Some(text) = changed(&usage, index) else { continue };
+        let place: String = text.chars().skip(index.saturating_sub(20)).take(40).collect();
+        assert!(check(&invoice, &text, &statement).is_err(), "usage, byte {index}: {place}");
+    }
+}
+
+#[test]
+fn a_statement_that_does_not_fit_is_named_by_its_first_difference() {
+    let (key, statement) = stated();
+    let error = |statement: String| {
+        check_stated(&invoice(), &export(), &(key, statement)).expect_err("it is not good").to_string()
+    };
+    let rows = [
+        ("\"name\": \"acme\"", "\"name\": \"acne\"", "tenant.name is \"acne\", and comes to \"acme\""),
+        (
+            "\"output_tokens\": 2500",
+            "\"output_tokens\": 2501",
+            "usage.sums.output_tokens is 2501, and comes to 2500",
+        ),
+        ("\"total\": \"3.30\"", "\"total\": \"3.31\"", "invoice.total is \"3.31\", and comes to \"3.30\""),
+        (
+            "\"name\": \"acme\"",
+            "\"name\":  \"acme\"",
+            "the text is written in another way, and comes to the same values",
+        ),
+    ];
+    for (from, to, expected) in rows {
+        assert!(statement.contains(from), "{from} in {statement}");
+        let expected = format!("the statement is not of this invoice and usage: {expected}");
+        assert_eq!(error(statement.replacen(from, to, 1)), expected);
+    }
+    let made_at = period().end().to_string();
+    let later = period().start().to_string();
+    assert!(error(statement.replacen(&made_at, &later, 2)).contains("is not of this invoice"), "the period");
+    let (other, _) = stated();
+    let told = check_stated(&invoice(), &export(), &(other, statement)).expect_err("another key");
+    assert!(told.to_string().contains("give its public half with --public-key"), "{told}");
+}
+
+#[test]
+fn records_that_came_late_are_left_out_by_a_statement() {
+    let late = |number: u64| {
+        let mut journaled = JournaledRecord {
+            journal_id: JournalId::from_uuid(Uuid::from_u128(3)),
+            sequence: 2,
+            previous_hash: RecordHash::GENESIS,
+            record: record(number),
+        };
+        journaled.record.output_tokens = Tokens::new(501);
+        let mut line = json!(journaled);
+        line["hash"] = json!(hash_of(&journaled).expect("a hash"));
+        line.to_string() + "\n"
+    };
+    let usage = export() + &late(6) + &late(7);
+    let verified = check_stated(&invoice(), &usage, &stated()).expect("it is good");
+    assert_eq!((verified.records, verified.records_late), (5, 2));
+    assert!(
+        verify(&invoice(), usage.as_bytes(), vec![plan()], None).is_err(),
+        "nothing says that they are late"
+    );
 }

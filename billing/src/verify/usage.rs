@@ -1,6 +1,6 @@
 //! Reads a tenant's export of usage records, checks each, and sums them up as an invoice needs them.
 //! Never holds more than one record: what is kept are the sums.
-//! Called by `verify`.
+//! Called by `verify`, and by `reconcile` for records that come from the ledger.
 
 use std::{
     collections::BTreeMap,
@@ -9,20 +9,24 @@ use std::{
 
 use domain::{
     EndReason, EnergySource, JournaledRecord, ModelName, Period, PlanVersionId, ProjectId, QuantityError,
-    RecordHash, RequestId, SloClass, Timestamp, UsageRecord,
+    RecordHash, RequestId, SloClass, TenantId, Timestamp, UsageRecord,
 };
 use jiff::tz::TimeZone;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::VerifyError;
 use crate::{
     invoice::{Days, ProjectUse},
     journal::hash_of,
-    ledger::{NO_PROJECT, Tenant, UsageSum, UsageTotals},
+    ledger::{NO_PROJECT, UsageSum, UsageTotals},
+    statement::{Seal, SealBuilder},
 };
 
 /// A record has less than a kilobyte; beyond this a line is something else. Unit: bytes.
 const LINE_BYTES_MAX: u64 = 64 * 1_024;
+/// Fields that a record leaves out where they say the usual.
+const USUAL_FIELDS: [&str; 3] = ["project_id", "usage_source", "charge_nanos"];
 
 /// What is wrong with a record.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +56,12 @@ pub enum RecordProblem {
     /// Twice, or sorted in another way.
     #[error("request {0} is there twice, or not in the order of the export")]
     OutOfOrder(RequestId),
+    /// One project, two names.
+    #[error("request {0} names its project by another path than the records before it")]
+    OtherPath(RequestId),
+    /// Something that no record has.
+    #[error("a record has no field {0:?}")]
+    UnknownField(String),
     /// More than can be counted.
     #[error(transparent)]
     Quantity(#[from] QuantityError),
@@ -69,11 +79,15 @@ struct ExportLine {
 /// What usage is summed by.
 type SumKey = (PlanVersionId, ModelName, SloClass, EndReason, EnergySource);
 
-/// The sums of an export, by project.
-#[derive(Debug, Default)]
-pub(super) struct ReadUsage {
+/// The sums of usage records, by project, and their seal.
+#[derive(Debug)]
+pub(crate) struct ReadUsage {
     days: Days,
     by_project: BTreeMap<Option<ProjectId>, ProjectUse>,
+    /// The records in short.
+    pub(crate) seal: Seal,
+    /// Records that a statement says came too late for the invoice; they are in no sum.
+    pub(crate) records_late: u64,
 }
 
 impl ReadUsage {
@@ -83,7 +97,7 @@ impl ReadUsage {
     }
 
     /// Every sum.
-    pub(super) fn sums(&self) -> impl Iterator<Item = &UsageSum> {
+    pub(crate) fn sums(&self) -> impl Iterator<Item = &UsageSum> {
         self.by_project.values().flat_map(|used| &used.sums)
     }
 
@@ -103,18 +117,100 @@ impl ReadUsage {
     }
 }
 
-/// Reads all of it.
+/// Takes the records of one tenant and period, one after another.
+pub(crate) struct UsageReader<'a> {
+    tenant: TenantId,
+    period: &'a Period,
+    /// What a statement says is on the invoice.
+    stated: Option<&'a Seal>,
+    projects: BTreeMap<Option<ProjectId>, ProjectTotals>,
+    days: Days,
+    zone: TimeZone,
+    seal: SealBuilder,
+    records_late: u64,
+    last: Option<(Timestamp, RequestId)>,
+}
+
+impl<'a> UsageReader<'a> {
+    /// With a seal, records that came after it was made are left out.
+    pub(crate) fn new(tenant: TenantId, period: &'a Period, stated: Option<&'a Seal>) -> Self {
+        Self {
+            tenant,
+            period,
+            stated,
+            projects: BTreeMap::new(),
+            days: Days::default(),
+            zone: TimeZone::get(period.zone()).unwrap_or(TimeZone::UTC),
+            seal: SealBuilder::default(),
+            records_late: 0,
+            last: None,
+        }
+    }
+
+    /// Takes a record that is what was measured, of this tenant and period, and after the one before.
+    ///
+    /// Errors: it is not; nothing is taken.
+    pub(crate) fn take(
+        &mut self,
+        journaled: JournaledRecord,
+        stated: RecordHash,
+        project_path: Option<String>,
+    ) -> Result<(), RecordProblem> {
+        let computed = hash_of(&journaled)?;
+        let (journal_id, sequence) = (journaled.journal_id, journaled.sequence);
+        let record = journaled.record;
+        let request_id = record.request_id;
+        if computed != stated {
+            return Err(RecordProblem::WrongHash { request_id, computed, stated });
+        }
+        if record.tenant_id != self.tenant {
+            return Err(RecordProblem::OtherTenant(request_id));
+        }
+        if !self.period.contains(record.finished_at) {
+            return Err(RecordProblem::OtherPeriod(request_id));
+        }
+        // The export is sorted by the end of requests and their ids, so what comes twice does not come after itself.
+        let place = (record.finished_at, request_id);
+        if self.last.is_some_and(|last| place <= last) {
+            return Err(RecordProblem::OutOfOrder(request_id));
+        }
+        self.last = Some(place);
+        if self.stated.is_some_and(|seal| seal.is_late(journal_id, sequence)) {
+            self.records_late += 1;
+            return Ok(());
+        }
+        let unnamed = || record.project_id.map_or_else(|| NO_PROJECT.to_owned(), |id| id.to_string());
+        let path = project_path.unwrap_or_else(unnamed);
+        let start = || ProjectTotals { path: path.clone(), ..ProjectTotals::default() };
+        let project = self.projects.entry(record.project_id).or_insert_with(start);
+        if project.path != path {
+            return Err(RecordProblem::OtherPath(request_id));
+        }
+        self.seal.add((journal_id, sequence, stated), &UsageTotals::of(&record))?;
+        project.add(&record)?;
+        self.days.add(record.finished_at, &self.zone, &UsageTotals::of(&record));
+        Ok(())
+    }
+
+    /// All that were taken.
+    pub(crate) fn finish(self) -> ReadUsage {
+        let by_project = self.projects.into_iter().map(|(id, ProjectTotals { path, all, late })| {
+            (id, ProjectUse { id, path, sums: sums(all), late: sums(late) })
+        });
+        ReadUsage {
+            days: self.days,
+            by_project: by_project.collect(),
+            seal: self.seal.finish(),
+            records_late: self.records_late,
+        }
+    }
+}
+
+/// Reads all of an export.
 ///
 /// Errors: the first record that is not good, by its line.
-pub(super) fn read(
-    mut usage: impl BufRead,
-    tenant: &Tenant,
-    period: &Period,
-) -> Result<ReadUsage, VerifyError> {
-    let mut projects: BTreeMap<Option<ProjectId>, ProjectTotals> = BTreeMap::new();
-    let mut last: Option<(Timestamp, RequestId)> = None;
+pub(super) fn read(mut usage: impl BufRead, mut reader: UsageReader<'_>) -> Result<ReadUsage, VerifyError> {
     let mut text = Vec::new();
-    let (mut days, zone) = (Days::default(), TimeZone::get(period.zone()).unwrap_or(TimeZone::UTC));
     for line in 1.. {
         text.clear();
         let length = usage.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut text)?;
@@ -130,18 +226,33 @@ pub(super) fn read(
         if is_cut {
             return Err(bad(RecordProblem::TooLong));
         }
-        let (record, project_path) = checked(&text, tenant, period, &mut last).map_err(bad)?;
-        let unnamed = || record.project_id.map_or_else(|| NO_PROJECT.to_owned(), |id| id.to_string());
-        let path = project_path.unwrap_or_else(unnamed);
-        let start = || ProjectTotals { path, ..ProjectTotals::default() };
-        let project = projects.entry(record.project_id).or_insert_with(start);
-        project.add(&record).map_err(|error| bad(error.into()))?;
-        days.add(record.finished_at, &zone, &UsageTotals::of(&record));
+        take_line(&mut reader, &text).map_err(bad)?;
     }
-    let by_project = projects.into_iter().map(|(id, ProjectTotals { path, all, late })| {
-        (id, ProjectUse { id, path, sums: sums(all), late: sums(late) })
-    });
-    Ok(ReadUsage { days, by_project: by_project.collect() })
+    Ok(reader.finish())
+}
+
+/// Takes one line of an export.
+///
+/// Errors: it is no record, or no good one.
+pub(crate) fn take_line(reader: &mut UsageReader<'_>, text: &[u8]) -> Result<(), RecordProblem> {
+    let ExportLine { journaled, hash, project_path } = serde_json::from_slice(text)?;
+    if let Some(name) = unknown_field(text, &journaled)? {
+        return Err(RecordProblem::UnknownField(name));
+    }
+    reader.take(journaled, hash, project_path)
+}
+
+/// The first field that no record has: its hash would not cover it, and a field that is misspelt is one that is missing.
+fn unknown_field(text: &[u8], journaled: &JournaledRecord) -> Result<Option<String>, serde_json::Error> {
+    let (given, known): (Value, Value) = (serde_json::from_slice(text)?, serde_json::to_value(journaled)?);
+    let unknown = |given: &Value, known: &Value, more: &[&str]| {
+        let is_known = |name: &str| known.get(name).is_some() || more.contains(&name);
+        let mut names = given.as_object().into_iter().flat_map(serde_json::Map::keys);
+        names.find(|name| !is_known(name)).cloned()
+    };
+    Ok(unknown(&given, &known, &["hash", "project_path"])
+        // What is left out where it is the usual may be written out as well.
+        .or_else(|| unknown(&given["record"], &known["record"], &USUAL_FIELDS)))
 }
 
 fn sums(totals: BTreeMap<SumKey, UsageTotals>) -> Vec<UsageSum> {
@@ -179,33 +290,4 @@ impl ProjectTotals {
 fn key(record: &UsageRecord) -> SumKey {
     let (version, model) = (record.price_version.clone(), record.model.clone());
     (version, model, record.slo.class, record.reason, record.energy_source)
-}
-
-/// A record that is what was measured, of this tenant and period, and after the one before.
-fn checked(
-    text: &[u8],
-    tenant: &Tenant,
-    period: &Period,
-    last: &mut Option<(Timestamp, RequestId)>,
-) -> Result<(UsageRecord, Option<String>), RecordProblem> {
-    let ExportLine { journaled, hash: stated, project_path } = serde_json::from_slice(text)?;
-    let computed = hash_of(&journaled)?;
-    let record = journaled.record;
-    let request_id = record.request_id;
-    if computed != stated {
-        return Err(RecordProblem::WrongHash { request_id, computed, stated });
-    }
-    if record.tenant_id != tenant.id {
-        return Err(RecordProblem::OtherTenant(request_id));
-    }
-    if !period.contains(record.finished_at) {
-        return Err(RecordProblem::OtherPeriod(request_id));
-    }
-    // The export is sorted by the end of requests and their ids, so what comes twice does not come after itself.
-    let place = (record.finished_at, request_id);
-    if last.is_some_and(|last| place <= last) {
-        return Err(RecordProblem::OutOfOrder(request_id));
-    }
-    *last = Some(place);
-    Ok((record, project_path))
 }

@@ -18,6 +18,8 @@ mod credentials;
 #[cfg(test)]
 mod credit_notes;
 #[cfg(test)]
+mod exports;
+#[cfg(test)]
 mod grants;
 #[cfg(test)]
 mod guards;
@@ -40,6 +42,8 @@ mod periods;
 #[cfg(test)]
 mod projects;
 #[cfg(test)]
+mod reconcile;
+#[cfg(test)]
 mod records;
 #[cfg(test)]
 mod responses;
@@ -53,6 +57,8 @@ mod shipper;
 mod shipping;
 #[cfg(test)]
 mod spending;
+#[cfg(test)]
+mod statements;
 #[cfg(test)]
 mod subscription;
 #[cfg(test)]

@@ -97,13 +97,16 @@ async fn check_verifies(ledger: &Ledger, tenant: &Tenant, invoice: &Invoice, pla
     let period = Period::new(instant(start), instant(end), &tenant.zone).expect("a period");
     let usage = export(ledger, tenant, &period).await;
     let json = invoice.to_json().expect("json");
-    verify(&json, usage.as_bytes(), plans.to_vec()).expect("it is what it comes to");
+    verify(&json, usage.as_bytes(), plans.to_vec(), None).expect("it is what it comes to");
     // A fee that is made larger, with all that follows from it, is found out.
     if let Some(line) = invoice.lines.iter().find(|line| line.item == "base_fee") {
         let changed = json.replacen(&format!("\"exact\": \"{}\"", line.exact), "\"exact\": \"99.00\"", 1);
-        assert!(verify(&changed, usage.as_bytes(), plans.to_vec()).is_err());
+        assert!(verify(&changed, usage.as_bytes(), plans.to_vec(), None).is_err());
         assert!(
-            verify(&json, usage.as_bytes(), vec![]).expect_err("no plans").to_string().contains("--plan")
+            verify(&json, usage.as_bytes(), vec![], None)
+                .expect_err("no plans")
+                .to_string()
+                .contains("--plan")
         );
     }
 }

@@ -75,7 +75,7 @@ pub(crate) fn exported((journaled, hash): &Entry) -> String {
 pub(crate) fn verified(invoice: &Invoice, usage: &str) -> Result<String, String> {
     let plan = Plan::demo().expect("the demo plan");
     let json = invoice.to_json().expect("json");
-    let verified = verify::verify(&json, usage.as_bytes(), vec![plan]);
+    let verified = verify::verify(&json, usage.as_bytes(), vec![plan], None);
     verified.map(|verified| verified.total).map_err(|error| error.to_string())
 }
 

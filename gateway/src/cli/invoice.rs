@@ -7,12 +7,12 @@ use std::{fs, path::PathBuf};
 use billing::{
     invoice::{self, Invoice},
     journal,
-    ledger::Ledger,
+    ledger::{Ledger, Tenant},
 };
 use clap::{Args, ValueEnum};
 use domain::{Clock as _, JournalId, Period, SystemClock};
 
-use super::{CliError, open, out, usage};
+use super::{CliError, open, out, statement, usage};
 use crate::config::Config;
 
 #[derive(Debug, Args)]
@@ -56,7 +56,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
         ledger.check_complete(period.end(), &arguments.ignored.iter().copied().collect()).await?;
     }
     let invoice: Invoice = match arguments.issue {
-        true => invoice::issue(&ledger, &tenant, &period, now).await?,
+        true => issue(config, &ledger, &tenant, &period).await?,
         false => invoice::preview(&ledger, &tenant, &period, now).await?,
     };
     let rendered = match arguments.format {
@@ -83,6 +83,20 @@ async fn pdf(ledger: &Ledger, invoice: &Invoice) -> Result<Vec<u8>, CliError> {
         None => None,
     };
     web::invoice_pdf(invoice, standing.as_ref()).map_err(|error| CliError::Usage(error.to_string()))
+}
+
+/// Issues it, and signs its statement when there is a key to.
+async fn issue(
+    config: &Config,
+    ledger: &Ledger,
+    tenant: &Tenant,
+    period: &Period,
+) -> Result<Invoice, CliError> {
+    let invoice = invoice::issue(ledger, tenant, period, SystemClock.now()).await?;
+    if let Some(number) = &invoice.number {
+        statement::signed(config, ledger, number).await?;
+    }
+    Ok(invoice)
 }
 
 /// An issued invoice never changes, so nothing of its period may still be on its way to the ledger.

@@ -7,6 +7,7 @@ mod backup;
 mod check;
 mod database;
 mod expired;
+mod export;
 mod grant;
 mod invoice;
 mod invoicing;
@@ -20,13 +21,18 @@ mod node_key;
 mod open;
 mod operator;
 mod out;
+mod pair;
 mod parties;
 mod partitions;
 mod plan;
 mod project;
+mod rebuild_tallies;
+mod reconcile;
 mod routes;
 mod serve;
 mod start;
+mod statement;
+mod statement_key;
 mod subscription;
 mod tenant;
 mod usage;
@@ -142,11 +148,18 @@ enum Command {
     /// Say who issues invoices, and with which taxes.
     #[command(subcommand)]
     Issuer(parties::IssuerCommand),
+    /// Export usage records or invoice lines as CSV, JSON Lines, Parquet or FOCUS, to a file or a bucket.
+    Export(export::Arguments),
     /// Show a tenant's invoice for a month: a draft, or issued for good with --issue.
     Invoice(invoice::Arguments),
     /// Show where issued invoices stand, and record payments and their end.
     #[command(subcommand)]
     Issued(issued::Command),
+    /// Show the signed statement of an issued invoice, and sign it when there is none yet.
+    Statement(statement::Arguments),
+    /// Make and show the keys under which invoices are stated.
+    #[command(subcommand)]
+    StatementKey(statement_key::Command),
     /// Show who changed what in the ledger, newest first.
     Audit(audit::Arguments),
     /// Show, make, detach and drop months of usage records.
@@ -163,6 +176,10 @@ enum Command {
     Verify(verify::Arguments),
     /// Prove that the journal's hash chain is whole. Works while a server runs.
     VerifyJournal(verify_journal::Arguments),
+    /// Follow usage from what engines counted to what is exported, and name the first difference at each hand-over.
+    Reconcile(reconcile::Arguments),
+    /// Make hourly sums anew from usage records, where they are not their sums.
+    RebuildTallies(rebuild_tallies::Arguments),
     /// Print the table of routes; the tests walk it.
     #[command(hide = true)]
     Routes(routes::Arguments),
@@ -220,8 +237,11 @@ impl Cli {
             Command::Plan(command) => plan::run(&config, command).await,
             Command::Usage(arguments) => usage::run(&config, arguments).await,
             Command::Issuer(command) => parties::issuer(&config, command).await,
+            Command::Export(arguments) => export::run(&config, arguments).await,
             Command::Invoice(arguments) => invoice::run(&config, arguments).await,
             Command::Issued(command) => issued::run(&config, command).await,
+            Command::Statement(arguments) => statement::run(&config, arguments).await,
+            Command::StatementKey(command) => statement_key::run(&config, command).await,
             Command::Audit(arguments) => audit::run(&config, arguments).await,
             Command::Partitions(command) => partitions::run(&config, command).await,
             Command::Migrate => database::migrate(&config).await,
@@ -229,6 +249,8 @@ impl Cli {
             Command::Backup(arguments) => backup::run(&config, &arguments).await,
             Command::Verify(arguments) => verify::run(&arguments),
             Command::VerifyJournal(arguments) => verify_journal::run(&config, arguments).await,
+            Command::Reconcile(arguments) => reconcile::run(&config, arguments).await,
+            Command::RebuildTallies(arguments) => rebuild_tallies::run(&config, arguments).await,
             Command::Routes(arguments) => routes::run(arguments),
         }
     }

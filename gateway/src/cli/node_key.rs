@@ -2,24 +2,12 @@
 //! Never prints the private key and never writes over a file.
 //! Called by `Cli::run`.
 
-use std::{
-    fs::OpenOptions,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{CliError, out};
+use super::{CliError, out, pair::PairFiles};
 use crate::node::KeyPair;
-
-/// Longest name of a pair. Unit: bytes.
-const NAME_BYTES_MAX: usize = 64;
-/// A private key is for its owner alone.
-const PRIVATE_MODE: u32 = 0o600;
-/// A public key may be read by everyone.
-const PUBLIC_MODE: u32 = 0o644;
 
 /// What to do with keys.
 #[derive(Debug, Subcommand)]
@@ -48,32 +36,13 @@ pub(super) fn run(command: Command) -> Result<(), CliError> {
 }
 
 fn create(CreateArguments { out: folder, name }: &CreateArguments) -> Result<(), CliError> {
-    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if !(1..=NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(is_good) {
-        let message = "--name must be 1 to 64 letters, digits, dashes and underscores";
-        return Err(CliError::Usage(message.to_owned()));
-    }
-    if !folder.is_dir() {
-        let message =
-            format!("--out {}: there is no such folder; make it first, or give another", folder.display());
-        return Err(CliError::Usage(message));
-    }
-    let private = folder.join(format!("{name}.key.pem"));
-    let public = folder.join(format!("{name}.pub.pem"));
-    // Before either is made, so that a half of an old pair does not end beside a half of a new one.
-    for path in [&private, &public] {
-        if path.symlink_metadata().is_ok() {
-            let message = format!("{} is there already; nothing was written", path.display());
-            return Err(CliError::Usage(message));
-        }
-    }
+    let files = PairFiles::new(folder, name)?;
     let pair = KeyPair::generate().map_err(|error| CliError::Usage(error.to_string()))?;
-    write(&private, &pair.private_pem, PRIVATE_MODE)?;
-    write(&public, &pair.public.to_pem(), PUBLIC_MODE)?;
+    files.write(&pair.private_pem, &pair.public.to_pem())?;
     out::say(&format!("made the key {}", pair.public.id()));
     out::say("");
-    out::say(&format!("  for the gateway  signing_key = {{ file = \"{}\" }}", private.display()));
-    out::say(&format!("  for its nodes    gateway_keys = [\"{}\"]", public.display()));
+    out::say(&format!("  for the gateway  signing_key = {{ file = \"{}\" }}", files.private.display()));
+    out::say(&format!("  for its nodes    gateway_keys = [\"{}\"]", files.public.display()));
     out::say("");
     out::say(
         "The first opens every node that has the second: keep it where the gateway's account alone reads it.",
@@ -81,16 +50,9 @@ fn create(CreateArguments { out: folder, name }: &CreateArguments) -> Result<(),
     Ok(())
 }
 
-/// A new file; one that is there, even a link to nowhere, is left alone.
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), CliError> {
-    let fault = |source| CliError::Io { what: path.display().to_string(), source };
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(fault)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(fault)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _};
+    use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
     use super::*;
     use crate::node::{PublicKey, SigningKey};
@@ -105,7 +67,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         make(folder.path(), "a").expect("made");
         let mode = fs::metadata(path("a.key.pem")).expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, PRIVATE_MODE);
+        assert_eq!(mode & 0o777, 0o600);
         let private = SigningKey::read(&path("a.key.pem")).expect("a private key");
         assert_eq!(private.id(), PublicKey::read(&path("a.pub.pem")).expect("a public key").id());
         // Neither half is written over, nor is a half added to what is there.

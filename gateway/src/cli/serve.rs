@@ -26,7 +26,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{CliError, expired, invoicing, listen, months, open, out, start};
+use super::{CliError, expired, invoicing, listen, months, open, out, start, statement_key};
 use crate::{
     admit::{Admitter, AdmitterParts, Limits, RedisAddress, Spending},
     app::App,
@@ -74,6 +74,7 @@ pub(super) async fn run(config: Config, source: Source) -> Result<(), CliError> 
     let listener = listen::listener(config.server.listen)?;
     let admin_listener = config.admin.enabled.then(|| listen::listener(config.admin.listen)).transpose()?;
     let stopping = CancellationToken::new();
+    let statement_key = statement_key::configured(&config)?;
     let keys = KeyRefresher::new(stopping.clone())
         .map_err(|error| CliError::Usage(format!("reading issuers' keys: {error}")))?;
     let ledger = open::ledger(&config).await?;
@@ -95,8 +96,14 @@ pub(super) async fn run(config: Config, source: Source) -> Result<(), CliError> 
     let probes = Probes::new(tasks.clone(), stopping.clone());
     let parts = ReloaderParts { source, running: config.clone(), app: Arc::clone(&app), keys, probes, log };
     let reloader = Arc::new(Reloader::new(parts));
-    let admin =
-        Arc::new(Admin { app: Arc::clone(&app), ledger: ledger.clone(), reloader: Arc::clone(&reloader) });
+    let admin = Admin {
+        app: Arc::clone(&app),
+        ledger: ledger.clone(),
+        reloader: Arc::clone(&reloader),
+        statement_key,
+        provider: config.exports.provider.clone(),
+    };
+    let admin = Arc::new(admin);
     let shipper = shipper.observed_by(Arc::new(SettleShipped(Arc::clone(&app))));
     let background = start_background(&app, (ledger, journal), shipper, (tasks, stopping));
     let recovered = app.idempotency.clone().tend(app.shipping.clone(), recovery.records);

@@ -2,18 +2,18 @@
 //! Never rates: prices belong to `tallygate invoice`.
 //! Called by `Cli::run`.
 
-use std::collections::BTreeMap;
+use std::io::{self, Write as _};
 
-use billing::ledger::{GroupUsage, Ledger, PeriodChoice, StoredRecord, Tenant, UsageGroup, UsageTotals};
+use billing::{
+    export::{self, Dataset, Export, ExportError, Request, Whose},
+    ledger::{GroupUsage, Ledger, PeriodChoice, RecordFilter, Tenant, UsageGroup, UsageTotals},
+};
 use clap::{Args, ValueEnum};
 use domain::{Clock as _, Period, ProjectId, SystemClock};
 use serde_json::json;
 
 use super::{CliError, open, out};
 use crate::config::Config;
-
-/// Records asked for at once.
-const PAGE_RECORDS: usize = 1_000;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -77,7 +77,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
         None => None,
     };
     if arguments.records {
-        return records(&ledger, &tenant, (&period, within), arguments.format).await;
+        return records(ledger, tenant, (period, within), arguments.format).await;
     }
     let group = match arguments.by {
         Group::Hour => UsageGroup::Hour,
@@ -170,104 +170,31 @@ fn csv(rows: &[GroupUsage]) {
     }
 }
 
-/// Paths of projects, which records name by their ids.
-type Paths = BTreeMap<ProjectId, String>;
-
+/// Every record, as `tallygate export usage` gives them.
 async fn records(
-    ledger: &Ledger,
-    tenant: &Tenant,
-    (period, within): (&Period, Option<ProjectId>),
+    ledger: Ledger,
+    tenant: Tenant,
+    (period, project): (Period, Option<ProjectId>),
     format: Format,
 ) -> Result<(), CliError> {
-    let projects = ledger.projects(tenant.id).await?;
-    let paths: Paths = projects.into_iter().map(|project| (project.id, project.path)).collect();
-    if format == Format::Csv {
-        out::say(&RECORD_COLUMNS.join(","));
+    let format = match format {
+        Format::Csv => export::Format::Csv,
+        Format::Text | Format::Json => export::Format::JsonLines,
+    };
+    let request = Request {
+        dataset: Dataset::Usage,
+        format,
+        whose: Whose::Tenant(Box::new(tenant), period),
+        filter: RecordFilter { project, ..RecordFilter::default() },
+        provider: String::new(),
+    };
+    let fault = |error: ExportError| CliError::Usage(error.to_string());
+    let mut export = Export::new(ledger, request).map_err(fault)?;
+    while let Some(piece) = export.next().await.map_err(fault)? {
+        // A reader that has gone away, as `head` does, is no failure.
+        io::stdout().lock().write_all(&piece).ok();
     }
-    let mut after = None;
-    loop {
-        let page = ledger.records_page(tenant.id, period, within, after, PAGE_RECORDS).await?;
-        for stored in &page.records {
-            match format {
-                Format::Csv => out::say(&record_csv(stored, &paths)),
-                Format::Text | Format::Json => {
-                    let mut line = json!(stored.journaled);
-                    line["hash"] = json!(stored.hash);
-                    line["project_path"] = json!(path_of(stored, &paths));
-                    out::say(&line.to_string());
-                }
-            }
-        }
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok(()),
-        }
-    }
-}
-
-const RECORD_COLUMNS: [&str; 25] = [
-    "request_id",
-    "key_id",
-    "model",
-    "backend",
-    "slo_class",
-    "reason",
-    "prompt_tokens",
-    "cached_prompt_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "tokens_in_slo",
-    "ttft_us",
-    "tpot_us",
-    "slo_met",
-    "energy_mj",
-    "energy_source",
-    "client_stall_us",
-    "queue_us",
-    "started_at",
-    "finished_at",
-    "price_version",
-    "project_id",
-    "project_path",
-    "usage_source",
-    "charge_nanos",
-];
-
-fn path_of<'a>(stored: &StoredRecord, paths: &'a Paths) -> Option<&'a str> {
-    stored.journaled.record.project_id.and_then(|project| paths.get(&project)).map(String::as_str)
-}
-
-fn record_csv(stored: &StoredRecord, paths: &Paths) -> String {
-    let record = &stored.journaled.record;
-    let span = |span: Option<domain::Micros>| span.map_or_else(String::new, |span| span.to_string());
-    let cells: [String; 25] = [
-        record.request_id.to_string(),
-        record.key_id.to_string(),
-        record.model.to_string(),
-        csv_cell(&record.backend),
-        record.slo.class.to_string(),
-        record.reason.as_str().to_owned(),
-        record.prompt_tokens.to_string(),
-        record.cached_prompt_tokens.to_string(),
-        record.output_tokens.to_string(),
-        record.reasoning_tokens.to_string(),
-        record.tokens_in_slo.to_string(),
-        span(record.ttft),
-        span(record.tpot),
-        record.slo_met.to_string(),
-        record.energy.to_string(),
-        record.energy_source.as_str().to_owned(),
-        record.client_stall.to_string(),
-        record.queue.to_string(),
-        record.started_at.to_string(),
-        record.finished_at.to_string(),
-        record.price_version.to_string(),
-        record.project_id.map_or_else(String::new, |project| project.to_string()),
-        path_of(stored, paths).unwrap_or_default().to_owned(),
-        record.usage_source.as_str().to_owned(),
-        record.charge.to_string(),
-    ];
-    cells.join(",")
+    Ok(())
 }
 
 /// A text as a CSV cell: quoted where it must be.

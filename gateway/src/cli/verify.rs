@@ -10,7 +10,8 @@ use std::{
 
 use billing::{
     plan::Plan,
-    verify::{self, VerifyError},
+    statement::PublicKey,
+    verify::{self, Proof, VerifyError},
 };
 use clap::Args;
 
@@ -28,13 +29,22 @@ pub(super) struct Arguments {
     /// A plan version that the invoice names (TOML); may be given several times.
     #[arg(long = "plan", value_name = "FILE", required = true)]
     plans: Vec<PathBuf>,
+    /// The issuer's public key (PEM), from a way you trust: its signed statement is checked as well. May be given
+    /// several times, as an issuer changes its keys.
+    #[arg(long = "public-key", value_name = "FILE")]
+    public_keys: Vec<PathBuf>,
+    /// The signed statement; without it, with a public key, the file beside the invoice that ends in .statement.json.
+    #[arg(long, value_name = "FILE", requires = "public_keys")]
+    statement: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let invoice = read(&arguments.invoice)?;
     let plans = arguments.plans.iter().map(|file| Ok(Plan::from_text(&shown(file), &read(file)?)?));
     let plans = plans.collect::<Result<_, CliError>>()?;
-    let verified = verify::verify(&invoice, usage(&arguments.usage)?, plans);
+    let (statement, keys) = (statement(arguments)?, public_keys(arguments)?);
+    let proof = statement.as_deref().map(|statement| Proof { statement, keys: &keys });
+    let verified = verify::verify(&invoice, usage(&arguments.usage)?, plans, proof.as_ref());
     let verified = verified.map_err(|error| {
         if let VerifyError::Io(source) = error {
             return CliError::Io { what: shown(&arguments.usage), source };
@@ -46,7 +56,31 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
         "{what} is what its usage and plans come to, byte for byte: {} usage records, {} lines, {} in total",
         verified.records, verified.lines, verified.total
     ));
+    if let Some(key_id) = verified.key_id {
+        out::say(&format!("its statement fits all of it, and is signed by the key {key_id}"));
+    }
+    if verified.records_late > 0 {
+        let late = verified.records_late;
+        out::say(&format!("{late} usage records came after it was issued, and are not on it"));
+    }
     Ok(())
+}
+
+/// The signed statement; none where no key is given to check it with.
+fn statement(arguments: &Arguments) -> Result<Option<String>, CliError> {
+    if arguments.public_keys.is_empty() {
+        return Ok(None);
+    }
+    let beside = || arguments.invoice.with_extension("statement.json");
+    read(&arguments.statement.clone().unwrap_or_else(beside)).map(Some)
+}
+
+fn public_keys(arguments: &Arguments) -> Result<Vec<PublicKey>, CliError> {
+    let keys = arguments.public_keys.iter().map(|file| {
+        let key = PublicKey::from_pem(&read(file)?);
+        key.map_err(|error| CliError::Usage(format!("{}: {error}", shown(file))))
+    });
+    keys.collect()
 }
 
 fn usage(file: &Path) -> Result<Box<dyn BufRead>, CliError> {

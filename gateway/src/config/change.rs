@@ -36,6 +36,8 @@ impl Config {
             energy,
             slo,
             log,
+            statements,
+            exports,
             issuers,
             models,
             backends,
@@ -56,6 +58,9 @@ impl Config {
             fixed("energy", *energy != other.energy),
             live("slo.when_late", *slo != other.slo),
             live("log.filter", *log != other.log),
+            // Read when the process starts.
+            fixed("statements", *statements != other.statements),
+            fixed("exports", *exports != other.exports),
             live(ISSUER, *issuers != other.issuers),
             fixed("model", *models != other.models),
             live("backend", *backends != other.backends),

@@ -7,7 +7,9 @@
 mod admin;
 mod backend;
 mod change;
+mod energy;
 mod engine;
+mod exports;
 mod invoicing;
 mod issuer;
 mod issuer_rules;
@@ -18,6 +20,7 @@ mod node;
 mod retention;
 mod rules;
 mod sources;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod variables;
@@ -34,6 +37,8 @@ pub use backend::{
     Backend, BackendKind, BackendModel, BackendUrl, Capability, OutputBound, Secret, TokenEnergy,
 };
 pub use change::{Change, ISSUER, NODE};
+pub use energy::{Energy, EnergyChoice};
+pub use exports::{Exports, S3};
 pub use invoicing::Invoicing;
 pub use issuer::{ISSUERS_MAX, Issuer, SignatureAlgorithm, SubjectLimits, private_url};
 pub use limits::{Limits, LimitsRedis, LimitsStore, RedisFailure, RedisUrl};
@@ -41,6 +46,7 @@ pub use load::{ConfigError, Source, load};
 pub use log::Log;
 pub use node::{KeyFile, Node, NodeTls, Role};
 pub use retention::Retention;
+pub use statements::Statements;
 
 /// Everything an operator can set.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -72,6 +78,10 @@ pub struct Config {
     pub slo: SloAdmission,
     /// What is written for people.
     pub log: Log,
+    /// The key that signs statements of invoices.
+    pub statements: Statements,
+    /// Where exports go, and under which name.
+    pub exports: Exports,
     /// Whose signed tokens open the data plane.
     #[serde(rename = "issuer")]
     pub issuers: Vec<Issuer>,
@@ -99,6 +109,8 @@ impl Default for Config {
             energy: Energy::default(),
             slo: SloAdmission::default(),
             log: Log::default(),
+            statements: Statements::default(),
+            exports: Exports::default(),
             issuers: Vec::new(),
             models: vec![Model::demo()],
             backends: Vec::new(),
@@ -223,45 +235,12 @@ impl Default for Journal {
     }
 }
 
-/// `[energy]`
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Energy {
-    /// `auto` takes RAPL where readable, else the model.
-    pub source: EnergyChoice,
-    /// Declared power of the busy device. Unit: milliwatts.
-    #[serde(deserialize_with = "bounded::<1, 100_000_000, _>")]
-    pub busy_milliwatts: u32,
-    /// Declared power of the idle device. Unit: milliwatts.
-    #[serde(deserialize_with = "bounded::<0, 100_000_000, _>")]
-    pub idle_milliwatts: u32,
-}
-
-impl Default for Energy {
-    fn default() -> Self {
-        // Two busy server cores with their share of package and memory, and the same at rest.
-        Self { source: EnergyChoice::Auto, busy_milliwatts: 20_000, idle_milliwatts: 5_000 }
-    }
-}
-
 /// `[slo]`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SloAdmission {
     /// What becomes of a request whose class the queue makes unattainable.
     pub when_late: WhenLate,
-}
-
-/// Which energy meter to use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EnergyChoice {
-    /// RAPL where readable, else modelled.
-    Auto,
-    /// The CPU package counter; start is refused when it cannot be read.
-    Rapl,
-    /// The declared power model.
-    Modelled,
 }
 
 /// `[[model]]`

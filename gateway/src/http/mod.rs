@@ -24,6 +24,7 @@ pub mod routes;
 mod run;
 mod server;
 mod sse;
+mod statements;
 mod turns;
 mod wish;
 

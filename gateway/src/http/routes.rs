@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, Route as Handler, http::Method, middl
 use domain::KeyScope;
 use serde::Serialize;
 
-use super::{ApiError, anthropic, headers, health, idempotency, openai, request_id};
+use super::{ApiError, anthropic, headers, health, idempotency, openai, request_id, statements};
 use crate::app::App;
 
 /// Whose form a route's bodies and errors have.
@@ -79,6 +79,7 @@ use Dialect::{Anthropic, Openai};
 
 const INFERENCE: Access = Access::Key(KeyScope::Inference);
 const MODELS: Access = Access::Key(KeyScope::ModelsRead);
+const USAGE: Access = Access::Key(KeyScope::UsageRead);
 
 /// The table. Rows of the same path stand together.
 static ROUTES: &[Route] = &[
@@ -96,6 +97,7 @@ static ROUTES: &[Route] = &[
     }),
     run("/v1/messages", Anthropic, || web::route().to(anthropic::messages::create)),
     post("/v1/messages/count_tokens", Anthropic, INFERENCE, || web::route().to(anthropic::count::create)),
+    get("/v1/invoices/{number}/statement", Openai, USAGE, || web::route().to(statements::show)),
     get("/v1/models", Openai, MODELS, || web::route().to(openai::models::list)),
     get("/v1/models/{model:.*}", Openai, MODELS, || web::route().to(openai::models::show)),
 ];

@@ -68,6 +68,13 @@ impl Installation {
         self.folder.path()
     }
 
+    /// Where its ledger is: the one set, or the SQLite file in the data folder.
+    pub fn ledger_url(&self) -> String {
+        let set = self.environment.iter().rev().find(|(name, _)| name == "TALLYGATE__LEDGER__URL");
+        let file = || format!("sqlite://{}", self.folder().join("data/ledger.sqlite").display());
+        set.map_or_else(file, |(_, url)| url.clone())
+    }
+
     /// Starts a server and waits until it is ready.
     ///
     /// Errors: it ends early or is not ready in time; with all it printed.

@@ -3,6 +3,7 @@
 //! Used by every test file of this package.
 
 mod admin;
+mod bucket;
 mod cases;
 mod chat;
 mod error;
@@ -23,6 +24,7 @@ mod upstream;
 mod wire;
 
 pub use admin::Admin;
+pub use bucket::Bucket;
 pub use cases::{Case, check_cases, run_cases, run_node_cases};
 pub use chat::{Answer, Chat, Streaming, TokenText};
 pub use error::{HarnessError, Outcome};
@@ -36,7 +38,7 @@ pub use postgres::create_database;
 pub use raw::{Raw, RawAnswer};
 pub use schemathesis::{Described, data_plane_document, send_generated};
 pub use server::{Banner, Server};
-pub use settings::{NODE, POSTGRES_URL, PYTHON, REDIS_URL, needed};
+pub use settings::{FOCUS, NODE, POSTGRES_URL, PYTHON, REDIS_URL, needed};
 pub use trace::{TraceRow, read_trace};
 pub use upstream::{At, Behaviour, Seen, Upstream};
 pub use wire::{TextAnswer, Wire};

@@ -13,6 +13,9 @@ pub const REDIS_URL: &str = "TALLYGATE_TEST_REDIS_URL";
 /// A Python that has the packages of the client tests.
 pub const PYTHON: &str = "TALLYGATE_TEST_PYTHON";
 
+/// A Python that has the validator of exported charges.
+pub const FOCUS: &str = "TALLYGATE_TEST_FOCUS";
+
 /// The folder into which the JavaScript packages of the client tests were installed.
 pub const NODE: &str = "TALLYGATE_TEST_NODE";
 

@@ -7,7 +7,10 @@ use std::{fmt::Display, future::Ready, str::FromStr};
 use actix_web::{
     FromRequest, HttpMessage as _, HttpRequest, HttpResponse, dev::Payload, http::StatusCode, web,
 };
-use billing::ledger::{Actor, ActorKind, Ledger, Tenant};
+use billing::{
+    ledger::{Actor, ActorKind, Ledger, Tenant},
+    statement::SigningKey,
+};
 use domain::{TenantId, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -63,6 +66,16 @@ impl Call {
     /// The running gateway.
     pub(super) fn app(&self) -> &App {
         &self.admin.app
+    }
+
+    /// Who provides the service, in exports.
+    pub(super) fn provider(&self) -> &str {
+        &self.admin.provider
+    }
+
+    /// What signs statements.
+    pub(super) fn statement_key(&self) -> Option<&SigningKey> {
+        self.admin.statement_key.as_ref()
     }
 
     /// What reads the configuration again.

@@ -10,6 +10,7 @@ use billing::{
     journal::Journal,
     ledger::{IssuedInvoice, LedgerError, PeriodChoice, Tenant},
     ship::RecordSource as _,
+    statement,
 };
 use domain::{Fault, JournalId, Period, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -202,6 +203,9 @@ async fn issue(call: Call, body: web::Payload) -> Answer {
     let period = period(&call, &tenant, Some(&month)).await?;
     refuse_unshipped(&call, &period, ignore_journals.into_iter().collect()).await?;
     let invoice = invoice::issue(call.ledger(), &tenant, &period, call.now()).await?;
+    if let (Some(key), Some(number)) = (call.statement_key(), &invoice.number) {
+        statement::state(call.ledger(), number, key, call.now()).await?;
+    }
     Ok(HttpResponse::Created().insert_header((CONTENT_TYPE, "application/json")).body(invoice.to_json()?))
 }
 

@@ -7,6 +7,7 @@ mod call;
 mod credit_notes;
 mod document;
 mod error;
+mod export;
 mod grants;
 mod guard;
 mod holds;
@@ -22,6 +23,7 @@ mod plans;
 mod projects;
 mod server;
 mod standing;
+mod statements;
 mod status;
 mod subscription_terms;
 mod subscriptions;
@@ -39,7 +41,7 @@ use actix_web::{
     middleware::{Next, from_fn},
     web,
 };
-use billing::ledger::Ledger;
+use billing::{ledger::Ledger, statement::SigningKey};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use self::document::Document;
@@ -59,6 +61,10 @@ pub struct Admin {
     pub ledger: Ledger,
     /// Reads the configuration again.
     pub reloader: Arc<Reloader>,
+    /// What signs statements of invoices; none: nothing is signed.
+    pub statement_key: Option<SigningKey>,
+    /// Who provides the service, in exports.
+    pub provider: String,
 }
 
 /// Every resource. Whoever adds one here has it in the document, behind the token, and in the tests over all routes.
@@ -77,9 +83,11 @@ fn resources(routes: &mut ServiceConfig<'_>) {
         .configure(plans::configure)
         .configure(usage::configure)
         .configure(parties::configure)
+        .configure(export::configure)
         .configure(invoices::configure)
         .configure(standing::configure)
         .configure(credit_notes::configure)
+        .configure(statements::configure)
         .configure(journals::configure)
         .configure(operators::configure)
         .configure(status::configure)

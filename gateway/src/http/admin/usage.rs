@@ -253,7 +253,11 @@ fn paths(projects: Vec<Project>) -> BTreeMap<ProjectId, String> {
 /// The project of the query, by path or id.
 ///
 /// Errors: the tenant has none such.
-async fn within(call: &Call, tenant: &Tenant, project: Option<&str>) -> Result<Option<ProjectId>, ApiError> {
+pub(super) async fn within(
+    call: &Call,
+    tenant: &Tenant,
+    project: Option<&str>,
+) -> Result<Option<ProjectId>, ApiError> {
     let Some(text) = project else { return Ok(None) };
     // A text with a NUL names no project, and no database takes one.
     let found = match text.contains('\0') {

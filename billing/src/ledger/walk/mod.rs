@@ -1,0 +1,119 @@
+//! Walks over usage records in the order of their journals or of an export, and over stored invoice lines.
+//! Never all at once: a page has a bound, so memory stays flat however much there is.
+//! Called by `export` and `reconcile`.
+
+mod sql;
+
+use domain::{JournalId, KeyId, ModelName, Period, ProjectId, RecordHash, TenantId};
+use uuid::Uuid;
+
+use super::{
+    Ledger, LedgerError, RecordPosition, RecordsPage, StoredRecord, Value, find_plan, records::RecordRow,
+    statements,
+};
+use crate::plan::Plan;
+
+/// Records in one page: about a megabyte.
+const PAGE_RECORDS: usize = 1_000;
+
+/// Which of a tenant's records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordFilter {
+    /// Those of a project and all below it.
+    pub project: Option<ProjectId>,
+    /// Those of a key.
+    pub key: Option<KeyId>,
+    /// Those of a model.
+    pub model: Option<ModelName>,
+}
+
+/// A line of an issued invoice as SQL sums it.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct LinePart {
+    /// Its place, from 1.
+    pub position: i64,
+    /// What it is.
+    pub kind: String,
+    /// What is counted.
+    pub item: String,
+    /// How much.
+    pub quantity: i64,
+    /// The result with all digits.
+    pub exact: String,
+    /// The part of the rounded subtotal that it shows. Unit: minor units.
+    pub displayed_minor: i64,
+}
+
+impl Ledger {
+    /// The next records of a tenant that finished in a period and that a filter takes, in the order of the export.
+    pub async fn filtered_page(
+        &self,
+        tenant: TenantId,
+        period: &Period,
+        filter: &RecordFilter,
+        after: Option<RecordPosition>,
+    ) -> Result<RecordsPage, LedgerError> {
+        let (after_time, after_id) = match after {
+            Some(position) => (position.finished_at().unix_micros(), position.request_id().as_uuid()),
+            None => (i64::MIN, Uuid::nil()),
+        };
+        let values = [
+            Value::Id(tenant.as_uuid()),
+            Value::Int(period.start().unix_micros()),
+            Value::Int(period.end().unix_micros()),
+            Value::Int(after_time),
+            Value::Id(after_id),
+            Value::Int(i64::try_from(PAGE_RECORDS).unwrap_or(1)),
+            Value::Text(filter.key.as_ref().map_or("", KeyId::as_str)),
+            Value::Text(filter.model.as_ref().map_or("", ModelName::as_str)),
+            Value::Id(filter.project.map_or(Uuid::nil(), |project| project.as_uuid())),
+        ];
+        let mut transaction = self.pool.read().await?;
+        let rows: Vec<RecordRow> = transaction.rows(sql::FILTERED_RECORDS, &values).await?;
+        let records: Vec<_> = rows.into_iter().map(StoredRecord::from_row).collect::<Result<_, _>>()?;
+        let last = records.last().filter(|_| records.len() == PAGE_RECORDS);
+        let next = last.map(|stored| {
+            let record = &stored.journaled.record;
+            RecordPosition::new(record.finished_at, record.request_id)
+        });
+        Ok(RecordsPage { records, next })
+    }
+
+    /// The next records of a journal after a place in it, in its order; none after the last.
+    pub async fn journal_records(
+        &self,
+        journal: JournalId,
+        after: u64,
+    ) -> Result<Vec<StoredRecord>, LedgerError> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let limit = i64::try_from(PAGE_RECORDS).unwrap_or(1);
+        let values = [Value::Id(journal.as_uuid()), Value::Int(after), Value::Int(limit)];
+        let mut transaction = self.pool.read().await?;
+        let rows: Vec<RecordRow> = transaction.rows(sql::JOURNAL_RECORDS, &values).await?;
+        rows.into_iter().map(StoredRecord::from_row).collect()
+    }
+
+    /// The lines of an issued invoice as they are stored beside its text.
+    pub async fn invoice_line_parts(&self, number: &str) -> Result<Vec<LinePart>, LedgerError> {
+        let mut transaction = self.pool.read().await?;
+        transaction.rows(sql::INVOICE_LINES, &[Value::Text(number)]).await
+    }
+
+    /// What an invoice's records were when it was issued, as JSON. `None`: it was issued before there were seals.
+    pub(crate) async fn seal_body(&self, number: &str) -> Result<Option<String>, LedgerError> {
+        let mut transaction = self.pool.read().await?;
+        statements::find_seal(&mut transaction, number).await
+    }
+
+    /// A published plan version.
+    pub(crate) async fn plan_version(&self, id: &domain::PlanVersionId) -> Result<Option<Plan>, LedgerError> {
+        let mut transaction = self.pool.read().await?;
+        find_plan(&mut transaction, id).await
+    }
+
+    /// Where a journal stands: its last record here, and that record's hash.
+    pub(crate) async fn journal_end(&self, journal: JournalId) -> Result<(u64, RecordHash), LedgerError> {
+        let cursor = self.journal_cursor(journal).await?;
+        Ok((cursor.sequence, cursor.hash))
+    }
+}

@@ -1,0 +1,44 @@
+//! The statements that walk over usage records and invoice lines for exports and comparisons.
+//! Never a value: those are bound as `$1`, `$2` and so on.
+//! Called by the module above.
+
+use crate::ledger::{pool::Statement, sql::record_columns};
+
+/// By the unique index of journal and sequence.
+pub(super) const JOURNAL_RECORDS: Statement = Statement::both(concat!(
+    "SELECT ",
+    record_columns!(),
+    " FROM usage_records WHERE journal_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3"
+));
+macro_rules! filtered {
+    ($no_project:literal) => {
+        concat!(
+            "SELECT ",
+            record_columns!(),
+            " FROM usage_records
+             WHERE tenant_id = $1 AND finished_unix_us >= $2 AND finished_unix_us < $3
+               AND (finished_unix_us, request_id) > ($4, $5)
+               AND ($7 = '' OR key_id = $7) AND ($8 = '' OR model = $8)
+               AND ($9 = ",
+            $no_project,
+            " OR project_id IN (
+                 WITH RECURSIVE subtree (project_id) AS (
+                   SELECT project_id FROM projects WHERE project_id = $9 AND tenant_id = $1
+                   UNION ALL
+                   SELECT below.project_id FROM projects AS below JOIN subtree ON below.parent_id = subtree.project_id
+                 )
+                 SELECT project_id FROM subtree))
+             ORDER BY finished_unix_us, request_id LIMIT $6"
+        )
+    };
+}
+/// Empty texts and the nil id stand for no filter.
+pub(super) const FILTERED_RECORDS: Statement = Statement::each(
+    filtered!("zeroblob(16)"),
+    filtered!("CAST('00000000-0000-0000-0000-000000000000' AS uuid)"),
+);
+/// The columns that SQL sums, beside the invoice's own text.
+pub(super) const INVOICE_LINES: Statement = Statement::both(
+    "SELECT position, kind, item, quantity, exact, displayed_minor FROM invoice_lines WHERE number = $1
+     ORDER BY position",
+);

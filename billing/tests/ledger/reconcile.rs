@@ -1,0 +1,208 @@
+//! Every hand-over from the ledger's records to exports: whole ones pass, each break is named, and tallies are mended.
+//! Never a guess which side is right: both values are told.
+//! Run on both databases; the journal's own part is tested with a journal on disk.
+
+use std::sync::Arc;
+
+use billing::{
+    invoice,
+    journal::{self, Journal, JournalConfig, OpenEntry},
+    ledger::{Ledger, Tenant},
+    reconcile::{HandOver, Progress, Report, Scope, reconcile},
+    ship::Shipper,
+    statement::{self, SigningKey},
+};
+use domain::{EndReason, RequestId, SystemClock, UsageRecord};
+
+use crate::records::{Chain, NOW, at, november, record, some_records, tenant};
+
+struct Quiet;
+
+impl Progress for Quiet {
+    fn compared(&mut self, _: HandOver, _: u64) {}
+}
+
+async fn run_all(ledger: &Ledger) -> Report {
+    reconcile(ledger, &Scope::default(), &mut Quiet).await.expect("compared")
+}
+
+/// Records of November, an issued invoice, and its statement.
+async fn issued(ledger: &Ledger) -> (Tenant, Chain) {
+    let acme = tenant(ledger, "acme", "UTC").await;
+    let mut chain = Chain::new();
+    ledger.ship(chain.journal_id, &chain.add_all(some_records(&acme, 120))).await.expect("shipped");
+    let period = november("UTC");
+    let issued = invoice::issue(ledger, &acme, &period, period.end()).await.expect("issued");
+    let (key, _) = SigningKey::generate().expect("a key");
+    statement::state(ledger, &issued.number.expect("a number"), &key, period.end()).await.expect("signed");
+    (acme, chain)
+}
+
+/// Runs statements with the guards of a table off, as damage does not ask them.
+fn unguarded(is_sqlite: bool, table: &str, statement: &str) -> String {
+    match is_sqlite {
+        true => format!("DROP TRIGGER {table}_keep_update; {statement}"),
+        false => format!(
+            "ALTER TABLE {table} DISABLE TRIGGER ALL; {statement}; ALTER TABLE {table} ENABLE TRIGGER ALL"
+        ),
+    }
+}
+
+on_each_database! {
+    async fn what_says_the_same_has_no_difference(database: &Database) {
+        let ledger = &database.ledger;
+        let (acme, mut chain) = issued(ledger).await;
+        let report = run_all(ledger).await;
+        assert_eq!(report.findings, []);
+        assert_eq!(report.compared, [0, 120, 6, 1, 120]);
+        // What comes later is late, not different.
+        let late = record(&acme, 7, at("2026-11-07T00:00:00Z"));
+        ledger.ship(chain.journal_id, &chain.add_all([late])).await.expect("shipped");
+        let report = run_all(ledger).await;
+        assert_eq!((report.findings, report.records_late, report.invoices_not_compared), (vec![], 1, 0));
+        let scope = Scope { tenant: Some(acme), month: Some("2026-10".to_owned()), ..Scope::default() };
+        let report = reconcile(ledger, &scope, &mut Quiet).await.expect("compared");
+        assert_eq!((report.compared, report.findings), ([0; 5], vec![]));
+    }
+
+    async fn a_corrupted_tally_is_named_and_mended(database: &Database) {
+        let ledger = &database.ledger;
+        issued(ledger).await;
+        let first = "SELECT MIN(unix_hour) FROM tallies_hourly WHERE output_tokens > 0";
+        let hour = database.number(first).await;
+        let corrupt = format!(
+            "UPDATE tallies_hourly SET prompt_tokens = prompt_tokens + 41
+             WHERE unix_hour = {hour} AND output_tokens > 0"
+        );
+        database.raw(&corrupt).await.expect("tallies can be changed");
+        let report = run_all(ledger).await;
+        let named: Vec<_> = report.findings.iter().map(|finding| finding.hand_over).collect();
+        // Both who read tallies notice: the sums themselves, and the invoice that is made of them.
+        assert_eq!(named, [HandOver::LedgerToTallies, HandOver::TalliesToInvoice]);
+        let finding = &report.findings[0];
+        let at_hour = domain::Timestamp::from_unix_micros(hour * 3_600_000_000).to_string();
+        assert!(finding.subject.contains(&at_hour) && finding.subject.contains("acme"), "{finding}");
+        assert_eq!(finding.field, "prompt tokens");
+        let (before, after): (i64, i64) =
+            (finding.before.parse().expect("a number"), finding.after.parse().expect("a number"));
+        assert_eq!(after - before, 41);
+        // One that is gone, and one of nothing, are mended as well.
+        let last = database.number("SELECT MAX(unix_hour) FROM tallies_hourly").await;
+        database.raw(&format!("DELETE FROM tallies_hourly WHERE unix_hour = {last}")).await.expect("gone");
+        let mut mended = Vec::new();
+        while let Some(chunk) = ledger.rebuild_next().await.expect("looked at") {
+            mended.extend(chunk.mended);
+        }
+        assert_eq!(mended.len(), 2, "{mended:?}");
+        assert_eq!((mended[0].records, mended[0].tally), (before, Some(after)));
+        assert_eq!(mended[1].tally, None);
+        assert_eq!(run_all(ledger).await.findings, []);
+        while let Some(chunk) = ledger.rebuild_next().await.expect("looked at") {
+            assert_eq!(chunk.mended, None, "there is nothing left to mend");
+        }
+    }
+
+    async fn a_rebuilding_goes_on_where_it_stopped(database: &Database) {
+        let ledger = &database.ledger;
+        issued(ledger).await;
+        assert_eq!(ledger.rebuild_position().await.expect("read"), None);
+        let first = ledger.rebuild_next().await.expect("looked at").expect("a chunk");
+        let (tenant, next) = ledger.rebuild_position().await.expect("read").expect("a place");
+        assert_eq!((tenant, next), (first.tenant_id, first.to));
+        let second = ledger.rebuild_next().await.expect("looked at").expect("a chunk");
+        assert!(second.from >= first.to);
+        ledger.restart_rebuild().await.expect("forgotten");
+        assert_eq!(ledger.rebuild_next().await.expect("looked at"), Some(first));
+    }
+
+    async fn a_changed_record_is_named(database: &Database) {
+        let ledger = &database.ledger;
+        issued(ledger).await;
+        let statement = "UPDATE usage_records SET energy_mj = energy_mj + 1 WHERE sequence = 9";
+        database.raw(&unguarded(database.is_sqlite(), "usage_records", statement)).await.expect("damaged");
+        let report = run_all(ledger).await;
+        let finding = report.findings.iter().find(|finding| finding.hand_over == HandOver::JournalToLedger);
+        let finding = finding.expect("named");
+        assert!(finding.subject.starts_with("request "), "{finding}");
+        assert_eq!(finding.field, "hash of the record");
+    }
+
+    async fn a_changed_invoice_and_its_lines_are_named(database: &Database) {
+        let ledger = &database.ledger;
+        issued(ledger).await;
+        let statement = "UPDATE invoice_lines SET quantity = quantity + 1 WHERE position = 1";
+        database.raw(&unguarded(database.is_sqlite(), "invoice_lines", statement)).await.expect("damaged");
+        let report = run_all(ledger).await;
+        assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+        assert_eq!(report.findings[0].subject, "stored lines of invoice TG-000001");
+        let statement = "UPDATE invoices SET body = replace(body, '\"total\": \"', '\"total\": \"9')";
+        database.raw(&unguarded(database.is_sqlite(), "invoices", statement)).await.expect("damaged");
+        let report = run_all(ledger).await;
+        let named: Vec<_> = report.findings.iter().map(|finding| (finding.hand_over, finding.field.as_str())).collect();
+        assert_eq!(
+            named,
+            [(HandOver::TalliesToInvoice, "total"), (HandOver::InvoiceToExport, "the sum of BilledCost")]
+        );
+    }
+
+    async fn a_journal_is_followed_into_the_ledger(database: &Database) {
+        let ledger = &database.ledger;
+        let acme = tenant(ledger, "acme", "UTC").await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (journal, _) =
+            Journal::open(JournalConfig::new(folder.path()), Arc::new(SystemClock)).expect("a journal");
+        for record in some_records(&acme, 30) {
+            // Nobody closes a request as crashed: the next start does.
+            let is_crashed = record.reason == EndReason::Crashed;
+            let reason = if is_crashed { EndReason::Completed } else { record.reason };
+            close(&journal, UsageRecord { reason, ..record }).await;
+        }
+        Shipper::new(ledger.clone(), journal.clone()).ship_all().await.expect("shipped");
+        let waiting = record(&acme, 5, at("2026-11-20T00:00:00Z"));
+        close(&journal, waiting.clone()).await;
+        let scope = Scope { journal: Some(folder.path().to_owned()), ..Scope::default() };
+        let report = reconcile(ledger, &scope, &mut Quiet).await.expect("compared");
+        assert_eq!((&report.findings, report.records_not_shipped), (&vec![], 1));
+        // Of the records both in the journal and in the ledger's own chain.
+        assert_eq!((report.compared[0], report.compared[1]), (31, 60));
+        let statement = "UPDATE usage_records SET output_tokens = output_tokens + 1 WHERE sequence = 4";
+        database.raw(&unguarded(database.is_sqlite(), "usage_records", statement)).await.expect("damaged");
+        let report = reconcile(ledger, &scope, &mut Quiet).await.expect("compared");
+        assert_eq!(report.findings[0].hand_over, HandOver::JournalToLedger);
+        assert_eq!(report.findings[0].field, "record.output_tokens");
+        let told = report.findings[0].to_string();
+        let fourth = journal::read_all(folder.path()).expect("a journal").nth(3).expect("there").expect("whole");
+        assert!(told.contains(&fourth.0.record.request_id.to_string()), "{told}");
+        // A record of another key than the request that was admitted.
+        let other = UsageRecord { request_id: RequestId::generate(NOW), ..waiting };
+        open(&journal, &other);
+        let other = UsageRecord { key_id: "other".parse().expect("an id"), ..other };
+        let _ = journal.close(other).await.expect("closed");
+        let report = reconcile(ledger, &scope, &mut Quiet).await.expect("compared");
+        let finding = &report.findings[0];
+        assert_eq!((finding.hand_over, finding.field.as_str()), (HandOver::EngineToJournal, "key_id"));
+        assert_eq!((finding.before.as_str(), finding.after.as_str()), ("\"key2\"", "\"other\""));
+    }
+}
+
+/// Opens and closes a request as a gateway does.
+async fn close(journal: &Journal, record: UsageRecord) {
+    open(journal, &record);
+    let _ = journal.close(record).await.expect("closed");
+}
+
+fn open(journal: &Journal, record: &UsageRecord) {
+    let entry = OpenEntry {
+        request_id: record.request_id,
+        tenant_id: record.tenant_id,
+        key_id: record.key_id.clone(),
+        model: record.model.clone(),
+        backend: record.backend.clone(),
+        slo: record.slo,
+        prompt_tokens: record.prompt_tokens,
+        started_at: record.started_at,
+        price_version: record.price_version.clone(),
+        project_id: record.project_id,
+    };
+    journal.open_request(entry).expect("open");
+}
