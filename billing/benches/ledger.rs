@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use billing::{
     invoice,
-    ledger::{Ledger, Limits, NewTenant, Tenant, TenantTerms},
+    ledger::{Ledger, Limits, NewGrant, NewTenant, Tenant, TenantTerms},
     plan::Plan,
 };
 use domain::{
-    EndReason, EnergySource, JournalId, JournaledRecord, Micros, Millijoules, Nanos, Period, RecordHash,
-    RequestId, Slo, SloClass, Timestamp, Tokens, UsageRecord, UsageSource,
+    EndReason, EnergySource, JournalId, JournaledRecord, Micros, Millijoules, Money, Nanos, Period,
+    RecordHash, RequestId, Slo, SloClass, Timestamp, Tokens, UsageRecord, UsageSource,
 };
 use server::{Outcome, Server, fresh};
 use sha2::{Digest as _, Sha256};
@@ -29,7 +29,7 @@ const NOVEMBER: i64 = 1_793_491_200_000_000;
 fn main() -> Outcome<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let folder = tempfile::tempdir()?;
-    println!("{RECORDS} records of 29 columns, 20 keys; fsync as in production");
+    println!("{RECORDS} records of 29 columns, 20 keys, each paid from a grant; fsync as in production");
     println!(
         "spread over 1 hour: a busy gateway; over 720: a quiet one that catches up, with many tallies to touch"
     );
@@ -65,6 +65,11 @@ async fn measure(name: &str, url: &str, batch: usize, hours: i64) -> Outcome<()>
     let (limits, terms) = (Limits::default(), TenantTerms::default());
     let new = NewTenant { name: "bench", plan_name: "demo", zone: "Asia/Kolkata", limits, terms };
     let tenant = ledger.create_tenant(&new, now).await?;
+    // Two grants, of which the first is used up on the way: every record is paid for.
+    for (number, nanos) in [(1, 1_000_000), (2, 1_000_000_000_000)] {
+        let (key, amount) = (format!("grant {number}"), Money::from_nanos(nanos, tenant.currency));
+        ledger.add_grant(tenant.id, &NewGrant::paid(amount, &key, ""), now).await?;
+    }
     let journal = chain(&tenant, hours)?;
     let journal_id = journal[0].0.journal_id;
     let began = Instant::now();

@@ -2,6 +2,7 @@
 //! Never HTTP, never a device, never a float where money or tokens are counted.
 //! Called by the gateway, its command line and the web pages.
 
+pub mod credit;
 pub mod export;
 pub mod invoice;
 pub mod journal;

@@ -165,6 +165,16 @@ uuid_id!(
     "a grant id"
 );
 uuid_id!(
+    /// Something that happened, of which somebody may be told.
+    EventId,
+    "an event id"
+);
+uuid_id!(
+    /// Where somebody is told of events.
+    EndpointId,
+    "an endpoint id"
+);
+uuid_id!(
     /// One gateway's journal; the ledger keeps a cursor for each.
     JournalId,
     "a journal id"

@@ -17,7 +17,8 @@ pub use access::{KeyScope, KeyScopes, UnknownKeyScope};
 pub use budget::{BudgetPeriod, BudgetWindow, UnknownBudgetPeriod};
 pub use fault::Fault;
 pub use ids::{
-    GrantId, IdError, JournalId, KeyId, ModelName, PlanVersionId, ProjectId, RequestId, TenantId, UserId,
+    EndpointId, EventId, GrantId, IdError, JournalId, KeyId, ModelName, PlanVersionId, ProjectId, RequestId,
+    TenantId, UserId,
 };
 pub use money::{Currency, Money, MoneyError};
 pub use period::{Period, PeriodError};

@@ -41,6 +41,8 @@ pub struct App {
     pub is_ledger_near: Arc<AtomicBool>,
     /// Usage records that lie in no month's partition, when they were last counted.
     pub records_outside_months: Arc<AtomicU64>,
+    /// Whether messages about events may go to private addresses.
+    pub is_private_webhook_allowed: bool,
     /// How records reach the ledger.
     pub shipping: watch::Receiver<ShipStatus>,
 }

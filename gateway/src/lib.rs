@@ -13,6 +13,7 @@ pub mod idempotency;
 pub mod log;
 pub mod meter;
 pub mod node;
+pub mod notify;
 mod pem;
 pub mod reload;
 pub mod serving;

@@ -391,6 +391,20 @@ async fn projects_limits_grants_and_rotation_work_over_http() -> Outcome {
     }
     let balance = admin.get(&format!("{demo}/balance")).await?.body;
     assert_eq!(balance["left_nanos"], 7_000_000_000_i64, "{balance}");
+    let terms = json!({"overage": "allow", "overage_nanos": 5, "recharge_below_nanos": 8_000_000_000_i64});
+    let set = admin.send(Method::PUT, &format!("{demo}/credit-terms"), Some(&terms)).await?;
+    assert_eq!((set.status.as_u16(), &set.body), (200, &terms), "{}", set.body);
+    assert_eq!(admin.get(&format!("{demo}/credit-terms")).await?.body, terms);
+    let events = admin.get(&format!("{demo}/events")).await?.body;
+    assert_eq!(
+        (&events["data"][0]["type"], &events["data"][0]["data"]["balance"]),
+        (&json!("credit.low"), &json!("7.00"))
+    );
+    let transfers = admin.get(&format!("{demo}/transfers")).await?.body;
+    assert_eq!(
+        (&transfers["data"][0]["from"], &transfers["data"][0]["amount_nanos"]),
+        (&json!("issued"), &grant["amount_nanos"])
+    );
     let project = format!("{projects}/{}", top.body["id"].as_str().unwrap_or_default());
     assert!(!admin.post(&format!("{project}/disable"), &Value::Null).await?.body["disabled_at"].is_null());
     assert!(admin.post(&format!("{project}/enable"), &Value::Null).await?.body["disabled_at"].is_null());
@@ -407,6 +421,20 @@ async fn refuses_wrong_resources(admin: &Admin, tenant: &str) -> Outcome {
         (&grants, json!({"amount_nanos": 0, "idempotency_key": "x"}), 400, "invalid_value"),
         (&grants, json!({"amount_nanos": 1.5, "idempotency_key": "x"}), 400, "invalid_value"),
         (&grants, json!({"amount_nanos": 1, "idempotency_key": ""}), 400, "invalid_value"),
+        (&grants, json!({"amount_nanos": 1, "idempotency_key": "x", "priority": 3}), 400, "invalid_value"),
+        (&grants, json!({"amount_nanos": 1, "idempotency_key": "x", "models": []}), 400, "invalid_value"),
+        (
+            &grants,
+            json!({"amount_nanos": 1, "idempotency_key": "x", "expires_at": "2001-01-01T00:00:00Z"}),
+            400,
+            "invalid_value",
+        ),
+        (
+            &grants,
+            json!({"amount_nanos": 7_000_000_000_i64, "idempotency_key": "first", "kind": "refund"}),
+            409,
+            "conflict",
+        ),
         (&grants, json!({"amount_nanos": 1, "idempotency_key": "a\u{0}"}), 400, "invalid_value"),
         (&projects, json!({"name": "research"}), 409, "conflict"),
         (&projects, json!({"name": "Bad"}), 400, "invalid_value"),

@@ -115,6 +115,7 @@ async fn every_changing_route_of_the_admin_api_writes_an_entry() -> Outcome {
     let tenant = format!("/tenants/{}", id_of(&tenant));
     tenants(&mut walk, &tenant).await?;
     keys(&mut walk, &tenant).await?;
+    webhooks(&mut walk, &tenant).await?;
     invoice(&mut walk, &installation).await?;
 
     let all: BTreeSet<_> = walk.operations.iter().map(|operation| operation.id.clone()).collect();
@@ -136,6 +137,7 @@ async fn tenants(walk: &mut Walk, tenant: &str) -> Outcome {
     walk.post(&path("cancel"), json!({"at": "period_end"})).await?;
     walk.ask(Method::PUT, &format!("{tenant}/limits"), json!({"limits": {"concurrency": 3}})).await?;
     walk.post(&format!("{tenant}/grants"), json!({"amount_nanos": 7, "idempotency_key": "first"})).await?;
+    walk.ask(Method::PUT, &format!("{tenant}/credit-terms"), json!({"overage": "allow"})).await?;
     let user = json!({"email": "anna@example.com", "role": "owner"});
     let user = walk.post(&format!("{tenant}/users"), user).await?;
     let user = format!("{tenant}/users/{}", id_of(&user));
@@ -161,6 +163,24 @@ async fn keys(walk: &mut Walk, tenant: &str) -> Outcome {
         ("revoke", Value::Null),
     ] {
         walk.post(&format!("{key}/{act}"), body).await?;
+    }
+    Ok(())
+}
+
+/// An endpoint that hears of low credit, and an event that is sent again.
+async fn webhooks(walk: &mut Walk, tenant: &str) -> Outcome {
+    let id = tenant.trim_start_matches("/tenants/");
+    let made =
+        walk.post("/webhooks", json!({"url": "https://example.invalid/hook", "tenant_id": id})).await?;
+    let endpoint = format!("/webhooks/{}", id_of(&made["webhook"]));
+    walk.post(&format!("{endpoint}/rotate"), json!({})).await?;
+    let terms = json!({"recharge_below_nanos": 1_000_000_000});
+    walk.ask(Method::PUT, &format!("{tenant}/credit-terms"), terms).await?;
+    let found = walk.admin.get(&format!("{endpoint}/deliveries")).await?.body;
+    let event = found["data"][0]["event_id"].as_str().unwrap_or_default();
+    walk.post(&format!("{endpoint}/deliveries/{event}/resend"), Value::Null).await?;
+    for act in ["disable", "enable"] {
+        walk.post(&format!("{endpoint}/{act}"), Value::Null).await?;
     }
     Ok(())
 }

@@ -124,7 +124,7 @@ impl Fleet {
                 let terms = TenantTerms { billing: BillingMode::Prepaid, ..TenantTerms::default() };
                 self.ledger.set_tenant_terms(tenant.id, terms).await.expect("terms");
                 let amount = Money::from_nanos(amount.into(), tenant.currency);
-                let grant = NewGrant { amount, idempotency_key: "first", note: "" };
+                let grant = NewGrant::paid(amount, "first", "");
                 self.ledger.add_grant(tenant.id, &grant, SystemClock.now()).await.expect("a grant");
             }
             None => {}

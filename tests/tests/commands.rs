@@ -209,6 +209,22 @@ async fn projects_limits_and_grants_are_listed_as_they_were_set() -> Outcome {
     let listed = installation.run(&["grant", "list", "demo"])?;
     assert!(listed.contains("25.00") && listed.contains("welcome") && listed.contains("-5.50"), "{listed}");
     assert!(listed.ends_with("balance: 19.50 USD (19.50 granted, 0.00 charged)\n"), "{listed}");
+
+    let gift = ["3", "--kind", "promotional", "--priority", "7", "--expires", "30d", "--model", "demo"];
+    assert!(add(&gift)?.contains("balance: 22.50 USD"));
+    let terms = ["balance", "terms", "demo", "--overage", "2.5", "--recharge-below", "30"];
+    let terms = installation.run(&terms)?;
+    assert!(terms.contains("allowed up to 2.50 between two invoices"), "{terms}");
+    let shown = installation.run(&["balance", "show", "demo"])?;
+    assert!(shown.contains("left        22.50") && shown.contains("told below  30.00"), "{shown}");
+    let transfers = installation.run(&["balance", "transfers", "demo"])?;
+    assert_eq!(transfers.lines().count(), 4, "{transfers}");
+    assert!(transfers.contains("take_back") && transfers.contains("issued"), "{transfers}");
+    let proof = installation.run(&["balance", "verify", "demo"])?;
+    assert!(
+        proof.starts_with("3 transfers of tenant demo are what its grants and 0 records come to"),
+        "{proof}"
+    );
     Ok(())
 }
 
@@ -290,5 +306,28 @@ fn routes_are_the_same_as_text_and_as_json() -> Outcome {
     let expected: Vec<_> = lines.iter().map(cells).collect();
     assert!(expected.len() > 10, "{text}");
     assert_eq!(rows(&text), expected);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_are_made_with_a_secret_that_is_shown_once() -> Outcome {
+    let mut installation = Installation::new(SIMULATED)?;
+    let _server = installation.start().await?;
+    let url = "https://example.invalid/hook";
+    let made = installation.run(&["webhook", "add", url, "--tenant", "demo", "--event", "credit.low"])?;
+    let id = made.split(' ').nth(1).unwrap_or_default().to_owned();
+    let secret = made.lines().find_map(|line| line.trim().strip_prefix("secret  ")).unwrap_or_default();
+    assert!(secret.starts_with("whsec_") && secret.len() > 40, "{made}");
+    let rotated = installation.run(&["webhook", "rotate-secret", &id])?;
+    assert!(rotated.contains("whsec_") && !rotated.contains(secret), "{rotated}");
+    // Below its threshold at once: an event, and a delivery that waits or was tried.
+    installation.run(&["balance", "terms", "demo", "--recharge-below", "1"])?;
+    let deliveries = installation.run(&["webhook", "deliveries", &id])?;
+    assert!(deliveries.contains("credit.low") && deliveries.contains("pending"), "{deliveries}");
+    let listed = installation.run(&["webhook", "list"])?;
+    assert!(listed.contains(url) && !listed.contains("whsec_"), "{listed}");
+    for refused in ["http://example.com/", "https://127.0.0.1/", "https://anna:x@example.com/", "nowhere"] {
+        assert!(installation.run(&["webhook", "add", refused]).is_err(), "{refused}");
+    }
     Ok(())
 }

@@ -136,6 +136,8 @@ pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
         due_at: None,
         projects,
         daily_tokens: Vec::new(),
+        payments: Vec::new(),
+        amount_due: None,
         issued_body: None,
     };
     Ok(Built { invoice, displayed, subtotal, total: subtotal })

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use bigdecimal::Zero as _;
 use domain::{Period, ProjectId, Timestamp};
+use serde_json::json;
 
 use super::{
     Invoice, InvoiceParts, ProjectUse, Status, Subscribed,
@@ -13,12 +14,14 @@ use super::{
     correct::extras,
     daily::daily,
     parties::due_at,
+    payments::{Paid, pay},
 };
 use crate::ledger::{
-    IssuedInvoice, Ledger, LedgerError, LineColumns, ProjectSums, Tenant, Transaction, UsageSum,
-    check_tallies, find_issued, find_plan, hold_still, invoice_number, lock_invoice_numbers, note_part,
-    parties, period_facts, plan_in_force, project_name, projects_of, settle, settle_periods, store_invoice,
-    usage_split_by_project, usage_sums_by_project,
+    EventKind, IssuedInvoice, Ledger, LedgerError, LineColumns, ProjectSums, Settlement, Tenant, Transaction,
+    UsageSum, check_tallies, find_issued, find_plan, hold_still, insert_event, invoice_number,
+    lock_invoice_numbers, note_part, paid_by_grants, parties, period_facts, plan_in_force, project_name,
+    projects_of, settle, settle_invoice, settle_periods, store_invoice, usage_split_by_project,
+    usage_sums_by_project,
 };
 use crate::statement;
 use crate::{
@@ -51,10 +54,12 @@ pub async fn preview(
         built = built.with_extras(extras, tenant.currency)?;
     }
     let parties = parties(&mut transaction, tenant.id).await?;
-    let Built { mut invoice, .. } = built.between(parties, tenant.currency)?;
+    let Built { mut invoice, total, .. } = built.between(parties, tenant.currency)?;
     if invoice.is_between_parties() {
         invoice.daily_tokens = daily(&mut transaction, tenant, period).await?;
     }
+    let paid = paid_by_grants(&mut transaction, tenant.id, period).await?;
+    let Paid { invoice, .. } = pay(invoice, (total, tenant.currency), &paid)?;
     Ok(match issued {
         None => invoice,
         Some(issued) => Invoice {
@@ -118,6 +123,8 @@ pub(super) async fn store(
     if invoice.is_between_parties() {
         invoice.daily_tokens = daily(transaction, tenant, period).await?;
     }
+    let paid = paid_by_grants(transaction, tenant.id, period).await?;
+    let Paid { invoice, too_much: paid_too_much } = pay(invoice, (total, tenant.currency), &paid)?;
     let due_at = due_at(&invoice, now);
     let invoice = Invoice { status: Status::Issued, number: Some(invoice_number(serial)), due_at, ..invoice };
     let body = invoice.to_json()?;
@@ -152,8 +159,31 @@ pub(super) async fn store(
     }
     store_invoice(transaction, serial, &issued, (&invoice.subtotal_exact, subtotal), &lines).await?;
     settle(transaction, &issued.number, now).await?;
+    let settlement = Settlement { number: &issued.number, paid_too_much, issued_at: now };
+    settle_invoice(transaction, tenant, period, settlement).await?;
+    tell(transaction, tenant, &invoice, now).await?;
     statement::seal(transaction, &issued).await?;
     Invoice::from_issued(&issued.body)
+}
+
+/// Writes the event of an issued invoice.
+async fn tell(
+    transaction: &mut Transaction,
+    tenant: &Tenant,
+    invoice: &Invoice,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let body = json!({
+        "tenant_id": invoice.tenant.id,
+        "tenant": invoice.tenant.name,
+        "number": invoice.number,
+        "currency": invoice.currency,
+        "total": invoice.total,
+        "amount_due": invoice.amount_due.as_ref().unwrap_or(&invoice.total),
+        "period_start": invoice.period.start,
+        "period_end": invoice.period.end,
+    });
+    insert_event(transaction, (tenant.id, EventKind::InvoiceIssued), &body, now).await
 }
 
 /// What was used in a period, of one moment.

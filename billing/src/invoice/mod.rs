@@ -2,6 +2,7 @@
 //! Never a change to an issued invoice, and never an amount that a reader cannot recompute.
 //! Called by `tallygate invoice` and, later, the portal.
 
+mod alerts;
 mod attainment;
 mod build;
 mod charges;
@@ -13,6 +14,7 @@ mod energy;
 mod html;
 mod issue;
 mod parties;
+mod payments;
 mod share;
 mod show;
 mod simulate;
@@ -22,6 +24,7 @@ mod threshold;
 
 use serde::{Deserialize, Serialize};
 
+pub use alerts::tell_missed_targets;
 pub use build::InvoiceParts;
 pub use correct::Correction;
 pub(crate) use credit::credit;
@@ -31,6 +34,7 @@ pub(crate) use daily::Days;
 pub use due::{DueReport, issue_due, issue_thresholds};
 pub use issue::{issue, preview};
 pub use parties::BilledIssuer;
+pub use payments::Payment;
 pub use share::ProjectUse;
 pub use simulate::{Simulation, simulate};
 pub use subscription::{BilledAdvance, BilledSpan, BilledSubscription, Subscribed};
@@ -107,6 +111,12 @@ pub struct Invoice {
     /// The tokens of each day; left out where nobody said who issues the invoice or who is billed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub daily_tokens: Vec<DayTokens>,
+    /// What grants paid of the total, the oldest grant first; left out when none did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub payments: Vec<Payment>,
+    /// What is left to pay: the total less all payments; left out when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount_due: Option<String>,
     /// The bytes as stored, once issued: JSON is given out exactly as it was issued.
     #[serde(skip)]
     issued_body: Option<String>,

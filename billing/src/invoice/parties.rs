@@ -5,7 +5,7 @@
 use domain::{Currency, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Invoice, Status, build::Built};
+use super::{Invoice, Status, build::Built, payments::with_payments};
 use crate::{
     ledger::{LedgerError, Parties, Party, TenantBilling},
     rate::{MinorUnits, RateError},
@@ -106,6 +106,7 @@ impl Invoice {
             ..self
         };
         let due_at = (issued.status == Status::Issued).then(|| due_at(&dressed, made_at)).flatten();
-        Ok(Self { due_at, ..dressed })
+        // What grants paid is taken as stated, and what they leave to pay computed.
+        Ok(with_payments(Self { due_at, ..dressed }, issued.payments.clone())?)
     }
 }

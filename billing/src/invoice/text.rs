@@ -29,6 +29,7 @@ pub(super) fn render(invoice: &Invoice) -> String {
     page.row("      Subtotal, rounded once, half away from zero", &invoice.subtotal);
     taxes(&mut page, invoice);
     page.row(&format!("      TOTAL {}", invoice.currency), &invoice.total);
+    payments(&mut page, invoice);
     projects(&mut page, invoice);
     days(&mut page, invoice);
     page.rule('=');
@@ -111,6 +112,22 @@ pub(super) fn tax_words(invoice: &Invoice) -> &'static str {
             "units, and what is missing goes to the lines that lost most, so they add up. No tax is included."
         }
         Some(_) => "units, and what is missing goes to the lines that lost most, so they add up.",
+    }
+}
+
+/// What grants paid of the total, and what is left to pay.
+fn payments(page: &mut Page, invoice: &Invoice) {
+    for payment in &invoice.payments {
+        let texts = chunks(&payment.description, WIDTH - INDENT - AMOUNT_WIDTH);
+        for (index, text) in texts.iter().enumerate() {
+            let is_last = index + 1 == texts.len();
+            let amount = if is_last { format!("-{}", payment.displayed) } else { String::new() };
+            page.row(&format!("{:INDENT$}{text}", ""), &amount);
+        }
+        page.line(&format!("{:INDENT$}  grant {}, exactly {}", "", payment.grant_id, payment.exact));
+    }
+    if let Some(due) = &invoice.amount_due {
+        page.row(&format!("      AMOUNT DUE {}", invoice.currency), due);
     }
 }
 

@@ -2,20 +2,16 @@
 //! Never read on the request path: gateways hold a snapshot and look whether the revision has grown.
 //! Called by the gateway at start and whenever the revision grows.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use domain::{Money, Timestamp};
+use domain::Timestamp;
 use jiff::tz::TimeZone;
-use uuid::Uuid;
 
 use super::{
-    Key, Ledger, LedgerError, Operator, Project, ScopeLimits, SecretHash, Tenant, keys, limits, operators,
-    plans, projects, read_revision, sql, subscriptions, tenants,
+    Key, Ledger, LedgerError, Operator, Project, ScopeLimits, SecretHash, Tenant, credits, keys, limits,
+    operators, plans, projects, read_revision, subscriptions, tenants,
 };
-use crate::{plan::Plan, subscription::Terms};
+use crate::{credit::BalanceRule, plan::Plan, subscription::Terms};
 
 /// Tenants, projects, keys, limits and plans as of one revision.
 #[derive(Clone, Debug)]
@@ -45,8 +41,8 @@ pub struct TenantAccess {
     pub schedule: PlanSchedule,
     /// The calendar its budgets follow.
     pub zone: TimeZone,
-    /// All it was ever granted.
-    pub granted: Money,
+    /// What it may spend in all; no rule: it does not pay in advance.
+    pub balance: Vec<BalanceRule>,
     /// Its subscriptions: requests are refused while one is paused, and after the last has ended.
     pub subscriptions: Terms,
 }
@@ -92,19 +88,17 @@ impl Ledger {
         for plan in &plans {
             by_name.entry(plan.name()).or_default().push(Arc::clone(plan));
         }
-        let granted: Vec<(Uuid, i64)> = transaction.rows(sql::GRANTED_TO_ALL, &[]).await?;
-        let granted: HashMap<_, _> = granted.into_iter().collect();
         let mut terms = subscriptions::all_terms(&mut transaction).await?;
         let tenants = tenants::all(&mut transaction).await?;
+        let mut rules = credits::rules_of_all(&mut transaction, &tenants).await?;
         let tenants = tenants.into_iter().map(|tenant| {
             let zone = TimeZone::get(&tenant.zone);
             let zone = zone.map_err(|error| LedgerError::corrupt("time zone", &error))?;
             let versions = by_name.get(tenant.plan_name.as_str()).map_or(&[][..], Vec::as_slice);
             let schedule = PlanSchedule::new(versions, &zone);
-            let nanos = granted.get(&tenant.id.as_uuid()).copied().unwrap_or_default();
-            let granted = Money::from_nanos(i128::from(nanos), tenant.currency);
+            let balance = rules.remove(&tenant.id).unwrap_or_default();
             let subscriptions = terms.remove(&tenant.id).unwrap_or_default();
-            Ok(TenantAccess { tenant, schedule, zone, granted, subscriptions })
+            Ok(TenantAccess { tenant, schedule, zone, balance, subscriptions })
         });
         let tenants = tenants.collect::<Result<_, LedgerError>>()?;
         let keys = keys::of(&mut transaction, None).await?;

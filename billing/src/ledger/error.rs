@@ -7,8 +7,8 @@
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 use domain::{
-    Currency, Fault, IdError, JournalId, KeyId, MoneyError, PeriodError, PlanVersionId, QuantityError,
-    RecordHash, RequestId, SloClass, Timestamp,
+    Currency, Fault, GrantId, IdError, JournalId, KeyId, MoneyError, PeriodError, PlanVersionId,
+    QuantityError, RecordHash, RequestId, SloClass, TenantId, Timestamp,
 };
 
 use jiff::civil::Date;
@@ -98,6 +98,38 @@ pub enum LedgerError {
     /// A grant of nothing, or of more than there can be.
     #[error("a grant must be an amount other than zero, of at most {} currency units", GRANT_NANOS_MAX / 1_000_000_000)]
     BadGrant,
+    /// Terms of a grant that do not go together.
+    #[error("{field}: {why}")]
+    BadGrantTerms {
+        /// Which of them.
+        field: &'static str,
+        /// The rule, in words.
+        why: &'static str,
+    },
+    /// A grant for models that share some, and not all, with those of another grant.
+    #[error(
+        "models: grant {other} is for some of these models and not the same; the models of two grants must be equal \
+         or have nothing in common, and at most {max} different sets can be open at one time"
+    )]
+    GrantScopes {
+        /// Another open grant.
+        other: GrantId,
+        /// Most sets at one time.
+        max: usize,
+    },
+    /// An allowance or a threshold of nothing.
+    #[error("an amount of credit terms must be more than zero; leave it out for none")]
+    BadCreditTerms,
+    /// The books are not what records and grants come to.
+    #[error("the books of tenant {tenant} differ at transfer {sequence}: {why}")]
+    CreditsDiffer {
+        /// Whose books.
+        tenant: TenantId,
+        /// The transfer.
+        sequence: u64,
+        /// What differs.
+        why: &'static str,
+    },
     /// One idempotency key, two grants.
     #[error(
         "there already is a grant with the idempotency key {idempotency_key:?} and another {field}; \
@@ -112,6 +144,16 @@ pub enum LedgerError {
     /// An expiry that has passed.
     #[error("a key must expire after the time at which it is made ({now}), not at {expires_at}")]
     BadExpiry {
+        /// The expiry asked for.
+        expires_at: Timestamp,
+        /// When it was asked for.
+        now: Timestamp,
+    },
+    /// A grant that has expired already.
+    #[error(
+        "expires_at: a grant must expire after the time at which it is given ({now}), not at {expires_at}"
+    )]
+    BadGrantExpiry {
         /// The expiry asked for.
         expires_at: Timestamp,
         /// When it was asked for.
@@ -465,6 +507,9 @@ impl LedgerError {
             | Self::BadLimit
             | Self::BadText { .. }
             | Self::BadGrant
+            | Self::BadGrantTerms { .. }
+            | Self::BadGrantExpiry { .. }
+            | Self::BadCreditTerms
             | Self::BadExpiry { .. }
             | Self::StricterClass { .. }
             | Self::ProjectTooDeep(_)
@@ -490,6 +535,7 @@ impl LedgerError {
             | Self::CreditConflict { .. }
             | Self::PaymentConflict { .. }
             | Self::PaymentTooLarge { .. }
+            | Self::GrantScopes { .. }
             | Self::Revoked(_)
             | Self::Replaced(_)
             | Self::JournalsBehind { .. }
@@ -513,7 +559,8 @@ impl LedgerError {
             | Self::NotGranted { .. }
             | Self::Database(_)
             | Self::Corrupt { .. }
-            | Self::TallyDiffers { .. } => Fault::Broken,
+            | Self::TallyDiffers { .. }
+            | Self::CreditsDiffer { .. } => Fault::Broken,
             Self::Rate(error) => error.fault(),
             Self::Plan(error) => error.fault(),
         }

@@ -6,6 +6,7 @@ mod access;
 mod audit;
 mod billing_details;
 mod credit_notes;
+mod credits;
 mod documents;
 mod error;
 mod grants;
@@ -38,12 +39,14 @@ mod tenants;
 mod usage;
 mod users;
 mod walk;
+mod webhooks;
 
 pub use access::{AccessSnapshot, KeyAccess, PlanSchedule, TenantAccess};
 pub use audit::{Actor, ActorKind, AuditEntry, AuditQuestion};
 pub use billing_details::{ADDRESS_LINES_MAX, IssuerDetails, PAYMENT_DAYS_MAX, Party, TenantBilling};
+pub use credits::{Cause, CreditProof, CreditTerms, Event, Overage, StoredTransfer, TracePart};
 pub use error::{ChainBreak, LedgerError};
-pub use grants::{Balance, GRANT_NANOS_MAX, Grant, Granted, NewGrant};
+pub use grants::{Balance, GRANT_NANOS_MAX, Grant, GrantKind, Granted, NewGrant};
 pub use groups::{GroupUsage, NO_PROJECT, UsageGroup};
 pub use idempotency::{Claim, Claimed, EXPIRED_ROWS_MAX, IdempotencyKey, Outcome, StoredAnswer};
 pub use invoices::IssuedInvoice;
@@ -71,8 +74,13 @@ pub use tenants::{BillingMode, NewTenant, Tenant, TenantTerms};
 pub use usage::{JournalCursor, SHIP_RECORDS_MAX, Shipped};
 pub use users::{NewUser, UnknownUserRole, User, UserRole};
 pub use walk::{LinePart, RecordFilter};
+pub use webhooks::{
+    Attempt, AttemptOutcome, Delivery, DeliveryAttempt, DueDelivery, Endpoint, EventKind, NewEndpoint,
+    SECRETS_MAX, WebhookSecret,
+};
 
 pub(crate) use billing_details::{Parties, parties};
+pub(crate) use credits::{GrantPayment, Settlement, beyond, insert_event, paid_by_grants, settle_invoice};
 pub(crate) use documents::{Document, documents, note_part};
 pub(crate) use invoices::{
     LineColumns, find_for_period as find_issued, insert as store_invoice,

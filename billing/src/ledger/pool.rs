@@ -381,7 +381,7 @@ mod tests {
         let Transaction::Sqlite(connection) = &mut transaction else { panic!("a SQLite file") };
         sqlx::raw_sql(sqlx::AssertSqlSafe(limit)).execute(&mut **connection).await.expect("a limit");
         let text = "x".repeat(100_000);
-        let small = Statement::both("INSERT INTO journal_cursors VALUES (zeroblob(16), 1, zeroblob(32))");
+        let small = Statement::both("INSERT INTO journal_cursors VALUES (zeroblob(16), 1, zeroblob(32), 1)");
         transaction.execute(small, &[]).await.expect("a small row fits");
         // Of one row into a table without triggers: SQLite then undoes the whole transaction, not the statement.
         let wide = Statement::both(

@@ -279,7 +279,8 @@ pub(super) const ENABLE_PROJECT: Statement =
 macro_rules! grants {
     ($rest:literal) => {
         Statement::both(concat!(
-            "SELECT grant_id, amount_nanos, idempotency_key, note, created_unix_us
+            "SELECT grant_id, amount_nanos, idempotency_key, note, kind, priority, expires_unix_us, models,
+                    created_unix_us
              FROM grants WHERE tenant_id = $1 ",
             $rest
         ))
@@ -289,13 +290,12 @@ pub(super) const GRANTS_OF_TENANT: Statement = grants!("ORDER BY created_unix_us
 pub(super) const GRANTS_PAGE: Statement = grants!("AND grant_id > $2 ORDER BY grant_id LIMIT $3");
 pub(super) const GRANT_BY_KEY: Statement = grants!("AND idempotency_key = $2");
 pub(super) const INSERT_GRANT: Statement = Statement::both(
-    "INSERT INTO grants (grant_id, tenant_id, amount_nanos, idempotency_key, note, created_unix_us)
-     VALUES ($1, $2, $3, $4, $5, $6)",
+    "INSERT INTO grants (grant_id, tenant_id, amount_nanos, idempotency_key, note, kind, priority, expires_unix_us,
+                         models, created_unix_us, posting)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
 );
 pub(super) const GRANTED: Statement =
     Statement::both("SELECT CAST(COALESCE(SUM(amount_nanos), 0) AS BIGINT) FROM grants WHERE tenant_id = $1");
-pub(super) const GRANTED_TO_ALL: Statement =
-    Statement::both("SELECT tenant_id, CAST(SUM(amount_nanos) AS BIGINT) FROM grants GROUP BY tenant_id");
 
 pub(super) const CURSOR: Statement =
     Statement::both("SELECT sequence, record_hash FROM journal_cursors WHERE journal_id = $1");
@@ -305,8 +305,9 @@ pub(super) const LOCK_CURSOR: Statement = Statement::both(
      ON CONFLICT (journal_id) DO UPDATE SET sequence = journal_cursors.sequence
      RETURNING sequence, record_hash",
 );
-pub(super) const ADVANCE_CURSOR: Statement =
-    Statement::both("UPDATE journal_cursors SET sequence = $2, record_hash = $3 WHERE journal_id = $1");
+pub(super) const ADVANCE_CURSOR: Statement = Statement::both(
+    "UPDATE journal_cursors SET sequence = $2, record_hash = $3, paid_sequence = $2 WHERE journal_id = $1",
+);
 
 pub(super) const MARK_JOURNAL: Statement = Statement::both(
     "INSERT INTO journal_marks (journal_id, complete_unix_us) VALUES ($1, $2)

@@ -8,7 +8,7 @@ use domain::{JournalId, JournaledRecord, QuantityError, RecordHash, RequestId, U
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{ChainBreak, Ledger, LedgerError, Transaction, UsageTotals, Value, spending, sql};
+use super::{ChainBreak, Ledger, LedgerError, Transaction, UsageTotals, Value, credits, spending, sql};
 
 /// Records in one batch. Some megabytes of JSON and about a tenth of a second of the database's
 /// time, so that other writers wait no longer than that.
@@ -71,7 +71,7 @@ impl Ledger {
             let detail = ChainBreak::Hash { expected: cursor.hash, found: next.previous_hash };
             return Err(LedgerError::ChainBroken { journal_id, sequence: next.sequence, detail });
         }
-        let inserted = insert(&mut transaction, fresh).await?;
+        let inserted = insert(&mut transaction, journal_id, fresh).await?;
         let advance = [
             Value::Id(journal_id.as_uuid()),
             Value::Int(sequence_column(last.sequence)?),
@@ -151,8 +151,12 @@ fn check_record(record: &UsageRecord) -> Result<(), LedgerError> {
     Err(LedgerError::ImpossibleRecord { request_id: record.request_id, why })
 }
 
-/// Inserts records that continue the chain, with their tallies, and counts those that were new.
-async fn insert(transaction: &mut Transaction, fresh: &Batch) -> Result<usize, LedgerError> {
+/// Inserts records that continue the chain, with their tallies and who paid for them, and counts those that were new.
+async fn insert(
+    transaction: &mut Transaction,
+    journal_id: JournalId,
+    fresh: &Batch,
+) -> Result<usize, LedgerError> {
     let columns: Vec<_> = fresh.iter().map(RecordColumns::from_record).collect::<Result<_, _>>()?;
     let rows: Vec<(Uuid,)> =
         transaction.rows(sql::INSERT_RECORDS, &[Value::Text(&to_json(&columns)?)]).await?;
@@ -167,6 +171,7 @@ async fn insert(transaction: &mut Transaction, fresh: &Batch) -> Result<usize, L
     if !tallies.is_empty() {
         transaction.execute(sql::ADD_TALLIES, &[Value::Text(&to_json(&tallies)?)]).await?;
         spending::add(transaction, new().map(|journaled| &journaled.record)).await?;
+        credits::pay(transaction, journal_id, new()).await?;
     }
     Ok(inserted.len())
 }

@@ -21,6 +21,8 @@ use crate::plan::{Percent, UnitPrice};
 
 /// Prices are per this many tokens: ten to the power of six.
 const PRICE_UNIT_EXPONENT: i64 = 6;
+/// A billionth: ten to the power of minus nine.
+const NANO_EXPONENT: i64 = 9;
 /// A percentage is per this many: ten to the power of two.
 const PERCENT_EXPONENT: i64 = 2;
 
@@ -100,6 +102,11 @@ impl ExactAmount {
     /// A decimal, as a plan states it.
     pub fn of_decimal(amount: BigDecimal) -> Self {
         Self(amount)
+    }
+
+    /// A number of billionths, as caps count money.
+    pub fn of_nanos(nanos: i128) -> Self {
+        Self(BigDecimal::new(BigInt::from(nanos), NANO_EXPONENT))
     }
 
     /// `percent / 100` of it, also above a hundred.

@@ -141,7 +141,8 @@ const ONLY_SQLITE: &[(&str, &str)] = &[
             ),
             ("UPDATE OR REPLACE usage_records SET sequence = 1 WHERE sequence = 2", "usage records never change"),
             (
-                "INSERT OR REPLACE INTO grants SELECT randomblob(16), tenant_id, 9, idempotency_key, '', 0 FROM grants",
+                "INSERT OR REPLACE INTO grants (grant_id, tenant_id, amount_nanos, idempotency_key, note, created_unix_us, posting)
+                    SELECT randomblob(16), tenant_id, 9, idempotency_key, '', 0, 1 FROM grants",
                 "this grant is there already",
             ),
             (
@@ -187,11 +188,7 @@ const ONLY_POSTGRES: &[(&str, &str)] = &[
 async fn fill(ledger: &Ledger, acme: &Tenant) {
     let top = create(ledger, acme, None, "top").await.expect("created");
     let team = create(ledger, acme, Some(&top), "team").await.expect("created");
-    let grant = NewGrant {
-        amount: Money::parse("5", Currency::USD).expect("an amount"),
-        idempotency_key: "order 7",
-        note: "",
-    };
+    let grant = NewGrant::paid(Money::parse("5", Currency::USD).expect("an amount"), "order 7", "");
     ledger.add_grant(acme.id, &grant, NOW).await.expect("granted");
     for (text, byte) in [("OPEN", 1), ("GONE", 2)] {
         let id = KeyId::new(text).expect("a key id");

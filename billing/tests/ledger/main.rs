@@ -18,6 +18,10 @@ mod credentials;
 #[cfg(test)]
 mod credit_notes;
 #[cfg(test)]
+mod credits;
+#[cfg(test)]
+mod credits_invoiced;
+#[cfg(test)]
 mod exports;
 #[cfg(test)]
 mod grants;
@@ -63,3 +67,5 @@ mod statements;
 mod subscription;
 #[cfg(test)]
 mod taxes;
+#[cfg(test)]
+mod webhooks;

@@ -84,7 +84,7 @@ on_each_database! {
         assert_eq!((found.len(), found), (5, all));
         for number in 1..=3_i64 {
             let (key, amount) = (format!("g{number}"), Money::from_nanos(number.into(), Currency::USD));
-            let new = NewGrant { amount, idempotency_key: &key, note: "" };
+            let new = NewGrant::paid(amount, &key, "");
             let when = Timestamp::from_unix_micros(NOW.unix_micros() + number * 1_000);
             ledger.add_grant(acme.id, &new, when).await.expect("granted");
         }

@@ -9,7 +9,7 @@ use billing::{
     ledger::{Ledger, LedgerError, LimitScope, SPENT_QUESTIONS_MAX, SpentQuestion},
     ship::ShipStatus,
 };
-use domain::TenantId;
+use domain::{ModelName, TenantId};
 use tokio::sync::watch;
 
 use super::{AmountKey, Node};
@@ -24,6 +24,8 @@ pub struct Place {
     pub node: Node,
     /// Whose spending it is.
     pub scope: LimitScope,
+    /// Models whose spending does not count.
+    pub except: Vec<ModelName>,
 }
 
 /// Why it is not known what was spent.
@@ -60,15 +62,23 @@ impl Spending {
         tenant: TenantId,
         amounts: Vec<AmountKey>,
         nodes: &[Node],
-        scopes: &[LimitScope],
+        scopes: &[(LimitScope, Vec<ModelName>)],
     ) -> Result<Vec<(AmountKey, i64)>, UnknownSpending> {
         self.wait_until_shipped().await?;
         let mut spent = Vec::with_capacity(amounts.len());
         let question = |amount: &AmountKey| {
-            let (node, scope) = nodes.iter().zip(scopes).find(|(node, _)| node.id == amount.node)?;
+            let (node, (scope, except)) =
+                nodes.iter().zip(scopes).find(|(node, _)| node.id == amount.node)?;
             let (scope, model) = (scope.clone(), node.model.clone());
-            Some(SpentQuestion { scope, model, since: amount.window_start })
+            except.is_empty().then_some(SpentQuestion { scope, model, since: amount.window_start })
         };
+        for amount in &amounts {
+            let found = nodes.iter().zip(scopes).find(|(node, _)| node.id == amount.node);
+            if let Some((_, (scope, except))) = found.filter(|(_, (_, except))| !except.is_empty()) {
+                let nanos = self.without_models(tenant, scope, except, amount).await?;
+                spent.push((amount.clone(), nanos));
+            }
+        }
         for some in amounts.chunks(SPENT_QUESTIONS_MAX) {
             let (known, questions): (Vec<_>, Vec<_>) =
                 some.iter().filter_map(|amount| Some((amount.clone(), question(amount)?))).unzip();
@@ -78,6 +88,23 @@ impl Spending {
             }
         }
         Ok(spent)
+    }
+
+    /// What was spent on all models but some, as of one moment.
+    async fn without_models(
+        &self,
+        tenant: TenantId,
+        scope: &LimitScope,
+        except: &[ModelName],
+        amount: &AmountKey,
+    ) -> Result<i64, UnknownSpending> {
+        let models = [None].into_iter().chain(except.iter().cloned().map(Some));
+        let question = |model| SpentQuestion { scope: scope.clone(), model, since: amount.window_start };
+        let questions: Vec<_> = models.map(question).collect();
+        let answers = self.ledger.spent_since(tenant, &questions).await?;
+        let mut answers = answers.into_iter().map(|nanos| nanos.to_i64().map_err(LedgerError::from));
+        let all = answers.next().transpose()?.unwrap_or(0);
+        answers.try_fold(all, |rest, nanos| Ok(rest.saturating_sub(nanos?)))
     }
 
     /// Waits until the ledger has every record that the journal has now.

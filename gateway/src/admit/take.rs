@@ -45,7 +45,7 @@ impl Admitter {
         mut output_tokens_max: u32,
     ) -> Result<Granted, Refusal> {
         let (nodes, scopes): (Vec<_>, Vec<_>) =
-            places.into_iter().map(|Place { node, scope }| (node, scope)).unzip();
+            places.into_iter().map(|Place { node, scope, except }| (node, (scope, except))).unzip();
         let (request_id, tenant_id) = (demand.request_id, demand.tenant_id);
         // Only what it asks for changes from try to try.
         let ttl = demand.time_max + HOLD_MARGIN;

@@ -1,6 +1,8 @@
 //! Who is asking: an API key looked up by its public half and compared in constant time.
 //! Never a database on the request's way: a snapshot in memory answers, refreshed beside it.
 //! Called first for every authenticated route; admission takes the `Principal` it makes.
+//!
+//! Long because every reason to refuse a caller has its words, its kind and its code here, side by side.
 
 mod credential;
 mod jwt;
@@ -14,11 +16,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use billing::{
+    credit::BalanceRule,
     ledger::{LimitScope, PlanSchedule, TenantTerms},
     plan::Plan,
     subscription::Terms,
 };
-use domain::{Fault, KeyId, KeyScope, KeyScopes, ModelName, Money, ProjectId, SloClass, TenantId, Timestamp};
+use domain::{Fault, KeyId, KeyScope, KeyScopes, ModelName, ProjectId, SloClass, TenantId, Timestamp};
 use jiff::tz::TimeZone;
 use subtle::ConstantTimeEq as _;
 
@@ -44,10 +47,10 @@ pub struct Tenant {
     pub zone: TimeZone,
     /// What was agreed with it beside its plan.
     pub terms: TenantTerms,
-    /// All it was ever granted: what a prepaid tenant may spend in all.
-    pub granted: Money,
     /// What it is subscribed to: while that is paused, and after its end, every request is refused.
     pub subscriptions: Terms,
+    /// What it may spend in all; no rule: it does not pay in advance.
+    pub balance: Vec<BalanceRule>,
     /// False: every request is refused.
     pub is_active: bool,
 }

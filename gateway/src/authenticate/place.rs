@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use billing::ledger::{BillingMode, Budget, LimitScope, Limits};
+use billing::{
+    credit::BalanceRule,
+    ledger::{BillingMode, Budget, LimitScope, Limits},
+};
 use domain::{BudgetWindow, ModelName, Timestamp};
 use jiff::tz::TimeZone;
 
@@ -50,13 +53,28 @@ impl LimitPlace {
     ) -> impl Iterator<Item = Place> {
         let zone = &tenant.zone;
         let mut all = limit_set(&self.limits, now, zone);
+        let mut partial = Vec::new();
         if self.scope == LimitScope::Tenant && tenant.terms.billing == BillingMode::Prepaid {
-            all.amounts.push(balance(tenant));
+            let rules = tenant.balance.iter().filter(|rule| !rule.except.contains(model));
+            for rule in rules {
+                match rule.except.as_slice() {
+                    [] => all.amounts.push(balance(rule, now)),
+                    except => partial.push(self.balance_place(rule, except, now)),
+                }
+            }
         }
         let own = self.limits_by_model.get(model).map(|limits| {
             self.place(self.id.for_model(model), Some(model.clone()), limit_set(limits, now, zone))
         });
-        [self.place(self.id.clone(), None, all)].into_iter().chain(own)
+        // What is paid in advance for other models leaves less for this one.
+        [self.place(self.id.clone(), None, all)].into_iter().chain(own).chain(partial)
+    }
+
+    /// Where requests count that cannot use what was granted for these models.
+    fn balance_place(&self, rule: &BalanceRule, except: &[ModelName], now: Timestamp) -> Place {
+        let limits = LimitSet { amounts: vec![balance(rule, now)], ..LimitSet::default() };
+        let place = self.place(self.id.without_models(except, rule.since), None, limits);
+        Place { except: except.to_vec(), ..place }
     }
 
     fn place(&self, id: NodeId, model: Option<ModelName>, limits: LimitSet) -> Place {
@@ -68,7 +86,7 @@ impl LimitPlace {
                 Credential::Token => Scope::Token,
             },
         };
-        Place { node: Node { id, scope, model, limits }, scope: self.scope.clone() }
+        Place { node: Node { id, scope, model, limits }, scope: self.scope.clone(), except: Vec::new() }
     }
 }
 
@@ -96,12 +114,11 @@ fn amount(budget: &Budget, now: Timestamp, zone: &TimeZone) -> AmountLimit {
 }
 
 /// What a prepaid tenant may spend in all.
-fn balance(tenant: &Tenant) -> AmountLimit {
+fn balance(rule: &BalanceRule, now: Timestamp) -> AmountLimit {
     AmountLimit {
         kind: AmountKind::Balance,
         window_start: EVER.start,
-        // The ledger refuses grants whose sum does not fit; of a sum that does not, nothing may be spent.
-        limit_nanos: tenant.granted.to_i64_nanos().unwrap_or(0),
+        limit_nanos: rule.limit_at(now),
         resets_at: None,
     }
 }

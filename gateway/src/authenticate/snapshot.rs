@@ -64,8 +64,8 @@ impl Snapshot {
                     schedule: access.schedule,
                     zone: access.zone,
                     terms: access.tenant.terms,
-                    granted: access.granted,
                     subscriptions: access.subscriptions,
+                    balance: access.balance,
                     is_active: access.tenant.disabled_at.is_none(),
                 };
                 (tenant.id, Arc::new(tenant))

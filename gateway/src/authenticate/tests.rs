@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use billing::{
+    credit::{BalanceRule, Lapse},
     ledger::{
         AccessSnapshot, BillingMode, Budget, Key as StoredKey, KeyAccess, LimitScope, Limits, PlanSchedule,
         Project, ScopeLimits, SecretHash, Tenant as StoredTenant, TenantAccess, TenantTerms,
@@ -13,8 +14,7 @@ use billing::{
     subscription::{Cycle, Event, EventKind, Terms},
 };
 use domain::{
-    BudgetPeriod, Currency, KeyId, KeyScope, KeyScopes, ModelName, Money, Nanos, ProjectId, TenantId,
-    Timestamp,
+    BudgetPeriod, Currency, KeyId, KeyScope, KeyScopes, ModelName, Nanos, ProjectId, TenantId, Timestamp,
 };
 use jiff::tz::TimeZone;
 
@@ -32,6 +32,7 @@ struct Case {
     scopes: KeyScopes,
     expires_at: Option<Timestamp>,
     billing: BillingMode,
+    balance: Vec<BalanceRule>,
     /// From the top down; the key is in the last.
     projects: Vec<Project>,
     /// The key's own are told by `other_key`, as its id is made later.
@@ -77,6 +78,7 @@ fn good() -> Case {
         scopes: KeyScopes::ALL,
         expires_at: None,
         billing: BillingMode::Postpaid,
+        balance: Vec::new(),
         projects: Vec::new(),
         limits: Vec::new(),
     }
@@ -123,8 +125,8 @@ fn authenticator(case: Case) -> (Authenticator, String) {
         tenants: vec![TenantAccess {
             schedule: PlanSchedule::new(&case.plans, &TimeZone::UTC),
             zone: TimeZone::UTC,
-            granted: Money::from_nanos(1_234, Currency::USD),
             subscriptions: Terms::of(case.happened),
+            balance: case.balance,
             tenant,
         }],
         keys: vec![KeyAccess { key: stored, secret_hash: SecretHash::from_bytes(new.secret_hash) }],
@@ -221,6 +223,35 @@ fn scopes_bound_what_a_key_opens() {
     assert_eq!((error.code(), error.fault()), ("missing_scope", Fault::Forbidden));
 }
 
+fn rule(except: &[&str], limit_nanos: i64, lapses: &[(i64, i64)]) -> BalanceRule {
+    let lapse =
+        |&(at, nanos): &(i64, i64)| Lapse { at: Timestamp::from_unix_micros(NOW.unix_micros() + at), nanos };
+    BalanceRule {
+        except: except.iter().map(|name| name.parse().expect("a model")).collect(),
+        since: None,
+        limit_nanos,
+        lapses: lapses.iter().map(lapse).collect(),
+    }
+}
+
+#[test]
+fn credit_for_some_models_counts_for_them_alone_and_none_after_its_end() {
+    let balance = vec![rule(&[], 100, &[(-1, 30), (0, 20), (1, 10)]), rule(&["demo"], 40, &[])];
+    let (authenticator, text) = authenticator(Case { billing: BillingMode::Prepaid, balance, ..good() });
+    let principal = authenticator.authenticate(Some(&format!("Bearer {text}")), NOW).expect("good");
+    let shown = |model: &str| -> Vec<_> {
+        let places = principal.places(&ModelName::new(model).expect("a name"), NOW).into_iter();
+        let place = |place: Place| {
+            let amounts: Vec<_> = place.node.limits.amounts.iter().map(|amount| amount.limit_nanos).collect();
+            (place.node.id.to_string(), place.except.len(), amounts)
+        };
+        places.map(place).filter(|(id, ..)| id.starts_with('t')).collect()
+    };
+    // What has lapsed counts as unused until the ledger has booked it.
+    assert_eq!(shown("demo"), [("t".to_owned(), 0, vec![50])]);
+    assert_eq!(shown("other"), [("t".to_owned(), 0, vec![50]), ("t|x:demo|".to_owned(), 1, vec![40])]);
+}
+
 #[test]
 fn places_go_from_the_tenant_to_the_key() {
     let limited = |concurrency| Limits { concurrency: Some(concurrency), ..Limits::default() };
@@ -234,7 +265,8 @@ fn places_go_from_the_tenant_to_the_key() {
         (LimitScope::Key(other_key()), Some("other"), limited(6)),
         (LimitScope::Project(ProjectId::generate(NOW)), None, limited(1)),
     ];
-    let case = Case { projects, limits, billing: BillingMode::Prepaid, ..good() };
+    let balance = vec![rule(&[], 1_234, &[])];
+    let case = Case { projects, limits, billing: BillingMode::Prepaid, balance, ..good() };
     let (authenticator, text) = authenticator(case);
     let principal = authenticator.authenticate(Some(&format!("Bearer {text}")), NOW).expect("good");
     let key = &principal.key().id;

@@ -165,7 +165,7 @@ impl FromStr for Expiry {
 }
 
 impl Expiry {
-    fn resolve(self, now: Timestamp) -> Timestamp {
+    pub(super) fn resolve(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(at) => at,
             Self::After(Span(span)) => {

@@ -4,7 +4,9 @@
 
 mod audit;
 mod backup;
+mod balance;
 mod check;
+mod credits;
 mod database;
 mod expired;
 mod export;
@@ -38,6 +40,7 @@ mod tenant;
 mod usage;
 mod verify;
 mod verify_journal;
+mod webhook;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -140,6 +143,12 @@ enum Command {
     /// Give tenants money to spend, and list what they were given.
     #[command(subcommand)]
     Grant(grant::Command),
+    /// Show what is left of a tenant's grants, which of them paid for what, and prove it from the raw records.
+    #[command(subcommand)]
+    Balance(balance::Command),
+    /// Tell URLs of events, rotate their secrets, and list what became of each delivery.
+    #[command(subcommand)]
+    Webhook(webhook::Command),
     /// Check, publish and show plans.
     #[command(subcommand)]
     Plan(plan::Command),
@@ -234,6 +243,8 @@ impl Cli {
             Command::Project(command) => project::run(&config, command).await,
             Command::Limit(command) => limit::run(&config, command).await,
             Command::Grant(command) => grant::run(&config, command).await,
+            Command::Balance(command) => balance::run(&config, command).await,
+            Command::Webhook(command) => webhook::run(&config, command).await,
             Command::Plan(command) => plan::run(&config, command).await,
             Command::Usage(arguments) => usage::run(&config, arguments).await,
             Command::Issuer(command) => parties::issuer(&config, command).await,

@@ -26,7 +26,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{CliError, expired, invoicing, listen, months, open, out, start, statement_key};
+use super::{CliError, credits, expired, invoicing, listen, months, open, out, start, statement_key};
 use crate::{
     admit::{Admitter, AdmitterParts, Limits, RedisAddress, Spending},
     app::App,
@@ -36,6 +36,7 @@ use crate::{
     http::{self, admin::Admin},
     idempotency::{self, Idempotency},
     log::Log,
+    notify,
     reload::{Probes, Reloader, ReloaderParts},
     serving::Serving,
     settle::SettleShipped,
@@ -86,6 +87,7 @@ pub(super) async fn run(config: Config, source: Source) -> Result<(), CliError> 
     // From here on there may be records again; the shipper says when all have come.
     ledger.note_complete(recovery.journal_id, Complete::Unknown).await?;
     let secrets = start::first_start(&ledger, clock.now()).await?;
+    credits::tend_all(&ledger, clock.now()).await?;
     let shipper = Shipper::new(ledger.clone(), journal.clone());
     let app = Arc::new(build(&config, &clock, &ledger, backends, (journal.clone(), shipper.status())).await?);
     app.warn_unpriced().await?;
@@ -226,6 +228,7 @@ async fn build(
         ledger: ledger.clone(),
         is_ledger_near: Arc::new(AtomicBool::new(true)),
         records_outside_months: Arc::new(AtomicU64::new(0)),
+        is_private_webhook_allowed: config.webhooks.allow_private_addresses,
         shipping,
     })
 }
@@ -255,6 +258,8 @@ fn start_background(
     tasks.spawn(sweep(Arc::clone(app), stopping.clone()));
     tasks.spawn(shipper.run(stopping.clone()));
     tasks.spawn(expired::run(Arc::clone(app), stopping.clone()));
+    tasks.spawn(credits::run(Arc::clone(app), stopping.clone()));
+    tasks.spawn(notify::run(Arc::clone(app), stopping.clone()));
     Background { ledger, journal, stopping, tasks }
 }
 

@@ -35,6 +35,7 @@ impl Config {
             limits,
             energy,
             slo,
+            webhooks,
             log,
             statements,
             exports,
@@ -57,6 +58,7 @@ impl Config {
             // Engines of this process are started with it.
             fixed("energy", *energy != other.energy),
             live("slo.when_late", *slo != other.slo),
+            fixed("webhooks", *webhooks != other.webhooks),
             live("log.filter", *log != other.log),
             // Read when the process starts.
             fixed("statements", *statements != other.statements),

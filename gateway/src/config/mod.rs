@@ -24,6 +24,7 @@ mod statements;
 #[cfg(test)]
 mod tests;
 mod variables;
+mod webhooks;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
@@ -47,6 +48,7 @@ pub use log::Log;
 pub use node::{KeyFile, Node, NodeTls, Role};
 pub use retention::Retention;
 pub use statements::Statements;
+pub use webhooks::Webhooks;
 
 /// Everything an operator can set.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -76,6 +78,8 @@ pub struct Config {
     pub energy: Energy,
     /// Latency classes at admission.
     pub slo: SloAdmission,
+    /// Messages about events.
+    pub webhooks: Webhooks,
     /// What is written for people.
     pub log: Log,
     /// The key that signs statements of invoices.
@@ -108,6 +112,7 @@ impl Default for Config {
             limits: Limits::default(),
             energy: Energy::default(),
             slo: SloAdmission::default(),
+            webhooks: Webhooks::default(),
             log: Log::default(),
             statements: Statements::default(),
             exports: Exports::default(),

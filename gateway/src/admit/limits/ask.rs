@@ -4,7 +4,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use domain::{KeyId, ModelName, RequestId, TenantId, Timestamp};
+use domain::{GrantId, KeyId, ModelName, RequestId, TenantId, Timestamp};
 use uuid::Uuid;
 
 use super::Limiter;
@@ -24,7 +24,8 @@ const MINUTE_US: u64 = 60_000_000;
 const DAY_US: u64 = 86_400_000_000;
 
 /// A node of the tree of limits, as a stable text: `t`, `p:<project>` or `k:<key>`, with `|m:<model>` behind when it
-/// counts one model only.
+/// counts one model only, and `|x:<model>,…|<grant>` when it counts all but some, for as long
+/// as the grant is open.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(Arc<str>);
 
@@ -47,6 +48,13 @@ impl NodeId {
     /// The same place, counting one model only.
     pub fn for_model(&self, model: &ModelName) -> Self {
         Self(format!("{}|m:{model}", self.0).into())
+    }
+
+    /// The same place, counting all models but these, since there is this grant for them.
+    pub fn without_models(&self, except: &[ModelName], since: Option<GrantId>) -> Self {
+        let names: Vec<_> = except.iter().map(ModelName::as_str).collect();
+        let since = since.map(|since| since.to_string()).unwrap_or_default();
+        Self(format!("{}|x:{}|{since}", self.0, names.join(",")).into())
     }
 
     /// The id as text; never has a space.

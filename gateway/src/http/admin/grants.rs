@@ -2,9 +2,11 @@
 //! Never gives twice: a grant has a key of its caller's, and the same key is the same grant.
 //! Registered by `admin::resources`.
 
+use std::collections::BTreeSet;
+
 use actix_web::{get, post, web};
-use billing::ledger::{Grant, Granted, NewGrant};
-use domain::{GrantId, Money};
+use billing::ledger::{Grant, GrantKind, Granted, NewGrant};
+use domain::{GrantId, ModelName, Money};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -13,6 +15,7 @@ use super::{
     Answer,
     call::{Call, created, ok},
     error::{ChangeFailures, ReadFailures},
+    keys::instant,
     page::{Page, PageQuery},
 };
 use crate::http::ApiError;
@@ -39,6 +42,16 @@ struct GrantWire {
     idempotency_key: String,
     /// Why, for people.
     note: String,
+    /// Where the money comes from.
+    kind: KindWire,
+    /// Grants with lower ones are used first; of equal ones the one that expires first, then the oldest.
+    priority: u8,
+    /// From when on it pays for nothing new; null: it has no end. RFC 3339, UTC.
+    #[schema(format = "date-time", required = true)]
+    expires_at: Option<String>,
+    /// The only models it pays for; null: all.
+    #[schema(required = true)]
+    models: Option<Vec<String>>,
     /// When. RFC 3339, UTC.
     #[schema(format = "date-time")]
     created_at: String,
@@ -53,7 +66,43 @@ impl GrantWire {
             currency: grant.amount.currency().to_string(),
             idempotency_key: grant.idempotency_key.clone(),
             note: grant.note.clone(),
+            kind: KindWire::to_wire(grant.kind),
+            priority: grant.priority,
+            expires_at: grant.expires_at.map(|at| at.to_string()),
+            models: grant.models.as_ref().map(|models| models.iter().map(ToString::to_string).collect()),
             created_at: grant.created_at.to_string(),
+        }
+    }
+}
+
+/// Where the money of a grant comes from.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = GrantKind)]
+enum KindWire {
+    /// It was paid for.
+    #[default]
+    Paid,
+    /// It was given away.
+    Promotional,
+    /// It was given back.
+    Refund,
+}
+
+impl KindWire {
+    fn to_kind(self) -> GrantKind {
+        match self {
+            Self::Paid => GrantKind::Paid,
+            Self::Promotional => GrantKind::Promotional,
+            Self::Refund => GrantKind::Refund,
+        }
+    }
+
+    fn to_wire(kind: GrantKind) -> Self {
+        match kind {
+            GrantKind::Paid => Self::Paid,
+            GrantKind::Promotional => Self::Promotional,
+            GrantKind::Refund => Self::Refund,
         }
     }
 }
@@ -72,6 +121,21 @@ struct NewGrantWire {
     #[serde(default)]
     #[schema(max_length = 500)]
     note: String,
+    /// Where the money comes from.
+    #[serde(default)]
+    kind: KindWire,
+    /// Grants with lower ones are used first: 0 to 49 with models, 50 to 99 without. Left out: 25, or 50.
+    #[serde(default)]
+    #[schema(maximum = 99)]
+    priority: Option<u8>,
+    /// From when on it pays for nothing new, such as 2027-01-31T00:00:00Z. Left out: it has no end.
+    #[serde(default)]
+    #[schema(format = "date-time")]
+    expires_at: Option<String>,
+    /// The only models it pays for. Left out: all.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>, min_items = 1, max_items = 16)]
+    models: Option<BTreeSet<ModelName>>,
 }
 
 /// What a tenant was given and what it was charged, ever. In billionths of the currency's unit.
@@ -84,7 +148,11 @@ struct BalanceWire {
     granted_nanos: i64,
     /// All charges that have reached the ledger.
     charged_nanos: i64,
-    /// What is left; below zero for a tenant that was charged more than it was given.
+    /// What was left of grants when they expired.
+    expired_nanos: i64,
+    /// What was charged beyond the grants and is on no invoice yet.
+    overage_nanos: i64,
+    /// What is left of the grants, less what was charged beyond them; may be below zero.
     left_nanos: i64,
 }
 
@@ -107,7 +175,7 @@ async fn list(call: Call) -> Answer {
     Ok(ok(&Page::cut(grants, page.limit, |grant| grant.id.clone())))
 }
 
-/// Add a grant. The same key with the same amount and note changes nothing and answers 200.
+/// Add a grant. The same key with all the same changes nothing and answers 200.
 #[utoipa::path(tag = "grants", operation_id = "add_grant", request_body = NewGrantWire,
     params(("tenant_id" = String, Path, format = "uuid")),
     responses((status = 201, description = "The new grant", body = GrantWire),
@@ -125,7 +193,13 @@ async fn add(call: Call, body: web::Payload) -> Answer {
     }
     let tenant = call.tenant().await?;
     let amount = Money::from_nanos(i128::from(new.amount_nanos), tenant.currency);
-    let stored = NewGrant { amount, idempotency_key: &new.idempotency_key, note: &new.note };
+    let stored = NewGrant {
+        kind: new.kind.to_kind(),
+        priority: new.priority,
+        expires_at: instant(new.expires_at.as_deref())?,
+        models: new.models.as_ref(),
+        ..NewGrant::paid(amount, &new.idempotency_key, &new.note)
+    };
     let (grant, granted) = call.ledger().add_grant(tenant.id, &stored, call.now()).await?;
     let wire = GrantWire::to_wire(&grant);
     Ok(match granted {
@@ -146,6 +220,8 @@ async fn balance(call: Call) -> Answer {
         currency: tenant.currency.to_string(),
         granted_nanos: nanos(found.granted),
         charged_nanos: nanos(found.charged),
+        expired_nanos: nanos(found.expired),
+        overage_nanos: nanos(found.overage),
         left_nanos: nanos(found.left()),
     }))
 }

@@ -5,6 +5,7 @@
 mod audit;
 mod call;
 mod credit_notes;
+mod credits;
 mod document;
 mod error;
 mod export;
@@ -30,6 +31,7 @@ mod subscriptions;
 mod tenants;
 mod usage;
 mod users;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -79,6 +81,7 @@ fn resources(routes: &mut ServiceConfig<'_>) {
         .configure(key_changes::configure)
         .configure(limits::configure)
         .configure(grants::configure)
+        .configure(credits::configure)
         .configure(holds::configure)
         .configure(plans::configure)
         .configure(usage::configure)
@@ -89,6 +92,7 @@ fn resources(routes: &mut ServiceConfig<'_>) {
         .configure(credit_notes::configure)
         .configure(statements::configure)
         .configure(journals::configure)
+        .configure(webhooks::configure)
         .configure(operators::configure)
         .configure(status::configure)
         .configure(audit::configure);
