@@ -34,6 +34,8 @@ async fn one(walk: &mut Walk<'_>, journal: JournalId) -> Result<(), ReconcileErr
         let rows = page.iter().filter(|stored| stored.journaled.sequence <= last);
         let before = sequence;
         for stored in rows {
+            let reached = stored.journaled.sequence.saturating_sub(1);
+            (sequence, hash) = over_detached(walk, journal, (sequence, hash), reached).await?;
             let subject = format!("request {}", stored.journaled.record.request_id);
             let computed = hash_of(&stored.journaled).unwrap_or(RecordHash::GENESIS);
             let links = [
@@ -55,6 +57,7 @@ async fn one(walk: &mut Walk<'_>, journal: JournalId) -> Result<(), ReconcileErr
             break;
         }
     }
+    (sequence, hash) = over_detached(walk, journal, (sequence, hash), last).await?;
     if (sequence, hash) != (last, last_hash) {
         walk.note(Finding {
             hand_over: HandOver::JournalToLedger,
@@ -65,4 +68,24 @@ async fn one(walk: &mut Walk<'_>, journal: JournalId) -> Result<(), ReconcileErr
         });
     }
     Ok(())
+}
+
+/// Where a chain stands behind records that were detached with their months: their hashes are kept. The same place where
+/// others are missing.
+async fn over_detached(
+    walk: &mut Walk<'_>,
+    journal: JournalId,
+    (sequence, hash): (u64, RecordHash),
+    last: u64,
+) -> Result<(u64, RecordHash), ReconcileError> {
+    if last <= sequence {
+        return Ok((sequence, hash));
+    }
+    match walk.ledger.detached_link(journal, (sequence, last)).await? {
+        Some(link) => {
+            walk.report.records_detached += last - sequence;
+            Ok((last, link))
+        }
+        None => Ok((sequence, hash)),
+    }
 }

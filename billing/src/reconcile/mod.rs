@@ -95,7 +95,10 @@ pub struct Report {
     pub records_not_shipped: u64,
     /// Records that came after their invoices were issued. No difference.
     pub records_late: u64,
-    /// Invoices that could not be recomputed: some records came late, and nothing was sealed when they were issued.
+    /// Records whose months were detached; their hashes hold the chain together. No difference.
+    pub records_detached: u64,
+    /// Invoices that could not be recomputed: records of theirs were detached, or some came late and nothing was sealed
+    /// when they were issued.
     pub invoices_not_compared: u64,
 }
 

@@ -102,6 +102,29 @@ on_each_database! {
         }
     }
 
+    async fn a_detached_month_is_no_difference_and_keeps_its_tallies(database: &Database) {
+        let ledger = &database.ledger;
+        ledger.make_months(at("2026-12-15T00:00:00Z"), 1).await.expect("made");
+        let (acme, mut chain) = issued(ledger).await;
+        let later = record(&acme, 7, at("2026-12-07T00:00:00Z"));
+        ledger.ship(chain.journal_id, &chain.add_all([later])).await.expect("shipped");
+        ledger.detach_month("2026-11", at("2028-01-15T00:00:00Z")).await.expect("detached");
+        let tallies = "SELECT COUNT(*) FROM tallies_hourly";
+        let kept = database.number(tallies).await;
+        let report = run_all(ledger).await;
+        assert_eq!((report.findings, report.records_detached, report.invoices_not_compared), (vec![], 120, 1));
+        // What is left of the month is not the sum of records that are gone.
+        let day = at("2026-12-07T00:00:00Z").unix_hour();
+        let corrupt = format!("UPDATE tallies_hourly SET requests = requests + 1 WHERE unix_hour = {day}");
+        database.raw(&corrupt).await.expect("tallies can be changed");
+        let mut mended = Vec::new();
+        while let Some(chunk) = ledger.rebuild_next().await.expect("looked at") {
+            mended.extend(chunk.mended);
+        }
+        assert_eq!((mended.len(), database.number(tallies).await), (1, kept), "{mended:?}");
+        assert_eq!(run_all(ledger).await.findings, []);
+    }
+
     async fn a_rebuilding_goes_on_where_it_stopped(database: &Database) {
         let ledger = &database.ledger;
         issued(ledger).await;

@@ -64,8 +64,12 @@ fn show(report: &Report) -> Result<(), CliError> {
         (report.records_not_shipped, "records in the journal are not yet shipped"),
         (report.records_late, "records came after their invoices were issued, and are not on them"),
         (
+            report.records_detached,
+            "records were detached with their months; their hashes hold the chain together",
+        ),
+        (
             report.invoices_not_compared,
-            "invoices of before there were seals have late records, and were not recomputed",
+            "invoices of detached months, or of before there were seals and with late records, were not recomputed",
         ),
     ];
     for (count, text) in remarks.into_iter().filter(|(count, _)| *count > 0) {

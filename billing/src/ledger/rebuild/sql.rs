@@ -37,8 +37,12 @@ pub(super) const NEXT_PLACE: Statement = Statement::both(concat!(
 /// PostgreSQL: whoever ships waits until the tallies are replaced. SQLite has one writer, and it is this one.
 pub(super) const LOCK_TALLIES: Statement =
     Statement::each("SELECT 1", "LOCK TABLE tallies_hourly IN SHARE ROW EXCLUSIVE MODE");
-pub(super) const DELETE_TALLIES: Statement =
-    Statement::both("DELETE FROM tallies_hourly WHERE tenant_id = $1 AND unix_hour >= $2 AND unix_hour < $3");
+/// Tallies of a detached month are all that is left of it.
+pub(super) const DELETE_TALLIES: Statement = Statement::both(
+    "DELETE FROM tallies_hourly WHERE tenant_id = $1 AND unix_hour >= $2 AND unix_hour < $3
+       AND NOT EXISTS (SELECT 1 FROM detached_months
+                       WHERE start_unix_us <= unix_hour * 3600000000 AND end_unix_us > unix_hour * 3600000000)",
+);
 macro_rules! insert_tallies {
     ($project:literal) => {
         concat!(

@@ -93,6 +93,33 @@ impl Ledger {
         rows.into_iter().map(StoredRecord::from_row).collect()
     }
 
+    /// The hash of the last of a journal's records between two places. `None`: not all of them were detached.
+    pub(crate) async fn detached_link(
+        &self,
+        journal: JournalId,
+        (after, last): (u64, u64),
+    ) -> Result<Option<RecordHash>, LedgerError> {
+        let place = |sequence: u64| Value::Int(i64::try_from(sequence).unwrap_or(i64::MAX));
+        let values = [Value::Id(journal.as_uuid()), place(after), place(last)];
+        let mut transaction = self.pool.read().await?;
+        let found: Option<(i64, Option<Vec<u8>>)> = transaction.find(sql::DETACHED_LINKS, &values).await?;
+        let Some((count, Some(hash))) = found else { return Ok(None) };
+        if u64::try_from(count).ok() != last.checked_sub(after) {
+            return Ok(None);
+        }
+        let hash: [u8; 32] =
+            hash.try_into().map_err(|_| LedgerError::corrupt("record hash", &"not 32 bytes"))?;
+        Ok(Some(RecordHash::from_bytes(hash)))
+    }
+
+    /// Whether records of a period were detached: what is left of it is no whole.
+    pub(crate) async fn is_detached_within(&self, period: &Period) -> Result<bool, LedgerError> {
+        let values = [Value::Int(period.start().unix_micros()), Value::Int(period.end().unix_micros())];
+        let mut transaction = self.pool.read().await?;
+        let found: Option<(i64,)> = transaction.find(sql::DETACHED_WITHIN, &values).await?;
+        Ok(found.is_some_and(|(months,)| months > 0))
+    }
+
     /// The lines of an issued invoice as they are stored beside its text.
     pub async fn invoice_line_parts(&self, number: &str) -> Result<Vec<LinePart>, LedgerError> {
         let mut transaction = self.pool.read().await?;

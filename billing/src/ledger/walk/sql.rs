@@ -10,6 +10,17 @@ pub(super) const JOURNAL_RECORDS: Statement = Statement::both(concat!(
     record_columns!(),
     " FROM usage_records WHERE journal_id = $1 AND sequence > $2 ORDER BY sequence LIMIT $3"
 ));
+/// How many records of a journal after `$2` and up to `$3` were detached, and the hash of the last of them.
+pub(super) const DETACHED_LINKS: Statement = Statement::each(
+    "SELECT COUNT(*), MAX(CASE WHEN sequence = $3 THEN record_hash END) FROM detached_record_keys
+     WHERE journal_id = $1 AND sequence > $2 AND sequence <= $3",
+    "SELECT COUNT(*), (ARRAY_AGG(record_hash) FILTER (WHERE sequence = $3))[1] FROM usage_record_keys
+     WHERE journal_id = $1 AND sequence > $2 AND sequence <= $3
+       AND EXISTS (SELECT 1 FROM detached_months
+                   WHERE start_unix_us <= finished_unix_us AND end_unix_us > finished_unix_us)",
+);
+pub(super) const DETACHED_WITHIN: Statement =
+    Statement::both("SELECT COUNT(*) FROM detached_months WHERE start_unix_us < $2 AND end_unix_us > $1");
 macro_rules! filtered {
     ($no_project:literal) => {
         concat!(
