@@ -294,6 +294,8 @@ async fn an_answer_that_breaks_off_is_told_so_and_not_billed() -> Outcome {
 
 #[tokio::test]
 async fn another_target_is_tried_before_the_first_byte() -> Outcome {
+    /// So many that one target is preferred by none of them once in a million installations.
+    const PROMPTS: usize = 20;
     let (broken, good) = (Upstream::start().await?, Upstream::start().await?);
     let quiet = "health_interval_ms = 0\nfirst_token_ms_max = 300";
     let config = format!("{}{}", broken.config("broken", quiet), good.config("good", quiet));
@@ -310,13 +312,14 @@ async fn another_target_is_tried_before_the_first_byte() -> Outcome {
         Behaviour { breaks: At::After(0), ..Behaviour::default() },
     ] {
         broken.behave(behaviour);
-        for text in ["one", "two", "three", "four"] {
-            let received = chat.stream(&Chat::request(text, 20)).await?.finish().await?;
+        for prompt in 0..PROMPTS {
+            // Which target a prompt prefers is drawn anew in each installation.
+            let received = chat.stream(&Chat::request(&format!("prompt {prompt}"), 20)).await?.finish().await?;
             assert_eq!((received.text.as_str(), received.is_done), ("good", true), "{received:?}");
         }
     }
     assert!(!broken.seen().is_empty(), "it was asked now and then");
-    assert!(broken.seen().len() < 24, "and left alone while it failed: {}", broken.seen().len());
+    assert!(broken.seen().len() < 3 * PROMPTS, "and left alone while it failed: {}", broken.seen().len());
     // What the request itself is to blame for is nobody else's business.
     broken.behave(Behaviour::failing(400, json!({"error": {"message": "no"}})));
     good.behave(Behaviour::failing(400, json!({"error": {"message": "no"}})));
