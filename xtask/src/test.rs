@@ -162,7 +162,8 @@ impl Test {
 
     fn run_tests(&self, root: &Path, target: &Path) -> Result<(), Failure> {
         let mut build = cargo(root, target);
-        build.args(["build", "--package", "gateway", "--bin", "tallygate"]);
+        // With the tests: alone, the program would get other features, and all it depends on be built twice.
+        build.args(["build", "--workspace", "--bin", "tallygate", "--tests"]);
         process::run(&mut build, BUILD_LIMIT)?;
         let program = ProgramCopy::of(&target.join("debug/tallygate"))?;
         let postgres = Postgres::start()?;
