@@ -1,4 +1,4 @@
-//! What a month of many usage records costs in PostgreSQL: shipping, tallies, the invoice, and verifying it.
+//! What a month of many usage records costs in PostgreSQL: shipping, tallies, the invoice, exports, and verifying it.
 //! Never an assertion about time: it prints a table beside the budgets of the design.
 //! Run by `cargo xtask bench billing`, with `--records N` for another number than a million.
 #![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
@@ -6,15 +6,15 @@
 mod server;
 
 use std::{
-    fs::{self, File},
-    io::{BufReader, BufWriter, Write as _},
-    path::Path,
+    fs,
+    io::{BufReader, Write as _},
     time::{Duration, Instant},
 };
 
 use billing::{
+    export::{Dataset, Export, Format, Request, Whose},
     invoice,
-    ledger::{Ledger, Limits, NewTenant, SHIP_RECORDS_MAX, Tenant, TenantTerms},
+    ledger::{Ledger, Limits, NewTenant, RecordFilter, SHIP_RECORDS_MAX, Tenant, TenantTerms},
     plan::Plan,
     verify,
 };
@@ -54,7 +54,7 @@ fn main() -> Outcome<()> {
     };
     let url = url.or_else(|| server.as_ref().map(Server::url)).ok_or("no PostgreSQL")?;
     println!("{records} usage records of one tenant and month, 50 keys; PostgreSQL, fsync as in production");
-    let steps = runtime.block_on(async { measure(&fresh(&url).await?, records, folder.path()).await })?;
+    let steps = runtime.block_on(async { measure(&fresh(&url).await?, records).await })?;
     println!("| step | time ms | records/s | peak memory MiB | budget |");
     println!("|---|---|---|---|---|");
     for Step { name, took, peak_kib, records, budget } in steps {
@@ -76,7 +76,7 @@ fn wanted() -> Outcome<u64> {
     }
 }
 
-async fn measure(url: &str, records: u64, folder: &Path) -> Outcome<Vec<Step>> {
+async fn measure(url: &str, records: u64) -> Outcome<Vec<Step>> {
     let ledger = Ledger::connect(url).await?;
     let now = Timestamp::from_unix_micros(NOVEMBER + MONTH_US);
     ledger.make_months(now, 1).await?;
@@ -102,15 +102,22 @@ async fn measure(url: &str, records: u64, folder: &Path) -> Outcome<Vec<Step>> {
     let began = Instant::now();
     let issued = invoice::issue(&ledger, &tenant, &period, now).await?;
     note("issue, raw records counted", began, draft.records, "");
-    let path = folder.join("usage.jsonl");
-    let began = Instant::now();
-    export(&ledger, &tenant, &period, &path).await?;
-    note("export of records (JSON lines)", began, draft.records, "");
+    for (format, name) in
+        [(Format::JsonLines, "export of records, JSON Lines"), (Format::Parquet, "export of records, Parquet")]
+    {
+        let mut export = usage(&ledger, &tenant, &period, format)?;
+        let (began, mut bytes) = (Instant::now(), 0);
+        while let Some(piece) = export.next().await? {
+            bytes += piece.len();
+        }
+        note(name, began, draft.records, "constant memory");
+        println!("{name}: {bytes} bytes");
+    }
     let number = issued.number.as_deref().unwrap_or_default();
     let body = ledger.find_invoice(number).await?.ok_or("the invoice was issued")?.body;
     let began = Instant::now();
-    let verified = verify::verify(&body, BufReader::new(File::open(&path)?), vec![plan], None)?;
-    note("verify against raw records", began, verified.records, "constant memory");
+    let verified = verified(usage(&ledger, &tenant, &period, Format::JsonLines)?, body, plan).await?;
+    note("export through a pipe to verify", began, verified, "constant memory");
     ledger.close().await;
     Ok(steps)
 }
@@ -144,23 +151,26 @@ async fn ship(ledger: &Ledger, tenant: &Tenant, records: u64) -> Outcome<Step> {
     Ok(step)
 }
 
-/// What `tallygate usage --records --format json` prints.
-async fn export(ledger: &Ledger, tenant: &Tenant, period: &Period, path: &Path) -> Outcome<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    let mut after = None;
-    loop {
-        let page = ledger.records_page(tenant.id, period, None, after, 1_000).await?;
-        for stored in &page.records {
-            let mut line = serde_json::to_value(&stored.journaled)?;
-            line["hash"] = serde_json::to_value(stored.hash)?;
-            serde_json::to_writer(&mut file, &line)?;
-            file.write_all(b"\n")?;
-        }
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok(file.flush()?),
-        }
+/// What `tallygate export usage` writes.
+fn usage(ledger: &Ledger, tenant: &Tenant, period: &Period, format: Format) -> Outcome<Export> {
+    let whose = Whose::Tenant(Box::new(tenant.clone()), period.clone());
+    let (dataset, filter) = (Dataset::Usage, RecordFilter::default());
+    let request = Request { dataset, format, whose, filter, provider: "Tallygate".to_owned() };
+    Ok(Export::new(ledger.clone(), request)?)
+}
+
+/// Verifies an invoice against records that are exported meanwhile, so that no disk has to hold them.
+async fn verified(mut export: Export, invoice: String, plan: Plan) -> Outcome<u64> {
+    let (reader, mut writer) = std::io::pipe()?;
+    let verifying = tokio::task::spawn_blocking(move || {
+        verify::verify(&invoice, BufReader::with_capacity(1 << 16, reader), vec![plan], None)
+    });
+    while let Some(piece) = export.next().await? {
+        // The runtime has another thread for the database; the pipe holds this one up until the other end has read.
+        writer.write_all(&piece)?;
     }
+    drop(writer);
+    Ok(verifying.await??.records)
 }
 
 fn record(tenant: &Tenant, number: u64, records: u64) -> Outcome<UsageRecord> {

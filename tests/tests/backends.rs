@@ -314,7 +314,8 @@ async fn another_target_is_tried_before_the_first_byte() -> Outcome {
         broken.behave(behaviour);
         for prompt in 0..PROMPTS {
             // Which target a prompt prefers is drawn anew in each installation.
-            let received = chat.stream(&Chat::request(&format!("prompt {prompt}"), 20)).await?.finish().await?;
+            let received =
+                chat.stream(&Chat::request(&format!("prompt {prompt}"), 20)).await?.finish().await?;
             assert_eq!((received.text.as_str(), received.is_done), ("good", true), "{received:?}");
         }
     }

@@ -217,7 +217,10 @@ impl Export {
         }
         let Some((tenant, period)) = self.tenants.pop_front() else { return Ok(None) };
         let projects = match self.request.dataset {
-            Dataset::Usage => self.ledger.projects(tenant.id).await?,
+            Dataset::Usage => {
+                self.ledger.require_attached(&period).await?;
+                self.ledger.projects(tenant.id).await?
+            }
             Dataset::InvoiceLines | Dataset::Focus(_) => Vec::new(),
         };
         let paths = projects.into_iter().map(|project| (project.id, project.path)).collect();

@@ -198,6 +198,17 @@ pub enum LedgerError {
         /// Some of the tenants.
         tenants: String,
     },
+    /// Records that are not with the others any more: what is left of a period is not all of it.
+    #[error(
+        "the usage records of {month} were detached and cannot be listed: {}; sums and invoices of the month stay",
+        .place.as_ref().map_or_else(|| "they were dropped".to_owned(), |place| format!("they are in the table {place}"))
+    )]
+    RecordsDetached {
+        /// Which month, of UTC.
+        month: String,
+        /// The table that has them. `None`: they were dropped.
+        place: Option<String>,
+    },
     /// A month that has not ended.
     #[error("the month {0} has not ended")]
     MonthRunning(String),
@@ -541,6 +552,7 @@ impl LedgerError {
             | Self::JournalsBehind { .. }
             | Self::MonthOpen { .. }
             | Self::MonthRunning(_)
+            | Self::RecordsDetached { .. }
             | Self::OtherDatabase(_)
             | Self::Expired { .. }
             | Self::TooMany { .. }

@@ -123,6 +123,8 @@ pub struct Balance {
     pub expired: Money,
     /// What was charged beyond the grants and is on no invoice yet.
     pub overage: Money,
+    /// What was charged without a grant and is owed by invoice: before the first grant, or beyond the grants.
+    pub billed: Money,
     pub(super) left: Money,
 }
 

@@ -8,7 +8,9 @@ use domain::{
 };
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError, Value, error::read_back, sql, usage::hash_from_column};
+use super::{
+    Ledger, LedgerError, Value, error::read_back, sql, usage::hash_from_column, walk::require_attached,
+};
 
 /// Records in one page: about a megabyte.
 const PAGE_RECORDS_MAX: usize = 1_000;
@@ -145,6 +147,8 @@ impl StoredRecord {
 
 impl Ledger {
     /// The next records of a tenant that finished in a period, oldest first; at most 1,000.
+    ///
+    /// Errors: records of the period that were detached.
     pub async fn records_page(
         &self,
         tenant: TenantId,
@@ -167,6 +171,7 @@ impl Ledger {
             Value::Int(i64::try_from(limit).unwrap_or(1)),
         ];
         let mut transaction = self.pool.read().await?;
+        require_attached(&mut transaction, period).await?;
         let rows = match within {
             None => transaction.rows(sql::RECORDS_PAGE, &values).await?,
             Some(project) => {

@@ -335,9 +335,12 @@ on_each_database! {
         let acme = tenant(ledger, "acme", "UTC").await;
         let mut chain = Chain::new();
         ship(ledger, &mut chain, [charged(&acme, "demo", NOW, 7 * DOLLAR)]).await;
+        let billed = async || ledger.balance(acme.id).await.expect("a balance").billed;
+        assert_eq!((standing(ledger, &acme).await[0].as_str(), billed().await), ("0.00", dollars("7")));
         ledger.add_grant(acme.id, &NewGrant::paid(dollars("5"), "k", ""), NOW).await.expect("granted");
         assert_eq!(standing(ledger, &acme).await, ["5.00", "0.00", "0.00"]);
         ship(ledger, &mut chain, [charged(&acme, "demo", NOW, DOLLAR)]).await;
+        assert_eq!(billed().await, dollars("7"));
         assert_eq!(booked(ledger, &acme).await, [
             "opening billed consumed:demo 7000000000",
             "grant issued grant:1 5000000000",

@@ -22,7 +22,7 @@ async fn ship(ledger: &Ledger, records: Vec<UsageRecord>) {
     }
 }
 
-fn request(dataset: Dataset, format: Format, tenant: &Tenant) -> Request {
+pub(crate) fn request(dataset: Dataset, format: Format, tenant: &Tenant) -> Request {
     Request {
         dataset,
         format,

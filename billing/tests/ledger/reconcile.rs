@@ -5,16 +5,20 @@
 use std::sync::Arc;
 
 use billing::{
+    export::{Dataset, Export, ExportError, Format},
     invoice,
     journal::{self, Journal, JournalConfig, OpenEntry},
-    ledger::{Ledger, Tenant},
+    ledger::{Ledger, LedgerError, Tenant},
     reconcile::{HandOver, Progress, Report, Scope, reconcile},
     ship::Shipper,
     statement::{self, SigningKey},
 };
-use domain::{EndReason, RequestId, SystemClock, UsageRecord};
+use domain::{EndReason, Period, RequestId, SystemClock, UsageRecord};
 
-use crate::records::{Chain, NOW, at, november, record, some_records, tenant};
+use crate::{
+    exports,
+    records::{Chain, NOW, at, november, record, some_records, tenant},
+};
 
 struct Quiet;
 
@@ -113,6 +117,15 @@ on_each_database! {
         let kept = database.number(tallies).await;
         let report = run_all(ledger).await;
         assert_eq!((report.findings, report.records_detached, report.invoices_not_compared), (vec![], 120, 1));
+        // A list of what is left would look like all of it.
+        let november = Period::month("2026-11", &acme.zone).expect("a month");
+        let listed = ledger.records_page(acme.id, &november, None, None, 10).await;
+        assert!(matches!(&listed, Err(LedgerError::RecordsDetached { month, .. }) if month == "2026-11"), "{listed:?}");
+        let mut export = Export::new(ledger.clone(), exports::request(Dataset::Usage, Format::Csv, &acme)).expect("one");
+        let refused = export.next().await;
+        assert!(matches!(refused, Err(ExportError::Ledger(LedgerError::RecordsDetached { .. }))), "{refused:?}");
+        let december = Period::month("2026-12", &acme.zone).expect("a month");
+        assert_eq!(ledger.records_page(acme.id, &december, None, None, 10).await.expect("whole").records.len(), 1);
         // What is left of the month is not the sum of records that are gone.
         let day = at("2026-12-07T00:00:00Z").unix_hour();
         let corrupt = format!("UPDATE tallies_hourly SET requests = requests + 1 WHERE unix_hour = {day}");

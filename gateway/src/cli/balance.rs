@@ -16,7 +16,8 @@ use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Show what was granted, charged, expired and is left, and what is agreed about it.
+    /// Show what was granted, expired, charged (of that by invoice or beyond the grants) and is left, and what is
+    /// agreed about it.
     Show {
         /// The tenant's name or id.
         tenant: String,
@@ -153,15 +154,16 @@ async fn show(ledger: &Ledger, tenant: &Tenant) -> Result<(), CliError> {
     let rows = [
         ("currency", tenant.currency.to_string()),
         ("granted", balance.granted.to_string()),
-        ("charged", balance.charged.to_string()),
         ("expired", balance.expired.to_string()),
-        ("overage", balance.overage.to_string()),
+        ("charged", balance.charged.to_string()),
+        ("  by invoice", balance.billed.to_string()),
+        ("  overage", balance.overage.to_string()),
         ("left", balance.left().to_string()),
         ("at zero", overage),
         ("told below", below),
     ];
     for (name, text) in rows {
-        out::say(&format!("{name:<11} {text}"));
+        out::say(&format!("{name:<12} {text}"));
     }
     Ok(())
 }

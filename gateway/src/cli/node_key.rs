@@ -86,12 +86,12 @@ mod tests {
             assert!(make(folder.path(), name).is_err(), "{name:?}");
         }
         let told = |outcome: Result<(), CliError>| outcome.expect_err("refused").to_string();
-        for no_folder in [path("none"), path("a.key.pem")] {
+        for no_folder in [path("none/deeper"), path("a.key.pem")] {
             let told = told(make(&no_folder, "d"));
-            assert!(
-                told.contains("--out ") && told.contains("there is no such folder; make it first"),
-                "{told}"
-            );
+            assert!(told.contains(&format!("--out {}", no_folder.display())), "{told}");
         }
+        make(&path("new"), "d").expect("made, and its folder");
+        let mode = fs::metadata(path("new")).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
     }
 }

@@ -3,9 +3,9 @@
 //! Called by the commands that make keys.
 
 use std::{
-    fs::OpenOptions,
+    fs::{DirBuilder, OpenOptions},
     io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -15,6 +15,8 @@ use super::CliError;
 const NAME_BYTES_MAX: usize = 64;
 /// A private key is for its owner alone.
 const PRIVATE_MODE: u32 = 0o600;
+/// A folder made for keys is for its owner alone.
+const FOLDER_MODE: u32 = 0o700;
 /// A public key may be read by everyone.
 const PUBLIC_MODE: u32 = 0o644;
 
@@ -26,21 +28,23 @@ pub(super) struct PairFiles {
 }
 
 impl PairFiles {
-    /// NAME.key.pem and NAME.pub.pem in a folder.
+    /// NAME.key.pem and NAME.pub.pem in a folder, which is made when it is missing.
     ///
-    /// Errors: a name that is none; a file that is there already.
+    /// Errors: a name that is none; a folder that cannot be made; a file that is there already.
     pub(super) fn new(folder: &Path, name: &str) -> Result<Self, CliError> {
         let is_good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if !(1..=NAME_BYTES_MAX).contains(&name.len()) || !name.bytes().all(is_good) {
             let message = "--name must be 1 to 64 letters, digits, dashes and underscores";
             return Err(CliError::Usage(message.to_owned()));
         }
-        if !folder.is_dir() {
-            let message = format!(
-                "--out {}: there is no such folder; make it first, or give another",
-                folder.display()
-            );
-            return Err(CliError::Usage(message));
+        // Keys lie in a folder of their own, for its owner alone. Only the last part of a path is made: a path that
+        // is mistyped is not.
+        match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
+            Ok(()) => {}
+            Err(_) if folder.is_dir() => {}
+            Err(source) => {
+                return Err(CliError::Io { what: format!("--out {}", folder.display()), source });
+            }
         }
         let private = folder.join(format!("{name}.key.pem"));
         let public = folder.join(format!("{name}.pub.pem"));

@@ -140,7 +140,7 @@ impl Ledger {
                     sums.left += nanos;
                     sums.overage -= nanos;
                 }
-                Account::Billed => {}
+                Account::Billed => sums.billed -= nanos,
             }
         }
         let money = |nanos| domain::Money::from_nanos(nanos, tenant.currency);
@@ -149,6 +149,7 @@ impl Ledger {
             charged: money(sums.charged),
             expired: money(sums.expired),
             overage: money(sums.overage),
+            billed: money(sums.billed),
             left: money(sums.left),
         })
     }
@@ -214,6 +215,7 @@ struct Sums {
     charged: i128,
     expired: i128,
     overage: i128,
+    billed: i128,
     left: i128,
 }
 
@@ -223,7 +225,9 @@ async fn unopened(transaction: &mut Transaction, tenant: &Tenant) -> Result<Sums
     let since = Timestamp::from_unix_micros(i64::MIN);
     let question = SpentQuestion { scope: LimitScope::Tenant, model: None, since };
     let charged = i128::from(spending::spent(transaction, tenant.id, &question).await?.get());
-    Ok(Sums { granted, charged, left: granted - charged, ..Sums::default() })
+    // Without a grant all of it is owed by invoice, as when the book is opened.
+    let (billed, left) = if granted == 0 { (charged, 0) } else { (0, granted - charged) };
+    Ok(Sums { granted, charged, billed, left, ..Sums::default() })
 }
 
 pub(super) async fn accounts(

@@ -8,8 +8,8 @@ use domain::{JournalId, KeyId, ModelName, Period, ProjectId, RecordHash, TenantI
 use uuid::Uuid;
 
 use super::{
-    Ledger, LedgerError, RecordPosition, RecordsPage, StoredRecord, Value, find_plan, records::RecordRow,
-    statements,
+    Ledger, LedgerError, RecordPosition, RecordsPage, StoredRecord, Value, find_plan, pool::Transaction,
+    records::RecordRow, statements,
 };
 use crate::plan::Plan;
 
@@ -114,10 +114,16 @@ impl Ledger {
 
     /// Whether records of a period were detached: what is left of it is no whole.
     pub(crate) async fn is_detached_within(&self, period: &Period) -> Result<bool, LedgerError> {
-        let values = [Value::Int(period.start().unix_micros()), Value::Int(period.end().unix_micros())];
         let mut transaction = self.pool.read().await?;
-        let found: Option<(i64,)> = transaction.find(sql::DETACHED_WITHIN, &values).await?;
-        Ok(found.is_some_and(|(months,)| months > 0))
+        Ok(detached_within(&mut transaction, period).await?.is_some())
+    }
+
+    /// That all records of a period are where they are listed from.
+    ///
+    /// Errors: a month of it was detached.
+    pub(crate) async fn require_attached(&self, period: &Period) -> Result<(), LedgerError> {
+        let mut transaction = self.pool.read().await?;
+        require_attached(&mut transaction, period).await
     }
 
     /// The lines of an issued invoice as they are stored beside its text.
@@ -143,4 +149,27 @@ impl Ledger {
         let cursor = self.journal_cursor(journal).await?;
         Ok((cursor.sequence, cursor.hash))
     }
+}
+
+/// As [`Ledger::require_attached`].
+pub(super) async fn require_attached(
+    transaction: &mut Transaction,
+    period: &Period,
+) -> Result<(), LedgerError> {
+    match detached_within(transaction, period).await? {
+        Some((month, place)) => {
+            Err(LedgerError::RecordsDetached { month, place: (!place.is_empty()).then_some(place) })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The first month of a period whose records were detached, and the table that has them, unless
+/// they were dropped.
+async fn detached_within(
+    transaction: &mut Transaction,
+    period: &Period,
+) -> Result<Option<(String, String)>, LedgerError> {
+    let values = [Value::Int(period.start().unix_micros()), Value::Int(period.end().unix_micros())];
+    transaction.find(sql::DETACHED_WITHIN, &values).await
 }

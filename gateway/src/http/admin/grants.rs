@@ -152,6 +152,8 @@ struct BalanceWire {
     expired_nanos: i64,
     /// What was charged beyond the grants and is on no invoice yet.
     overage_nanos: i64,
+    /// What was charged without a grant and is owed by invoice: before the first grant, or beyond the grants.
+    billed_nanos: i64,
     /// What is left of the grants, less what was charged beyond them; may be below zero.
     left_nanos: i64,
 }
@@ -222,6 +224,7 @@ async fn balance(call: Call) -> Answer {
         charged_nanos: nanos(found.charged),
         expired_nanos: nanos(found.expired),
         overage_nanos: nanos(found.overage),
+        billed_nanos: nanos(found.billed),
         left_nanos: nanos(found.left()),
     }))
 }
