@@ -102,9 +102,10 @@ async fn measure(url: &str, records: u64) -> Outcome<Vec<Step>> {
     let began = Instant::now();
     let issued = invoice::issue(&ledger, &tenant, &period, now).await?;
     note("issue, raw records counted", began, draft.records, "");
-    for (format, name) in
-        [(Format::JsonLines, "export of records, JSON Lines"), (Format::Parquet, "export of records, Parquet")]
-    {
+    for (format, name) in [
+        (Format::JsonLines, "export of records, JSON Lines"),
+        (Format::Parquet, "export of records, Parquet"),
+    ] {
         let mut export = usage(&ledger, &tenant, &period, format)?;
         let (began, mut bytes) = (Instant::now(), 0);
         while let Some(piece) = export.next().await? {

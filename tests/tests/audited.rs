@@ -236,5 +236,9 @@ async fn steps(walk: &mut Walk, [paid, void, lost]: &[String; 3]) -> Outcome {
     assert_eq!((refused.status.as_u16(), refused.code()), (409, "conflict"), "{}", refused.body);
     let pdf = walk.admin.get(&format!("{paid}/invoice.pdf")).await?;
     assert_eq!((pdf.status.as_u16(), pdf.header("content-type")), (200, "application/pdf"));
+    let pdf = walk.admin.get("/credit-notes/TG-CN-000001/credit-note.pdf").await?;
+    assert_eq!((pdf.status.as_u16(), pdf.header("content-type")), (200, "application/pdf"));
+    let none = walk.admin.get("/credit-notes/TG-CN-000002/credit-note.pdf").await?;
+    assert_eq!((none.status.as_u16(), none.code()), (404, "not_found"), "{}", none.body);
     Ok(())
 }

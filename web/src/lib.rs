@@ -1,12 +1,12 @@
-//! Pages for people: the page that says what runs here and how it is, and invoices as PDF.
+//! Pages for people: the page that says what runs here and how it is, and invoices and credit notes as PDF.
 //! Never writes to the ledger and never sees a request's prompt.
 //! The gateway serves what this crate renders.
 
-mod invoice_pdf;
+mod pdf;
 
 use askama::Template;
 
-pub use invoice_pdf::{PdfError, invoice_pdf};
+pub use pdf::{PdfError, credit_note_pdf, invoice_pdf};
 
 /// The page at `/`: is it ready, what does it serve, where does its API begin.
 #[derive(Debug, Template)]

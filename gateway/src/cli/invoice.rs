@@ -2,7 +2,7 @@
 //! Never computes an amount: `billing::invoice` does.
 //! Called by `Cli::run`.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use billing::{
     invoice::{self, Invoice},
@@ -65,15 +65,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
         Format::Html => invoice.to_html()?.into_bytes(),
         Format::Pdf => pdf(&ledger, &invoice).await?,
     };
-    match arguments.output {
-        None => out::give(&rendered),
-        Some(path) => {
-            let what = path.display().to_string();
-            fs::write(&path, rendered).map_err(|source| CliError::Io { what, source })?;
-            out::say(&format!("wrote {}", path.display()));
-        }
-    }
-    Ok(())
+    out::give_to(arguments.output.as_deref(), &rendered)
 }
 
 /// The invoice as a PDF; an issued one with what was paid since.

@@ -2,11 +2,13 @@
 //! Never changes an invoice: each step is added, with who took it.
 //! Called by `Cli::run`.
 
+use std::path::PathBuf;
+
 use billing::{
     invoice::{CreditLineRequest, CreditRequest},
     ledger::{InvoiceStanding, NewPayment, Recorded},
 };
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use domain::{Clock as _, SystemClock};
 
 use super::{CliError, open, out, parties::amount};
@@ -54,10 +56,16 @@ pub(super) enum Command {
         #[arg(long, value_name = "KEY")]
         idempotency_key: String,
     },
-    /// Print a credit note as JSON.
+    /// Print a credit note.
     CreditNote {
         /// Its number.
         number: String,
+        /// As what.
+        #[arg(long, value_enum, default_value_t = NoteFormat::Json)]
+        format: NoteFormat,
+        /// Into this file.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// Note that nobody expects the money any more. It may still come.
     WriteOff {
@@ -67,6 +75,14 @@ pub(super) enum Command {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum NoteFormat {
+    /// As it was issued.
+    Json,
+    /// As a company sends it.
+    Pdf,
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliError> {
@@ -94,11 +110,17 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
             out::say(&format!("credit note {} gives back {} {}", note.number, note.total, note.currency));
             ledger.invoice_standing(&number, now).await?.ok_or_else(|| missing(&number))?
         }
-        Command::CreditNote { number } => {
+        Command::CreditNote { number, format, output } => {
             let found = ledger.find_credit_note(&number).await?;
             let none = || CliError::Usage(format!("there is no credit note {number:?}"));
-            out::give(&found.ok_or_else(none)?.to_json()?);
-            return Ok(());
+            let note = found.ok_or_else(none)?;
+            let rendered = match format {
+                NoteFormat::Json => note.to_json()?.into_bytes(),
+                NoteFormat::Pdf => {
+                    web::credit_note_pdf(&note).map_err(|error| CliError::Usage(error.to_string()))?
+                }
+            };
+            return out::give_to(output.as_deref(), &rendered);
         }
         Command::Void { number, reason } => ledger.void_invoice(&number, &reason, now).await?,
         Command::WriteOff { number, reason } => ledger.write_off_invoice(&number, &reason, now).await?,

@@ -2,7 +2,13 @@
 //! Never a log: results go to standard output, complaints to standard error.
 //! Used by every command.
 
-use std::io::{self, Write as _};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::Path,
+};
+
+use super::CliError;
 
 /// Prints a line of a result. A reader that has gone away, as `head` does, is no failure.
 pub(super) fn say(line: &str) {
@@ -13,6 +19,20 @@ pub(super) fn say(line: &str) {
 pub(super) fn give(text: &(impl AsRef<[u8]> + ?Sized)) {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()).ok();
+}
+
+/// Writes a result to a file and says so, or prints it when there is none.
+///
+/// Errors: a file that cannot be written.
+pub(super) fn give_to(path: Option<&Path>, result: &[u8]) -> Result<(), CliError> {
+    let Some(path) = path else {
+        give(result);
+        return Ok(());
+    };
+    let what = path.display().to_string();
+    fs::write(path, result).map_err(|source| CliError::Io { what, source })?;
+    say(&format!("wrote {}", path.display()));
+    Ok(())
 }
 
 /// Prints a complaint.

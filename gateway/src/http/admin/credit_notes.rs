@@ -15,6 +15,7 @@ use super::{
     Answer,
     call::{Call, ok},
     error::{self, ChangeFailures, ReadFailures},
+    invoices::pdf,
     parties::refusal,
     standing::number,
 };
@@ -24,7 +25,7 @@ use crate::http::ApiError;
 const LINES_MAX: usize = 1_000;
 
 pub(super) fn configure(routes: &mut ServiceConfig<'_>) {
-    routes.service(list).service(issue).service(show);
+    routes.service(list).service(issue).service(show).service(show_pdf);
 }
 
 /// A credit note as docs/billing.md describes it.
@@ -105,6 +106,19 @@ async fn issue(call: Call, body: web::Payload) -> Answer {
     })?;
     let json = note.to_json()?;
     Ok(HttpResponse::Created().insert_header((CONTENT_TYPE, "application/json")).body(json))
+}
+
+/// Show a credit note as a PDF.
+#[utoipa::path(tag = "invoices", operation_id = "show_credit_note_pdf",
+    params(("number" = String, Path, min_length = 1, max_length = 64)),
+    responses((status = 200, description = "The credit note", body = Vec<u8>, content_type = "application/pdf"),
+        ReadFailures))]
+#[get("/credit-notes/{number}/credit-note.pdf")]
+async fn show_pdf(call: Call) -> Answer {
+    let number = number(&call)?;
+    let found = call.ledger().find_credit_note(&number).await?;
+    let note = found.ok_or_else(|| error::missing("credit note", &number))?;
+    pdf(::web::credit_note_pdf(&note), &number)
 }
 
 /// Show a credit note, as it was issued.

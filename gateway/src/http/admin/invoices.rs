@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use ::web::PdfError;
 use actix_web::{HttpResponse, get, http::header::CONTENT_TYPE, post, web};
 use billing::{
     invoice::{self, Invoice},
@@ -237,9 +238,13 @@ async fn show_pdf(call: Call) -> Answer {
     let invoice = find(&call).await?;
     let number: String = call.path("number")?;
     let standing = call.ledger().invoice_standing(&number, call.now()).await?;
-    let made = ::web::invoice_pdf(&invoice, standing.as_ref());
+    pdf(::web::invoice_pdf(&invoice, standing.as_ref()), &number)
+}
+
+/// A PDF, or that there is none.
+pub(super) fn pdf(made: Result<Vec<u8>, PdfError>, number: &str) -> Answer {
     let pdf = made.map_err(|error| {
-        tracing::error!(%error, invoice.number = number, "no PDF of an invoice");
+        tracing::error!(%error, document.number = number, "no PDF");
         ApiError::new(Fault::Broken, "internal_error", "the PDF could not be made; the server's log says why")
     })?;
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, "application/pdf")).body(pdf))

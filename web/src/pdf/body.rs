@@ -11,7 +11,7 @@ use billing::{
 use super::canvas::{Canvas, Ink, MARGIN, RIGHT, Style};
 
 /// Where descriptions begin, behind the number of their line.
-const ITEM: f32 = MARGIN + 28.0;
+pub(super) const ITEM: f32 = MARGIN + 28.0;
 /// How wide they may be.
 const ITEM_WIDTH: f32 = 224.0;
 /// Where quantities end.
@@ -22,7 +22,7 @@ const QUANTITY_WIDTH: f32 = 74.0;
 const PRICE: f32 = 476.0;
 const PRICE_WIDTH: f32 = 86.0;
 /// Where the labels of totals begin.
-const TOTALS: f32 = 300.0;
+pub(super) const TOTALS: f32 = 300.0;
 
 fn heading(canvas: &mut Canvas) {
     let y = canvas.y;
@@ -105,7 +105,7 @@ fn notes_of(line: &Line) -> Vec<String> {
 }
 
 /// A row of the totals.
-fn total(canvas: &mut Canvas, (label, amount): (&str, &str), style: Style) {
+pub(super) fn total(canvas: &mut Canvas, (label, amount): (&str, &str), style: Style) {
     let width = RIGHT - 90.0 - TOTALS;
     let height = style.leading() + 3.0;
     canvas.need(height * 2.0);

@@ -1,8 +1,11 @@
-//! The head of an invoice: who issued it, who is billed, and the dates.
-//! Never a line and never an amount but what is due.
+//! The head of a document: who issued it, who is billed, and the dates.
+//! Never a line and never an amount.
 //! Called once for each PDF.
 
-use billing::{invoice::Invoice, ledger::Party};
+use billing::{
+    invoice::{BilledIssuer, BilledTenant, CreditNote, Invoice},
+    ledger::Party,
+};
 
 use super::canvas::{Canvas, Ink, MARGIN, RIGHT, Style};
 
@@ -11,40 +14,72 @@ const HALF: f32 = 330.0;
 /// Where its values begin, behind their labels.
 const VALUES: f32 = 408.0;
 
+/// The head of an invoice.
 pub(super) fn head(canvas: &mut Canvas, invoice: &Invoice) {
+    let word = if invoice.number.is_some() { "INVOICE" } else { "DRAFT INVOICE" };
+    titled(canvas, (word, invoice.number.as_deref()), invoice.issuer.as_ref());
+    billed(canvas, (&invoice.tenant, invoice.customer.as_ref()), dates(invoice));
+}
+
+/// The head of a credit note.
+pub(super) fn credit_note(canvas: &mut Canvas, note: &CreditNote) {
+    titled(canvas, ("CREDIT NOTE", Some(&note.number)), note.issuer.as_ref());
+    let rows = vec![
+        ("Issued", day(&note.made_at).to_owned()),
+        ("For invoice", note.invoice_number.clone()),
+        ("Currency", note.currency.clone()),
+        ("Reason", note.reason.clone()),
+    ];
+    billed(canvas, (&note.tenant, note.customer.as_ref()), rows);
+}
+
+/// Who issued it, what it is, and its number.
+fn titled(canvas: &mut Canvas, (word, number): (&str, Option<&str>), issuer: Option<&BilledIssuer>) {
     let top = canvas.y;
     let left = HALF - MARGIN - 20.0;
     let mut down = 0.0;
-    if let Some(issuer) = &invoice.issuer {
+    if let Some(issuer) = issuer {
         down += canvas.column(MARGIN, top, left, (Style::NAME, &issuer.party.legal_name)) + 2.0;
         down += party(canvas, (MARGIN, top + down), left, &issuer.party);
     }
-    let word = if invoice.number.is_some() { "INVOICE" } else { "DRAFT INVOICE" };
     canvas.text_until(RIGHT, top - 4.0, Style::TITLE, word);
     let mut right = 34.0;
-    if let Some(number) = &invoice.number {
+    if let Some(number) = number {
         canvas.text_until(RIGHT, top + 22.0, Style::TOTAL, number);
         right = 46.0;
     }
     canvas.y = top + f32::max(down, right) + 18.0;
     canvas.rule();
     canvas.y += 14.0;
+}
+
+/// Who is billed, and beside it the dates and what else an accountant looks for.
+fn billed(
+    canvas: &mut Canvas,
+    (tenant, customer): (&BilledTenant, Option<&Party>),
+    rows: Vec<(&str, String)>,
+) {
     let top = canvas.y;
+    let left = HALF - MARGIN - 20.0;
     canvas.text(MARGIN, top, Style::LABEL, "BILL TO");
     let mut down = 14.0;
-    match &invoice.customer {
+    match customer {
         Some(customer) => {
             down += canvas.column(MARGIN, top + down, left, (Style::BOLD, &customer.legal_name));
             down += party(canvas, (MARGIN, top + down), left, customer);
-            let account = format!("Account {}", invoice.tenant.name);
+            let account = format!("Account {}", tenant.name);
             down += canvas.column(MARGIN, top + down, left, (Style::SMALL, &account));
         }
         None => {
-            down += canvas.column(MARGIN, top + down, left, (Style::BOLD, &invoice.tenant.name));
-            down += canvas.column(MARGIN, top + down, left, (Style::SMALL, &invoice.tenant.id));
+            down += canvas.column(MARGIN, top + down, left, (Style::BOLD, &tenant.name));
+            down += canvas.column(MARGIN, top + down, left, (Style::SMALL, &tenant.id));
         }
     }
-    let right = dates(canvas, invoice, top);
+    let mut right = 0.0;
+    for (label, text) in rows.into_iter().filter(|(_, text)| !text.is_empty()) {
+        canvas.text(HALF, top + right, Style { ink: Ink::Soft, ..Style::BODY }, label);
+        right += canvas.column(VALUES, top + right, RIGHT - VALUES, (Style::BODY, &text)) + 1.0;
+    }
     canvas.y = top + f32::max(down, right) + 16.0;
 }
 
@@ -63,8 +98,8 @@ fn day(instant: &str) -> &str {
     instant.get(..10).unwrap_or(instant)
 }
 
-/// The dates and what else an accountant looks for; gives their height.
-fn dates(canvas: &mut Canvas, invoice: &Invoice, top: f32) -> f32 {
+/// What stands beside the address of an invoice.
+fn dates(invoice: &Invoice) -> Vec<(&'static str, String)> {
     let period = &invoice.period;
     let made = if invoice.number.is_some() { "Issued" } else { "Made" };
     let due = match (&invoice.due_at, invoice.payment_days) {
@@ -83,10 +118,5 @@ fn dates(canvas: &mut Canvas, invoice: &Invoice, top: f32) -> f32 {
     if let Some(number) = &invoice.issued_as {
         rows.push(("Issued before", format!("as {number}; {} records came later", invoice.late_records)));
     }
-    let mut down = 0.0;
-    for (label, text) in rows.into_iter().filter(|(_, text)| !text.is_empty()) {
-        canvas.text(HALF, top + down, Style { ink: Ink::Soft, ..Style::BODY }, label);
-        down += canvas.column(VALUES, top + down, RIGHT - VALUES, (Style::BODY, &text)) + 1.0;
-    }
-    down
+    rows
 }

@@ -1,15 +1,16 @@
-//! An invoice as a PDF that a company would send: fonts inside, pages numbered, the same bytes for the same invoice.
-//! Never an amount that the invoice does not say, and never the time or the fonts of the machine.
+//! Invoices and credit notes as PDFs that a company would send: fonts inside, pages numbered, the same bytes each time.
+//! Never an amount that the document does not say, and never the time or the fonts of the machine.
 //! Called by the command line and the operators' interface.
 
 mod body;
 mod canvas;
 mod chart;
+mod credit_note;
 mod fonts;
 mod head;
 
 use billing::{
-    invoice::{Invoice, Status},
+    invoice::{CreditNote, Invoice, Status},
     ledger::InvoiceStanding,
 };
 use krilla::metadata::DateTime;
@@ -42,7 +43,18 @@ pub fn invoice_pdf(invoice: &Invoice, standing: Option<&InvoiceStanding>) -> Res
     chart::energy(&mut canvas, invoice);
     chart::chart(&mut canvas, invoice);
     body::notes(&mut canvas, invoice);
-    canvas.finish((&title(invoice), "en"), made(invoice))
+    canvas.finish((&title(invoice), "en"), made(&invoice.made_at))
+}
+
+/// A credit note as a PDF.
+///
+/// Errors: none in practice; tests make PDFs of short and long ones.
+pub fn credit_note_pdf(note: &CreditNote) -> Result<Vec<u8>, PdfError> {
+    let mut canvas = Canvas::new()?;
+    head::credit_note(&mut canvas, note);
+    credit_note::lines(&mut canvas, note);
+    credit_note::totals(&mut canvas, note);
+    canvas.finish((&format!("Credit note {}", note.number), "en"), made(&note.made_at))
 }
 
 /// What the document is.
@@ -53,10 +65,10 @@ fn title(invoice: &Invoice) -> String {
     }
 }
 
-/// When the invoice was made, as its own text says.
-fn made(invoice: &Invoice) -> Option<DateTime> {
-    let number = |from: usize, to: usize| invoice.made_at.get(from..to)?.parse::<u8>().ok();
-    let year = invoice.made_at.get(0..4)?.parse::<u16>().ok()?;
+/// When a document was made, as its own text says.
+fn made(at: &str) -> Option<DateTime> {
+    let number = |from: usize, to: usize| at.get(from..to)?.parse::<u8>().ok();
+    let year = at.get(0..4)?.parse::<u16>().ok()?;
     let day = DateTime::new(year).month(number(5, 7)?).day(number(8, 10)?);
     let time = day.hour(number(11, 13)?).minute(number(14, 16)?).second(number(17, 19)?);
     Some(time.utc_offset_hour(0).utc_offset_minute(0))

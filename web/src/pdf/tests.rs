@@ -235,3 +235,56 @@ fn a_draft_without_parties_is_a_page_too() {
         assert!(has(&text, word), "{word} in {text}");
     }
 }
+
+/// A note that gives back so many lines.
+fn note(lines: u32) -> CreditNote {
+    let line = |position: u32| {
+        format!(
+            r#"{{"position": {position}, "description": "demo-{position}: output tokens", "amount": "{position}.00"}}"#
+        )
+    };
+    let lines: Vec<_> = (1..=lines).map(line).collect();
+    let body = format!(
+        r#"{{"schema": "tallygate.credit_note/1", "number": "TG-CN-000007", "invoice_number": "TG-000042",
+        "made_at": "2026-12-09T10:11:12Z", "tenant": {{"id": "01930000-0000-7000-8000-000000000001", "name": "acme"}},
+        "issuer": {{"legal_name": "Gateway GmbH", "address": ["Marktplatz 1"], "country": "DE", "tax_id": null,
+        "email": null, "payment_note": null}}, "currency": "EUR", "currency_decimals": 2, "reason": "an outage",
+        "lines": [{}], "subtotal": "28.00", "taxes": [{{"name": "VAT", "percent": "19", "mode": "exclusive",
+        "amount": "5.32"}}, {{"name": "Levy", "percent": "1", "mode": "inclusive", "amount": "0.28"}}],
+        "total": "33.32", "asked": {{"reason": "an outage", "lines": []}}}}"#,
+        lines.join(",")
+    );
+    CreditNote::from_issued(&body).expect("a credit note")
+}
+
+#[test]
+fn a_credit_note_says_what_it_gives_back_of_what() {
+    let pdf = credit_note_pdf(&note(7)).expect("a PDF");
+    let (text, pages) = read(&pdf);
+    let words = [
+        "CREDIT NOTE",
+        "TG-CN-000007",
+        "TG-000042",
+        "2026-12-09",
+        "an outage",
+        "Gateway GmbH",
+        "acme",
+        "7.00",
+        "demo-7: output tokens",
+        "Subtotal",
+        "28.00",
+        "VAT 19 %",
+        "5.32",
+        "Levy 1 %, contained",
+        "(0.28)",
+        "Total credit EUR",
+        "33.32",
+    ];
+    for wanted in words {
+        assert!(has(&text, wanted), "{wanted:?} is not in {text}");
+    }
+    assert_eq!(pages, 1);
+    assert_eq!(credit_note_pdf(&note(7)).expect("a PDF"), pdf, "the same bytes each time");
+    let (text, pages) = read(&credit_note_pdf(&note(200)).expect("a PDF"));
+    assert!(pages > 2 && has(&text, "demo-200: output tokens") && has(&text, "200.00"), "{pages} pages");
+}

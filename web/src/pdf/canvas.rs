@@ -1,6 +1,6 @@
 //! Pages on which texts and areas are placed, from top to bottom, before any of them is drawn.
 //! Never an amount or a word of its own but the number of each page.
-//! Used by the parts of an invoice's PDF.
+//! Used by the parts of each PDF.
 
 use krilla::{
     Document,
