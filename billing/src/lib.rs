@@ -14,4 +14,5 @@ pub mod ship;
 pub mod statement;
 pub mod subscription;
 pub mod tax;
+pub mod usage_event;
 pub mod verify;

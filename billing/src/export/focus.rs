@@ -222,6 +222,15 @@ fn unit_name(unit: &str) -> String {
     }
 }
 
+/// A quantity in whole units: what is counted in a unit's last decimal, such as `0.001 s`, is given in the unit itself.
+fn whole_units(quantity: u64, unit: &str) -> (BigDecimal, String) {
+    let step = unit.split_once(' ').and_then(|(step, name)| Some((step.parse::<BigDecimal>().ok()?, name)));
+    match step {
+        Some((step, name)) if unit.starts_with("0.") => (BigDecimal::from(quantity) * step, unit_name(name)),
+        Some(_) | None => (BigDecimal::from(quantity), unit_name(unit)),
+    }
+}
+
 /// The rows of an invoice.
 ///
 /// Errors: rows that do not add up to what is owed; amounts that do not read.
@@ -346,9 +355,9 @@ impl<'a> Charge<'a> {
         let consumed = (self.category == Category::Usage).then_some(self.line);
         match column {
             "ConsumedQuantity" => {
-                consumed.map_or(Cell::Empty, |line| Cell::Decimal(BigDecimal::from(line.quantity)))
+                consumed.map_or(Cell::Empty, |line| Cell::Decimal(whole_units(line.quantity, &line.unit).0))
             }
-            "ConsumedUnit" => Cell::text(consumed.map(|line| unit_name(&line.unit))),
+            "ConsumedUnit" => Cell::text(consumed.map(|line| whole_units(line.quantity, &line.unit).1)),
             "ContractedUnitPrice"
             | "ListUnitPrice"
             | "PricingCurrencyContractedUnitPrice"

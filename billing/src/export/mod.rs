@@ -3,6 +3,7 @@
 //! Called by `tallygate export`, `tallygate usage --records` and the operators' interface.
 
 mod csv;
+mod events;
 pub(crate) mod focus;
 mod json;
 mod lines;
@@ -17,11 +18,12 @@ use std::collections::VecDeque;
 
 use domain::{Period, TenantId, Timestamp};
 
+pub(crate) use events::event_line;
 pub use focus::FocusVersion;
 pub use table::{Cell, Column, Kind};
-pub(crate) use usage::usage_line;
+pub(crate) use usage::{Paths, usage_line};
 
-use self::{parquet::ParquetEncoder, usage::Paths};
+use self::parquet::ParquetEncoder;
 use crate::{
     invoice::Invoice,
     ledger::{Ledger, LedgerError, RecordFilter, RecordPosition, Tenant},
@@ -29,12 +31,16 @@ use crate::{
 
 /// Tenants and invoices read at once.
 const PAGE: usize = 50;
+/// Usage events read at once, of 64 KiB at most each.
+const EVENTS_PAGE: usize = 200;
 
 /// What is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dataset {
     /// Usage records, by the time they finished.
     Usage,
+    /// Usage events, by their time.
+    Events,
     /// Lines of issued invoices.
     InvoiceLines,
     /// The same as charges in the columns of FOCUS.
@@ -70,7 +76,7 @@ pub struct Request {
     pub format: Format,
     /// Whose. Of invoices, those whose period begins within.
     pub whose: Whose,
-    /// Which records; of invoice lines only the model counts.
+    /// Which records; of invoice lines only the model counts, of events none.
     pub filter: RecordFilter,
     /// Who provides the service, for FOCUS.
     pub provider: String,
@@ -114,6 +120,9 @@ pub enum ExportError {
     /// A filter that invoices know nothing of.
     #[error("invoice lines are not kept by project or key; leave these filters out")]
     NotForInvoices,
+    /// A filter that usage events know nothing of.
+    #[error("usage events are not chosen by project, key or model; leave these filters out")]
+    NotForEvents,
     /// Parquet could not be written.
     #[error("Parquet: {0}")]
     Parquet(#[from] ::parquet::errors::ParquetError),
@@ -140,6 +149,7 @@ struct Current {
     period: Period,
     paths: Paths,
     records_after: Option<RecordPosition>,
+    events_after: Option<(Timestamp, u64)>,
     invoices_after: Option<Timestamp>,
 }
 
@@ -149,6 +159,9 @@ impl Export {
     /// Errors: a filter that does not fit; Parquet that cannot be begun.
     pub fn new(ledger: Ledger, request: Request) -> Result<Self, ExportError> {
         let filter = &request.filter;
+        if request.dataset == Dataset::Events && *filter != RecordFilter::default() {
+            return Err(ExportError::NotForEvents);
+        }
         if request.dataset != Dataset::Usage && (filter.project.is_some() || filter.key.is_some()) {
             return Err(ExportError::NotForInvoices);
         }
@@ -182,6 +195,7 @@ impl Export {
                 Some(current) => {
                     self.current = match self.request.dataset {
                         Dataset::Usage => self.usage(current).await?,
+                        Dataset::Events => self.events(current).await?,
                         Dataset::InvoiceLines | Dataset::Focus(_) => self.invoices(current).await?,
                     };
                 }
@@ -221,10 +235,12 @@ impl Export {
                 self.ledger.require_attached(&period).await?;
                 self.ledger.projects(tenant.id).await?
             }
+            Dataset::Events => self.ledger.projects(tenant.id).await?,
             Dataset::InvoiceLines | Dataset::Focus(_) => Vec::new(),
         };
         let paths = projects.into_iter().map(|project| (project.id, project.path)).collect();
-        Ok(Some(Current { tenant, period, paths, records_after: None, invoices_after: None }))
+        let (records_after, events_after, invoices_after) = (None, None, None);
+        Ok(Some(Current { tenant, period, paths, records_after, events_after, invoices_after }))
     }
 
     /// A page of records. Gives the tenant back while there are more.
@@ -239,6 +255,28 @@ impl Export {
             }
         }
         Ok(page.next.map(|next| Current { records_after: Some(next), ..current }))
+    }
+
+    /// A page of usage events.
+    async fn events(&mut self, current: Current) -> Result<Option<Current>, ExportError> {
+        let (tenant, span) = (current.tenant.id, (current.period.start(), current.period.end()));
+        let page = self.ledger.usage_events_page(tenant, span, current.events_after, EVENTS_PAGE).await?;
+        self.hold(page.len());
+        for (stored, hash) in &page {
+            match self.request.format {
+                Format::JsonLines => {
+                    let line = event_line(stored, *hash, &current.paths);
+                    let corrupt = |error| LedgerError::corrupt("usage event", &error);
+                    self.encoder.line(&line.map_err(corrupt)?);
+                }
+                Format::Csv | Format::Parquet => {
+                    self.encoder.row(events::row(stored, *hash, &current.paths)?)?;
+                }
+            }
+        }
+        let last = page.last().filter(|_| page.len() == EVENTS_PAGE);
+        let next = last.map(|(last, _)| (last.time, last.sequence));
+        Ok(next.map(|next| Current { events_after: Some(next), ..current }))
     }
 
     /// A page of invoices.
@@ -264,7 +302,7 @@ impl Export {
         };
         let rows = match self.request.dataset {
             Dataset::Focus(version) => focus::rows(invoice, version, &self.request.provider)?,
-            Dataset::InvoiceLines | Dataset::Usage => {
+            Dataset::InvoiceLines | Dataset::Usage | Dataset::Events => {
                 invoice.lines.iter().map(|line| lines::row(invoice, line)).collect::<Result<_, _>>()?
             }
         };
@@ -279,6 +317,7 @@ impl Export {
 fn columns(dataset: Dataset) -> &'static [Column] {
     match dataset {
         Dataset::Usage => &usage::COLUMNS,
+        Dataset::Events => &events::COLUMNS,
         Dataset::InvoiceLines => &lines::COLUMNS,
         Dataset::Focus(version) => focus::columns(version),
     }

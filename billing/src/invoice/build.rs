@@ -15,7 +15,7 @@ use super::{
     subscription,
 };
 use crate::{
-    ledger::{Tenant, UsageSum, UsageTotals},
+    ledger::{EventSum, Tenant, UsageSum, UsageTotals},
     plan::{Plan, Price, UnitPrice},
     rate::{ExactAmount, MinorUnits, RateError, allocate_by_largest_remainder},
 };
@@ -36,7 +36,11 @@ pub struct InvoiceParts<'a> {
     pub sums: &'a [UsageSum],
     /// What of it was used by requests that missed a target; empty where no plan gives credit for them.
     pub late: &'a [UsageSum],
-    /// The plan versions named in `sums`.
+    /// What usage events came to, by the meters of their plan versions.
+    pub events: &'a [EventSum],
+    /// How many there are, whatever they count for.
+    pub events_count: u64,
+    /// The plan versions named in `sums` and `events`.
     pub plans: &'a BTreeMap<PlanVersionId, Plan>,
     /// The same usage by project, with each one's id and path; empty when the tenant has none.
     pub projects: &'a [ProjectUse],
@@ -125,6 +129,7 @@ pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
         plan_at_end: parts.plan_at_end.map(|plan| plan.id().to_string()),
         subscription: parts.subscription.map(|own| BilledSubscription::to_wire(own.facts)),
         records,
+        events: parts.events_count,
         issued_as: None,
         late_records: 0,
         lines: lines.collect(),

@@ -17,8 +17,9 @@ use crate::{
 /// What each charge comes to so far, by name; token prices less their credits are one of them.
 type Due = BTreeMap<String, ExactAmount>;
 
-/// A plan, a charge of it and what it counts: a version that counts something else under the same name begins anew.
-type Counted<'a> = (&'a str, &'a str, Meter);
+/// A plan, a charge of it, what it counts and in what: a version that counts something else under the same name begins
+/// anew.
+type Counted<'a> = (&'a str, &'a str, Meter, &'a str);
 
 /// Every line of charges and discounts, in the order in which they are computed.
 ///
@@ -71,7 +72,7 @@ fn all_metered<'a>(parts: &InvoiceParts<'a>) -> Result<Vec<Metered<'a>>, RateErr
     let mut counted = Vec::new();
     for plan in versions {
         for (charge, usage) in usage_charges(plan) {
-            let name = (plan.name(), charge.name.as_str(), usage.meter);
+            let name = (plan.name(), charge.name.as_str(), usage.meter, usage.counted.as_str());
             let own = own_counts(parts, plan, usage)?;
             let total = totals.entry(name).or_default();
             // Until all are counted the total is what came before.
@@ -128,6 +129,10 @@ fn taken<'a>(
 }
 
 fn own_counts(parts: &InvoiceParts<'_>, plan: &Plan, usage: &UsageCharge) -> Result<u64, RateError> {
+    if let Meter::Custom(meter) = usage.meter {
+        let own = parts.events.iter().filter(|sum| sum.price_version == *plan.id() && sum.meter == meter);
+        return own.map(|sum| sum.counts).try_fold(0, add);
+    }
     taken(parts, plan, usage).try_fold(0, |counts, sum| {
         let totals = &sum.totals;
         let own = match usage.meter {
@@ -140,12 +145,17 @@ fn own_counts(parts: &InvoiceParts<'_>, plan: &Plan, usage: &UsageCharge) -> Res
             Meter::ReasoningTokens => totals.reasoning_tokens.get(),
             Meter::Requests => totals.requests,
             Meter::Energy => totals.energy.get(),
+            // Of no request.
+            Meter::Custom(_) => 0,
         };
         add(counts, own)
     })
 }
 
 fn requests(parts: &InvoiceParts<'_>, plan: &Plan, usage: &UsageCharge) -> u64 {
+    if matches!(usage.meter, Meter::Custom(_)) {
+        return 0;
+    }
     taken(parts, plan, usage).fold(0, |requests, sum| requests.saturating_add(sum.totals.requests))
 }
 
@@ -183,7 +193,7 @@ fn part_line(
         description: if words.is_empty() { title.to_owned() } else { format!("{title}: {words}") },
         requests,
         quantity: counts,
-        unit: usage.meter.counts().to_owned(),
+        unit: usage.counted.clone(),
         units: Some(units),
         units_name: Some(unit),
         unit_price: Some(price),

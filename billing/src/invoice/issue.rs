@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use bigdecimal::Zero as _;
-use domain::{Period, ProjectId, Timestamp};
+use domain::{Period, PlanVersionId, ProjectId, Timestamp};
 use serde_json::json;
 
 use super::{
@@ -17,11 +17,11 @@ use super::{
     payments::{Paid, pay},
 };
 use crate::ledger::{
-    EventKind, IssuedInvoice, Ledger, LedgerError, LineColumns, ProjectSums, Settlement, Tenant, Transaction,
-    UsageSum, check_tallies, find_issued, find_plan, hold_still, insert_event, invoice_number,
-    lock_invoice_numbers, note_part, paid_by_grants, parties, period_facts, plan_in_force, project_name,
-    projects_of, settle, settle_invoice, settle_periods, store_invoice, usage_split_by_project,
-    usage_sums_by_project,
+    EventKind, EventSum, IssuedInvoice, Ledger, LedgerError, LineColumns, ProjectSums, Settlement, Tenant,
+    Transaction, UsageSum, check_event_tallies, check_tallies, count_events, event_sums, find_issued,
+    find_plan, hold_still, insert_event, invoice_number, lock_invoice_numbers, note_part, paid_by_grants,
+    parties, period_facts, plan_in_force, project_name, projects_of, settle, settle_invoice, settle_periods,
+    store_invoice, usage_split_by_project, usage_sums_by_project,
 };
 use crate::statement;
 use crate::{
@@ -94,6 +94,7 @@ pub async fn issue(
     settle_periods(&mut transaction, tenant, now).await?;
     let facts = period_facts(&mut transaction, tenant, period).await?;
     check_tallies(&mut transaction, tenant.id, period).await?;
+    check_event_tallies(&mut transaction, tenant.id, period).await?;
     let usage = usage(&mut transaction, tenant, period, None).await?;
     // What was before the tenant is billed only where the first fee of its subscription is due there.
     let is_ahead = facts.as_ref().is_some_and(|facts| facts.advance.is_some());
@@ -191,7 +192,9 @@ pub(super) struct Usage {
     pub(super) sums: Vec<UsageSum>,
     /// What of it was used by requests that missed a target, where a plan gives credit for them.
     pub(super) late: Vec<UsageSum>,
-    /// The plan versions that it names.
+    /// What usage events came to, and how many there are.
+    pub(super) events: (Vec<EventSum>, u64),
+    /// The plan versions that all of it names.
     pub(super) plans: Plans,
     /// The same by project; empty when no request belonged to one.
     pub(super) projects: Vec<ProjectUse>,
@@ -214,20 +217,35 @@ pub(super) async fn usage(
         plans = plans_of(transaction, &all).await?;
     }
     let projects = projects(transaction, tenant, (&all, &late)).await?;
+    let events = event_sums(transaction, tenant.id, period).await?;
+    for sum in &events {
+        add_plan(transaction, &mut plans, &sum.price_version).await?;
+    }
+    let events = (events, count_events(transaction, tenant.id, period).await?);
     let sums = |sums: ProjectSums| sums.into_iter().map(|(_, sum)| sum).collect();
-    Ok(Usage { sums: sums(all), late: sums(late), plans, projects })
+    Ok(Usage { sums: sums(all), late: sums(late), events, plans, projects })
 }
 
 async fn plans_of(transaction: &mut Transaction, sums: &ProjectSums) -> Result<Plans, LedgerError> {
     let mut plans = Plans::new();
     for (_, sum) in sums {
-        if !plans.contains_key(&sum.price_version)
-            && let Some(plan) = find_plan(transaction, &sum.price_version).await?
-        {
-            plans.insert(sum.price_version.clone(), plan);
-        }
+        add_plan(transaction, &mut plans, &sum.price_version).await?;
     }
     Ok(plans)
+}
+
+/// Adds a plan version that is not there yet.
+async fn add_plan(
+    transaction: &mut Transaction,
+    plans: &mut Plans,
+    id: &PlanVersionId,
+) -> Result<(), LedgerError> {
+    if !plans.contains_key(id)
+        && let Some(plan) = find_plan(transaction, id).await?
+    {
+        plans.insert(id.clone(), plan);
+    }
+    Ok(())
 }
 
 /// A period's usage, rated by the plan versions that it names, and what its subscription costs.
@@ -237,7 +255,7 @@ pub(super) async fn rate(
     (period, now): (&Period, Timestamp),
     (usage, facts): (&Usage, Option<PeriodFacts>),
 ) -> Result<Built, LedgerError> {
-    let Usage { sums, late, plans, projects } = usage;
+    let Usage { sums, late, events: (events, events_count), plans, projects } = usage;
     // The last instant of the period: what applies from its end on is of the next. After a subscription has ended,
     // only what was used is charged.
     let last = Timestamp::from_unix_micros(period.end().unix_micros().saturating_sub(1));
@@ -248,15 +266,23 @@ pub(super) async fn rate(
     };
     let mut subscribed = Plans::new();
     for id in facts.iter().flat_map(PeriodFacts::plans) {
-        if !subscribed.contains_key(id)
-            && let Some(plan) = find_plan(transaction, id).await?
-        {
-            subscribed.insert(id.clone(), plan);
-        }
+        add_plan(transaction, &mut subscribed, id).await?;
     }
     let subscription = facts.as_ref().map(|facts| Subscribed { facts, plans: &subscribed });
     let plan_at_end = plan_at_end.as_deref();
-    let parts = InvoiceParts { tenant, period, now, sums, late, plans, projects, plan_at_end, subscription };
+    let parts = InvoiceParts {
+        tenant,
+        period,
+        now,
+        sums,
+        late,
+        events,
+        events_count: *events_count,
+        plans,
+        projects,
+        plan_at_end,
+        subscription,
+    };
     Ok(build(&parts)?)
 }
 

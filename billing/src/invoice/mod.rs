@@ -84,6 +84,9 @@ pub struct Invoice {
     pub subscription: Option<BilledSubscription>,
     /// Usage records in the period.
     pub records: u64,
+    /// Usage events in the period; left out where there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub events: u64,
     /// Of a draft: the invoice that was issued for this period already.
     pub issued_as: Option<String>,
     /// Of such a draft: usage records that came after that invoice was issued and are not on it.
@@ -235,7 +238,8 @@ pub struct Line {
     pub requests: u64,
     /// How much.
     pub quantity: u64,
-    /// Of what: `tokens`, `requests`, `millijoules`; `mJ` of charges for energy; nothing where nothing is counted.
+    /// Of what: `tokens`, `requests`, `millijoules`; `mJ` of charges for energy; of usage events the last decimal of
+    /// their meter, such as `0.001 s`; nothing where nothing is counted.
     pub unit: String,
     /// Of charges: the part of the quantity that this line prices, converted. Decimal text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -260,6 +264,12 @@ pub struct Line {
     /// Of corrections: what is corrected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correction: Option<Correction>,
+}
+
+/// Whether a count is of nothing, and so left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Line {

@@ -11,8 +11,8 @@ use super::{
     issue::{rate, store, usage},
 };
 use crate::ledger::{
-    BillingMode, Ledger, LedgerError, PeriodChoice, Tenant, Transaction, check_tallies, documents,
-    hold_still, lock_invoice_numbers, parties,
+    BillingMode, Ledger, LedgerError, PeriodChoice, Tenant, Transaction, check_event_tallies, check_tallies,
+    documents, hold_still, lock_invoice_numbers, parties,
 };
 
 /// Issues an invoice for what of the running period is not invoiced, if that has reached the tenant's threshold.
@@ -39,6 +39,7 @@ pub async fn issue_at_threshold(
         return Ok(None);
     };
     check_tallies(&mut transaction, tenant.id, &period).await?;
+    check_event_tallies(&mut transaction, tenant.id, &period).await?;
     let invoice = store(&mut transaction, (serial, true), tenant, (&period, now), built).await?;
     transaction.commit().await?;
     Ok(Some(invoice))

@@ -14,11 +14,14 @@ use domain::{
 use jiff::civil::Date;
 
 use super::{GRANT_NANOS_MAX, InvoiceState};
-use crate::{plan::PlanError, rate::RateError, subscription::State, tax::TaxError};
+use crate::{plan::PlanError, rate::RateError, subscription::State, tax::TaxError, usage_event::EventError};
 
 /// Why the ledger did not do what was asked. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
+    /// A usage event that is refused.
+    #[error(transparent)]
+    Event(EventError),
     /// The URL names no database we know.
     #[error("a ledger URL must be sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE")]
     BadUrl,
@@ -575,6 +578,7 @@ impl LedgerError {
             | Self::CreditsDiffer { .. } => Fault::Broken,
             Self::Rate(error) => error.fault(),
             Self::Plan(error) => error.fault(),
+            Self::Event(error) => error.fault(),
         }
     }
 

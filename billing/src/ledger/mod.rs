@@ -37,6 +37,7 @@ mod subscriptions;
 mod tallies;
 mod tenants;
 mod usage;
+mod usage_events;
 mod users;
 mod walk;
 mod webhooks;
@@ -72,6 +73,7 @@ pub use subscriptions::{
 pub use tallies::{UsageSum, UsageTotals};
 pub use tenants::{BillingMode, NewTenant, Tenant, TenantTerms};
 pub use usage::{JournalCursor, SHIP_RECORDS_MAX, Shipped};
+pub use usage_events::{EventSum, HashedEvent, MeterSum};
 pub use users::{NewUser, UnknownUserRole, User, UserRole};
 pub use walk::{LinePart, RecordFilter};
 pub use webhooks::{
@@ -98,6 +100,7 @@ pub(crate) use tallies::{
     ProjectSums, check as check_tallies, split_by_project as usage_split_by_project,
     sums_by_project as usage_sums_by_project,
 };
+pub(crate) use usage_events::{check_event_tallies, count_events, event_sums, events_page};
 
 use pool::{Pool, Value};
 

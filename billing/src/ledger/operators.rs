@@ -19,6 +19,8 @@ pub enum OperatorRole {
     Admin,
     /// Read everything.
     ReadOnly,
+    /// Send usage events, and nothing else.
+    Events,
 }
 
 impl OperatorRole {
@@ -27,6 +29,7 @@ impl OperatorRole {
         match self {
             Self::Admin => "admin",
             Self::ReadOnly => "read_only",
+            Self::Events => "events",
         }
     }
 }
@@ -39,14 +42,15 @@ impl fmt::Display for OperatorRole {
 
 /// A text that names no role.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a role is admin or read_only, not {0:?}")]
+#[error("a role is admin, read_only or events, not {0:?}")]
 pub struct UnknownRole(String);
 
 impl FromStr for OperatorRole {
     type Err = UnknownRole;
 
     fn from_str(text: &str) -> Result<Self, UnknownRole> {
-        let found = [Self::Admin, Self::ReadOnly].into_iter().find(|role| role.as_str() == text);
+        let found =
+            [Self::Admin, Self::ReadOnly, Self::Events].into_iter().find(|role| role.as_str() == text);
         found.ok_or_else(|| UnknownRole(text.chars().take(80).collect()))
     }
 }

@@ -50,17 +50,20 @@ pub(super) const RAISE_REVISION: Statement =
 
 pub(super) const COUNT_OPERATORS: Statement = Statement::both("SELECT COUNT(*) FROM operators");
 pub(super) const OPERATORS: Statement = Statement::both(
-    "SELECT name, token_id, secret_hash, role, created_unix_us, disabled_unix_us FROM operators ORDER BY name",
+    "SELECT name, token_id, secret_hash, COALESCE(scope, role) AS role, created_unix_us, disabled_unix_us FROM operators ORDER BY name",
 );
+/// The scope of events is kept beside a role that reads, which is what programs of an earlier version see.
 pub(super) const INSERT_OPERATOR: Statement = Statement::both(
-    "INSERT INTO operators (name, token_id, secret_hash, role, created_unix_us) VALUES ($1, $2, $3, $4, $5)",
+    "INSERT INTO operators (name, token_id, secret_hash, role, scope, created_unix_us)
+     VALUES ($1, $2, $3, CASE CAST($4 AS TEXT) WHEN 'events' THEN 'read_only' ELSE CAST($4 AS TEXT) END,
+             CASE CAST($4 AS TEXT) WHEN 'events' THEN 'events' END, $5)",
 );
 pub(super) const OPERATORS_PAGE: Statement = Statement::both(
-    "SELECT name, token_id, secret_hash, role, created_unix_us, disabled_unix_us FROM operators
+    "SELECT name, token_id, secret_hash, COALESCE(scope, role) AS role, created_unix_us, disabled_unix_us FROM operators
      WHERE name > $1 ORDER BY name LIMIT $2",
 );
 pub(super) const OPERATOR: Statement = Statement::both(
-    "SELECT name, token_id, secret_hash, role, created_unix_us, disabled_unix_us FROM operators WHERE name = $1",
+    "SELECT name, token_id, secret_hash, COALESCE(scope, role) AS role, created_unix_us, disabled_unix_us FROM operators WHERE name = $1",
 );
 pub(super) const DISABLE_OPERATOR: Statement =
     Statement::both("UPDATE operators SET disabled_unix_us = COALESCE(disabled_unix_us, $2) WHERE name = $1");

@@ -166,11 +166,7 @@ impl Ledger {
     /// The tenant with this name or this id.
     pub async fn find_tenant(&self, name_or_id: &str) -> Result<Option<Tenant>, LedgerError> {
         let mut transaction = self.pool.read().await?;
-        let row = match TenantId::from_str(name_or_id) {
-            Ok(id) => transaction.find(sql::TENANT_BY_ID, &[Value::Id(id.as_uuid())]).await?,
-            Err(_) => transaction.find(sql::TENANT_BY_NAME, &[Value::Text(name_or_id)]).await?,
-        };
-        row.map(Tenant::from_row).transpose()
+        find_by_name_or_id(&mut transaction, name_or_id).await
     }
 
     /// Shuts a tenant out. Its usage and invoices stay. Doing it twice keeps the first time.
@@ -241,6 +237,17 @@ pub(super) async fn create(
 pub(super) async fn all(transaction: &mut Transaction) -> Result<Vec<Tenant>, LedgerError> {
     let rows = transaction.rows(sql::TENANTS, &[]).await?;
     rows.into_iter().map(Tenant::from_row).collect()
+}
+
+pub(super) async fn find_by_name_or_id(
+    transaction: &mut Transaction,
+    name_or_id: &str,
+) -> Result<Option<Tenant>, LedgerError> {
+    let row = match TenantId::from_str(name_or_id) {
+        Ok(id) => transaction.find(sql::TENANT_BY_ID, &[Value::Id(id.as_uuid())]).await?,
+        Err(_) => transaction.find(sql::TENANT_BY_NAME, &[Value::Text(name_or_id)]).await?,
+    };
+    row.map(Tenant::from_row).transpose()
 }
 
 pub(super) async fn find_by_id(transaction: &mut Transaction, id: TenantId) -> Result<Tenant, LedgerError> {

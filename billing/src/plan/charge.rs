@@ -7,6 +7,8 @@ use std::{collections::BTreeSet, fmt};
 use bigdecimal::{BigDecimal, Zero as _};
 use domain::{ModelName, SloClass};
 
+use super::MeterName;
+
 /// Longest name of a charge, a discount or a custom meter; it stands on every invoice line.
 pub const CHARGE_NAME_LENGTH_MAX: usize = 63;
 /// Charges in a plan; each is at least one line of every invoice.
@@ -52,6 +54,8 @@ pub enum Basis {
 pub struct UsageCharge {
     /// What is counted.
     pub meter: Meter,
+    /// What one count of the meter is, as invoices say it: `tokens`, `mJ`, `0.001 s`.
+    pub counted: String,
     /// Whose usage counts.
     pub filter: Filter,
     /// What the meter's counts are turned into before anything else.
@@ -99,11 +103,13 @@ pub enum Meter {
     Requests,
     /// Energy. Counted in millijoules.
     Energy,
+    /// What usage events say, by a meter of the plan's own.
+    Custom(MeterName),
 }
 
 impl Meter {
-    /// Every meter, in the order of documentation.
-    pub const ALL: [Self; 6] = [
+    /// Every meter that a plan need not define, in the order of documentation.
+    pub const BUILT_IN: [Self; 6] = [
         Self::InputTokens,
         Self::CachedInputTokens,
         Self::OutputTokens,
@@ -113,7 +119,7 @@ impl Meter {
     ];
 
     /// The name in plans and on invoices.
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::InputTokens => "input_tokens",
             Self::CachedInputTokens => "cached_input_tokens",
@@ -121,17 +127,31 @@ impl Meter {
             Self::ReasoningTokens => "reasoning_tokens",
             Self::Requests => "requests",
             Self::Energy => "energy",
+            Self::Custom(name) => name.as_str(),
         }
     }
 
-    /// What it counts when nothing is converted.
-    pub const fn counts(self) -> &'static str {
-        match self {
+    /// What it counts when nothing is converted. `None`: the plan says it.
+    pub const fn counts(self) -> Option<&'static str> {
+        Some(match self {
             Self::InputTokens | Self::CachedInputTokens | Self::OutputTokens | Self::ReasoningTokens => {
                 "tokens"
             }
             Self::Requests => "requests",
             Self::Energy => "mJ",
+            Self::Custom(_) => return None,
+        })
+    }
+
+    /// Whether a request is counted by it when it is admitted, so that a charge for it sells a model.
+    pub const fn is_of_requests(self) -> bool {
+        match self {
+            Self::InputTokens
+            | Self::CachedInputTokens
+            | Self::OutputTokens
+            | Self::ReasoningTokens
+            | Self::Requests => true,
+            Self::Energy | Self::Custom(_) => false,
         }
     }
 }
@@ -154,9 +174,9 @@ pub struct QuantityUnit {
 }
 
 impl QuantityUnit {
-    /// The meter's own.
-    pub fn plain(meter: Meter) -> Self {
-        Self { name: meter.counts().to_owned(), counts: 1, rounding: None }
+    /// The meter's own: so many counts are one of it.
+    pub fn plain(name: &str, counts: u64) -> Self {
+        Self { name: name.to_owned(), counts, rounding: None }
     }
 }
 

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bigdecimal::BigDecimal;
 use domain::Micros;
 
-use super::{Basis, Charge, Discount, DiscountAmount, Plan, Scheme, Tier, UsageCharge};
+use super::{
+    Aggregation, Basis, Charge, Discount, DiscountAmount, MeterDefinition, Plan, Scheme, Tier, UsageCharge,
+};
 
 /// One term that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +78,9 @@ impl Terms {
             set(&format!("{model}.cached_input_per_mtok"), &price.cached_input);
             set(&format!("{model}.output_per_mtok"), &price.output);
         }
+        for meter in plan.meters() {
+            terms.meter(meter);
+        }
         for charge in plan.charges() {
             terms.charge(charge);
         }
@@ -88,6 +93,23 @@ impl Terms {
 
     fn set(&mut self, path: &str, value: &(impl ToString + ?Sized)) {
         self.0.insert(path.to_owned(), value.to_string());
+    }
+
+    fn meter(&mut self, meter: &MeterDefinition) {
+        let path = |field: &str| format!("meter.{}.{field}", meter.name);
+        self.set(&path("event_type"), &meter.event_type);
+        self.set(&path("unit"), &meter.unit);
+        match &meter.aggregation {
+            Aggregation::Count => self.set(&path("aggregation"), "count"),
+            Aggregation::Sum(value) => {
+                let text = format!("sum of {}, {} decimals", value.as_str(), meter.decimals);
+                self.set(&path("aggregation"), &text);
+            }
+        }
+        for filter in &meter.filters {
+            let values: Vec<_> = filter.values.iter().map(String::as_str).collect();
+            self.set(&path(&format!("filter {}", filter.field.as_str())), &values.join(", "));
+        }
     }
 
     fn charge(&mut self, charge: &Charge) {
@@ -138,10 +160,7 @@ impl Terms {
         let rounding = unit.rounding.map_or_else(String::new, |(decimals, mode)| {
             format!(", {decimals} decimals, rounded {}", mode.as_str())
         });
-        self.set(
-            &path("unit"),
-            &format!("{} of {} {}{rounding}", unit.name, unit.counts, usage.meter.counts()),
-        );
+        self.set(&path("unit"), &format!("{} of {} {}{rounding}", unit.name, unit.counts, usage.counted));
         self.set(&path("free"), &plain(&usage.free));
         match &usage.scheme {
             Scheme::Unit { price, per } => {

@@ -206,7 +206,41 @@ pub enum PlanProblem {
     #[error(
         "{0:?} is a unit of energy; the meter {1:?} takes a table such as {{ name = \"Mtok\", counts = 1000000 }}"
     )]
-    NoEnergy(String, &'static str),
+    NoEnergy(String, String),
+    /// A name that a meter of the gateway has.
+    #[error("{0:?} is a meter of the gateway; a [[meter]] needs another name")]
+    BuiltInMeter(String),
+    /// The name of a meter.
+    #[error("`name` must be 1 to 31 lower-case letters, digits or _, the first a letter, not {0:?}")]
+    BadMeterName(String),
+    /// A text that does not fit its place.
+    #[error("`{field}` must be 1 to {chars_max} characters without line breaks, and no spaces around them")]
+    BadText {
+        /// The field.
+        field: &'static str,
+        /// The bound.
+        chars_max: usize,
+    },
+    /// A place in an event's data.
+    #[error(
+        "`{field}` must be a JSON pointer such as \"/gpu/seconds\", or the name of a field, not {text:?}"
+    )]
+    BadPointer {
+        /// The field.
+        field: &'static str,
+        /// What stands there.
+        text: String,
+    },
+    /// A choice of requests where none are counted.
+    #[error(
+        "`{field}` chooses requests, and the meter {meter:?} counts events; give its [[meter]] a [[meter.filter]]"
+    )]
+    NoRequests {
+        /// The field.
+        field: &'static str,
+        /// The meter.
+        meter: String,
+    },
     /// Tiers that are no table of rising ends.
     #[error("{0}")]
     BadTiers(String),

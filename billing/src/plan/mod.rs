@@ -5,6 +5,7 @@
 mod charge;
 mod compare;
 mod error;
+mod meter;
 mod read;
 mod subscription;
 
@@ -22,6 +23,10 @@ pub use charge::{
 };
 pub use compare::TermChange;
 pub use error::{PlanError, PlanProblem};
+pub use meter::{
+    Aggregation, BadMeterName, DataFilter, DataPointer, METER_DECIMALS_MAX, METER_FILTERS_MAX,
+    METER_NAME_LENGTH_MAX, METERS_MAX, MeterDefinition, MeterName,
+};
 pub use subscription::{
     BaseFee, Commitment, FeeTiming, OnCancel, Proration, TRIAL_DAYS_MAX, Trial, TrialUsage,
 };
@@ -68,6 +73,7 @@ struct Terms {
     late_requests_percent: Percent,
     attainment_tiers: Vec<AttainmentTier>,
     prices: Vec<Price>,
+    meters: Vec<MeterDefinition>,
     charges: Vec<Charge>,
     discounts: Vec<Discount>,
     base_fee: Option<BaseFee>,
@@ -242,6 +248,11 @@ impl Plan {
         &self.terms.prices
     }
 
+    /// Every meter of the plan's own, in the order of the file.
+    pub fn meters(&self) -> &[MeterDefinition] {
+        &self.terms.meters
+    }
+
     /// Every charge, in the order of the file.
     pub fn charges(&self) -> &[Charge] {
         &self.terms.charges
@@ -270,7 +281,7 @@ impl Plan {
     /// Whether requests to a model can be sold: it has a price, or a charge for its tokens or its requests.
     pub fn sells(&self, model: &ModelName) -> bool {
         let is_sold_by = |charge: &Charge| match &charge.basis {
-            Basis::Usage(usage) => usage.meter != Meter::Energy && usage.filter.takes_model(model),
+            Basis::Usage(usage) => usage.meter.is_of_requests() && usage.filter.takes_model(model),
             Basis::Flat(_) | Basis::Percentage { .. } => false,
         };
         self.price_of(model).is_some() || self.terms.charges.iter().any(is_sold_by)

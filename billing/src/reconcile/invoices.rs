@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use domain::{Period, PlanVersionId, ProjectId, Timestamp};
 
-use super::{Finding, HandOver, ReconcileError, Walk};
+use super::{Finding, HandOver, ReconcileError, Walk, events};
 use crate::{
     export::{focus, usage_line},
     invoice::Invoice,
@@ -14,7 +14,7 @@ use crate::{
     plan::Plan,
     rate::MinorUnits,
     statement::{PublicKey, Seal, SealSums, Statement},
-    verify::{self, Difference, ReadUsage, RecordProblem, UsageReader, VerifyError},
+    verify::{self, Difference, ReadEvents, ReadUsage, RecordProblem, UsageReader, VerifyError},
 };
 
 /// Invoices read at once.
@@ -60,13 +60,16 @@ async fn of_invoice(
     let read_back = Invoice::from_issued(&issued.body)?;
     let seal = walk.ledger.seal_body(&issued.number).await?;
     let seal = seal.as_deref().map(Seal::from_json).transpose()?;
-    let Some(read) = read(walk, issued, seal.as_ref(), paths).await? else { return Ok(()) };
-    walk.report.records_late += read.records_late;
-    let is_late = seal.is_none() && read.seal.records > issued.records;
+    let Some(mut read) = read(walk, issued, seal.as_ref(), paths).await? else { return Ok(()) };
+    let Some(told) = events::read(walk, issued, seal.as_ref(), paths).await? else { return Ok(()) };
+    read.seal.events.clone_from(&told.seal);
+    walk.report.records_late += read.records_late + told.late;
+    let has_more = read.seal.records > issued.records || told.count() > read_back.events;
+    let is_late = seal.is_none() && has_more;
     if is_late {
         walk.report.invoices_not_compared += 1;
     } else {
-        records(walk, &subject, issued, &read).await?;
+        records(walk, &subject, issued, (&read, &told)).await?;
         if read.records_late == 0 {
             tallies(walk, issued, &read).await?;
         }
@@ -123,7 +126,7 @@ async fn records(
     walk: &mut Walk<'_>,
     subject: &str,
     issued: &IssuedInvoice,
-    read: &ReadUsage,
+    read: (&ReadUsage, &ReadEvents),
 ) -> Result<(), ReconcileError> {
     let mut plans: BTreeMap<PlanVersionId, Plan> = BTreeMap::new();
     let needed = verify::plans_of(&Invoice::from_issued(&issued.body)?, read);

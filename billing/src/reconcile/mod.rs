@@ -5,6 +5,7 @@
 //! A payment provider is one more hand-over: another variant of [`HandOver`], and another step of `of_invoice`.
 
 mod chain;
+mod events;
 mod invoices;
 mod journal;
 
@@ -196,6 +197,9 @@ async fn of_tenant(
             before: found.records.to_string(),
             after: tally,
         });
+    }
+    if period.is_none() {
+        events::chain(walk, tenant).await?;
     }
     invoices::compare(walk, tenant, period).await
 }

@@ -2,6 +2,7 @@
 //! Never an amount of its own: it binds the invoice's bytes and the records' digest.
 //! Made when an invoice is issued or asked for; checked by `verify` without any server.
 
+mod events;
 mod keys;
 mod seal;
 #[cfg(test)]
@@ -11,6 +12,8 @@ use domain::{Period, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub use events::EventSeal;
+pub(crate) use events::EventSealBuilder;
 pub use keys::{KeyError, PublicKey, SigningKey};
 pub use seal::{JournalHead, Seal, SealSums};
 pub(crate) use seal::{SealBuilder, seal, seal_of};

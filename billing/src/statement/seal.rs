@@ -8,6 +8,7 @@ use domain::{JournalId, QuantityError, RecordHash, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::events::{EventSeal, check_events, events_of};
 use crate::ledger::{IssuedInvoice, LedgerError, Transaction, UsageTotals, insert_seal, sealed_page};
 
 /// An invoice's usage records, in short.
@@ -22,6 +23,9 @@ pub struct Seal {
     pub records_sha256: String,
     /// The journals that they came from, by id.
     pub journals: Vec<JournalHead>,
+    /// The usage events beside the records; left out where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<EventSeal>,
 }
 
 /// The sums of every meter.
@@ -96,6 +100,7 @@ impl SealBuilder {
             sums: SealSums::of(&totals),
             records_sha256: hex::encode(self.digest.finalize()),
             journals: self.journals.into_values().collect(),
+            events: None,
         }
     }
 }
@@ -132,7 +137,7 @@ impl Seal {
     }
 }
 
-/// Reads all records of a period as they are in this transaction, in constant memory.
+/// Reads all records and usage events of a period as they are in this transaction, in constant memory.
 pub(crate) async fn seal_of(
     transaction: &mut Transaction,
     invoice: &IssuedInvoice,
@@ -142,7 +147,10 @@ pub(crate) async fn seal_of(
     let mut after = None;
     loop {
         let page = sealed_page(transaction, invoice.tenant_id, span, after).await?;
-        let Some(last) = page.last() else { return Ok(builder.finish()) };
+        let Some(last) = page.last() else {
+            let events = events_of(transaction, invoice).await?;
+            return Ok(Seal { events, ..builder.finish() });
+        };
         after = Some(last.position);
         for record in &page {
             builder.add((record.journal_id, record.sequence, record.hash), &record.totals)?;
@@ -159,5 +167,6 @@ pub(crate) async fn seal(transaction: &mut Transaction, invoice: &IssuedInvoice)
         let (number, counted, records) = (invoice.number.clone(), invoice.records, seal.records);
         return Err(LedgerError::CannotSeal { number, counted, records });
     }
+    check_events(transaction, invoice, seal.events.as_ref()).await?;
     insert_seal(transaction, &invoice.number, &seal.to_json()?).await
 }

@@ -3,6 +3,7 @@
 //! Called by `tallygate verify`; records are read one after another, so memory stays flat.
 
 mod difference;
+mod events;
 mod usage;
 
 use std::{
@@ -18,11 +19,13 @@ use crate::{
     ledger::{Limits, Tenant, TenantTerms},
     plan::Plan,
     rate::{MinorUnits, RateError},
-    statement::{PublicKey, Statement, StatementError},
+    statement::{PublicKey, Seal, Statement, StatementError},
     subscription::PeriodFacts,
 };
 
 pub use difference::Difference;
+pub use events::EventLineProblem;
+pub(crate) use events::{EventReader, ReadEvents};
 pub use usage::RecordProblem;
 pub(crate) use usage::{ReadUsage, UsageReader, take_line};
 
@@ -41,6 +44,10 @@ pub struct Verified {
     pub key_id: Option<String>,
     /// Records that came after the invoice was issued, as the statement tells; they were left out.
     pub records_late: u64,
+    /// Usage events whose hashes were checked, and that were counted again.
+    pub events: u64,
+    /// Usage events that came after the invoice was issued, as the statement tells; they were left out.
+    pub events_late: u64,
 }
 
 /// Why an invoice is not what its usage and plans come to, or could not be looked at.
@@ -66,6 +73,17 @@ pub enum VerifyError {
         /// What is wrong with it.
         problem: RecordProblem,
     },
+    /// A usage event is not good.
+    #[error("events, line {line}: {problem}")]
+    BadEvent {
+        /// Which line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        problem: Box<EventLineProblem>,
+    },
+    /// The invoice counts events that were not given.
+    #[error("the invoice counts {0} usage events: give their export with --events")]
+    MissingEvents(u64),
     /// The usage cannot be rated.
     #[error("the usage cannot be rated by these plans: {0}")]
     Rate(#[from] RateError),
@@ -100,15 +118,36 @@ pub fn verify(
     plans: Vec<Plan>,
     proof: Option<&Proof<'_>>,
 ) -> Result<Verified, VerifyError> {
+    verify_with_events(invoice, usage, None, plans, proof)
+}
+
+/// The same with the usage events that an invoice counts: the lines of `tallygate usage TENANT --events --format json`.
+///
+/// Errors: the first thing that is not good, named.
+pub fn verify_with_events(
+    invoice: &str,
+    usage: impl BufRead,
+    events: Option<&mut dyn BufRead>,
+    plans: Vec<Plan>,
+    proof: Option<&Proof<'_>>,
+) -> Result<Verified, VerifyError> {
     let stated = proof.map(|proof| Statement::from_json(proof.statement)).transpose()?;
     let issued = read_invoice(invoice)?;
     let (tenant, period) = (tenant(&issued)?, period(&issued)?);
     let plans = by_version(plans)?;
     let reader = UsageReader::new(tenant.id, &period, stated.as_ref().map(|stated| &stated.usage));
     let read = usage::read(usage, reader)?;
-    let issued = compare(invoice, &read, &plans)?;
+    let reader =
+        EventReader::new(tenant.id, &period, stated.as_ref().map(|stated| stated.usage.events.as_ref()));
+    let events = match events {
+        Some(events) => events::read(events, reader, &plans)?,
+        None if issued.events > 0 => return Err(VerifyError::MissingEvents(issued.events)),
+        None => ReadEvents::default(),
+    };
+    let issued = compare(invoice, (&read, &events), &plans)?;
     if let Some((stated, proof)) = stated.as_ref().zip(proof) {
-        check_statement(stated, proof, &Statement::of(&issued, invoice, &period, read.seal))?;
+        let seal = Seal { events: events.seal.clone(), ..read.seal };
+        check_statement(stated, proof, &Statement::of(&issued, invoice, &period, seal))?;
     }
     Ok(Verified {
         number: issued.number.clone(),
@@ -117,6 +156,8 @@ pub fn verify(
         total: format!("{} {}", issued.total, issued.currency),
         key_id: stated.map(|stated| stated.key_id),
         records_late: read.records_late,
+        events: events.count(),
+        events_late: events.late,
     })
 }
 
@@ -125,12 +166,13 @@ pub fn verify(
 /// Errors: the first thing in which it differs; a plan that is missing.
 pub(crate) fn compare(
     invoice: &str,
-    read: &ReadUsage,
+    (read, events): (&ReadUsage, &ReadEvents),
     plans: &BTreeMap<PlanVersionId, Plan>,
 ) -> Result<Invoice, VerifyError> {
     let issued = read_invoice(invoice)?;
     let (tenant, period) = (tenant(&issued)?, period(&issued)?);
-    let needed: BTreeSet<_> = read.sums().map(|sum| sum.price_version.clone()).collect();
+    let mut needed: BTreeSet<_> = read.sums().map(|sum| sum.price_version.clone()).collect();
+    needed.extend(events.sums.iter().map(|sum| sum.price_version.clone()));
     let at_end = issued.plan_at_end.as_deref().map(str::parse::<PlanVersionId>).transpose();
     let at_end = at_end.map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
     let facts = issued.subscription.as_ref().map(BilledSubscription::to_facts).transpose();
@@ -156,6 +198,8 @@ pub(crate) fn compare(
         now: made_at(&issued)?,
         sums: &sums,
         late: &late,
+        events: &events.sums,
+        events_count: events.count(),
         plans: &used,
         projects: &projects,
         plan_at_end: at_end.as_ref().and_then(|id| plans.get(id)),
@@ -190,8 +234,12 @@ pub(crate) fn compare(
 /// The plan versions that an invoice needs: of its usage, of the end of its period, and of its fees.
 ///
 /// Errors: an invoice that does not name them well.
-pub(crate) fn plans_of(issued: &Invoice, read: &ReadUsage) -> Result<BTreeSet<PlanVersionId>, VerifyError> {
+pub(crate) fn plans_of(
+    issued: &Invoice,
+    (read, events): (&ReadUsage, &ReadEvents),
+) -> Result<BTreeSet<PlanVersionId>, VerifyError> {
     let mut needed: BTreeSet<_> = read.sums().map(|sum| sum.price_version.clone()).collect();
+    needed.extend(events.sums.iter().map(|sum| sum.price_version.clone()));
     let at_end = issued.plan_at_end.as_deref().map(str::parse::<PlanVersionId>).transpose();
     needed.extend(at_end.map_err(|error| VerifyError::BadInvoice(error.to_string()))?);
     let facts = issued.subscription.as_ref().map(BilledSubscription::to_facts).transpose();

@@ -125,6 +125,8 @@ fn invoice() -> String {
         now: period().end(),
         sums: &sums,
         late: &[],
+        events: &[],
+        events_count: 0,
         plans: &BTreeMap::from([(plan.id().clone(), plan.clone())]),
         projects: &projects,
         plan_at_end: Some(&plan),
@@ -248,7 +250,7 @@ fn what_is_no_invoice_is_said_to_be_none() {
 fn stated() -> (PublicKey, String) {
     let (acme, period, plans) = (acme(), period(), BTreeMap::from([(plan().id().clone(), plan())]));
     let read = usage::read(export().as_bytes(), UsageReader::new(acme, &period, None)).expect("good");
-    let issued = compare(&invoice(), &read, &plans).expect("good");
+    let issued = compare(&invoice(), (&read, &ReadEvents::default()), &plans).expect("good");
     let (key, _) = crate::statement::SigningKey::generate().expect("a key");
     let unsigned = Statement::of(&issued, &invoice(), &period, read.seal);
     let signed = unsigned.sign(&key, period.end()).expect("signed");

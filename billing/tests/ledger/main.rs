@@ -68,4 +68,6 @@ mod subscription;
 #[cfg(test)]
 mod taxes;
 #[cfg(test)]
+mod usage_events;
+#[cfg(test)]
 mod webhooks;

@@ -16,10 +16,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     BilledSubscription, Invoice, Line, LineKind,
     build::{Built, billed_period},
+    is_zero,
     issue::{rate, usage},
 };
 use crate::{
-    ledger::{Document, LedgerError, Tenant, Transaction, check_tallies, documents},
+    ledger::{Document, LedgerError, Tenant, Transaction, check_event_tallies, check_tallies, documents},
     rate::ExactAmount,
 };
 
@@ -46,6 +47,9 @@ pub struct Correction {
     pub invoiced: String,
     /// Usage records of that period by now.
     pub records: u64,
+    /// Usage events of that period by now; left out where there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub events: u64,
 }
 
 /// What tells one line of a period from another. Lines that are told apart by nothing of this are taken together.
@@ -142,11 +146,13 @@ async fn corrections(
     let period = &original.period;
     let found = usage(transaction, tenant, period, None).await?;
     let records = found.sums.iter().fold(0_u64, |sum, row| sum.saturating_add(row.totals.requests));
-    let (invoiced, is_touched) = invoiced_of(all, original, records)?;
+    let counted = (records, found.events.1);
+    let (invoiced, is_touched) = invoiced_of(all, original, counted)?;
     if !is_touched {
         return Ok(Vec::new());
     }
     check_tallies(transaction, tenant.id, period).await?;
+    check_event_tallies(transaction, tenant.id, period).await?;
     // What the subscription was is as the original says: later changes of it have their own lines.
     let stated = Invoice::from_issued(&original.body)?.subscription;
     let facts = stated.as_ref().map(BilledSubscription::to_facts).transpose();
@@ -164,7 +170,7 @@ async fn corrections(
     let of = |sums: &'_ Sums, key: &Key| sums.get(key).cloned().unwrap_or_else(|| nothing.clone());
     let lines = keys.into_iter().map(|key| {
         let (now_due, before) = (of(&due, key), of(&invoiced, key));
-        line(tenant, original, (key, &now_due, &before), records, now)
+        line(tenant, original, (key, &now_due, &before), counted, now)
     });
     Ok(lines.flatten().collect())
 }
@@ -174,7 +180,7 @@ fn line(
     tenant: &Tenant,
     original: &Document,
     (key, due, before): (&Key, &Sum, &Sum),
-    records: u64,
+    (records, events): (u64, u64),
     now: Timestamp,
 ) -> Option<Extra> {
     let exact = due.exact().plus(&before.exact().negated());
@@ -207,6 +213,7 @@ fn line(
             now: due_text,
             invoiced: before_text,
             records,
+            events,
         }),
         ..Line::blank(LineKind::Correction, &key.item)
     };
@@ -214,9 +221,14 @@ fn line(
 }
 
 /// What was invoiced of an original's period, and whether that may be something else than what is due now.
-fn invoiced_of(all: &[Document], original: &Document, records: u64) -> Result<(Sums, bool), LedgerError> {
+fn invoiced_of(
+    all: &[Document],
+    original: &Document,
+    counted: (u64, u64),
+) -> Result<(Sums, bool), LedgerError> {
     let mut sums = Sums::new();
-    let mut known = 0;
+    // Records and events that the documents know of.
+    let mut known = (0, 0);
     let period = &original.period;
     // A part of the period that became void is owed again by the whole.
     let mut is_touched = all
@@ -238,14 +250,15 @@ fn invoiced_of(all: &[Document], original: &Document, records: u64) -> Result<(S
                 continue;
             }
             sums.entry(key).or_default().add(line)?;
-            known = known.max(line.correction.as_ref().map_or(0, |of| of.records));
+            let of = line.correction.as_ref().map_or((0, 0), |of| (of.records, of.events));
+            known = (known.0.max(of.0), known.1.max(of.1));
         }
         if is_whole && !document.is_void {
-            known = known.max(document.records);
+            known = (known.0.max(document.records), known.1.max(invoice.events));
         }
         is_touched |= has_its_lines && document.is_void;
     }
-    Ok((sums, is_touched || known != records))
+    Ok((sums, is_touched || known != counted))
 }
 
 fn key_of(line: &Line) -> Key {

@@ -82,6 +82,8 @@ fn invoice_of(versions: Vec<Plan>, sums: &[UsageSum], projects: &[ProjectUse]) -
         now: DECEMBER,
         sums,
         late: &[],
+        events: &[],
+        events_count: 0,
         plans: &plans,
         projects,
         plan_at_end: last.as_ref(),

@@ -4,6 +4,7 @@
 
 mod charges;
 mod late;
+mod meters;
 mod subscription;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -83,6 +84,8 @@ fn build(name: &str, sums: &[UsageSum]) -> Result<Invoice, RateError> {
         now: DECEMBER,
         sums,
         late: &[],
+        events: &[],
+        events_count: 0,
         plans: &plans,
         projects: &[],
         plan_at_end: None,
@@ -252,6 +255,8 @@ fn a_month_is_not_begun_then_running_then_over() {
             now,
             sums: &[],
             late: &[],
+            events: &[],
+            events_count: 0,
             plans: &plans,
             projects: &[],
             plan_at_end: None,

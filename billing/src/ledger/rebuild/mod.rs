@@ -11,6 +11,7 @@ use super::{
     Ledger, LedgerError, Transaction, Value,
     sql::TALLY_DIFFERENCE,
     tallies::{DifferenceRow, HOUR_US, TotalsRow},
+    usage_events::{EventDifference, replace_tallies, tally_difference},
 };
 
 /// Hours of one tenant that are looked at in one transaction: a day, so that shipping never waits long.
@@ -23,13 +24,14 @@ const FIRST_HOUR: i64 = i64::MIN / HOUR_US;
 pub struct TallyDifference {
     /// The first instant of the hour.
     pub hour: Timestamp,
-    /// Model, plan version, latency class, reason, energy source, key and project of the tally.
+    /// Model, plan version, latency class, reason, energy source, key and project of the tally; of usage events the
+    /// meter, plan version and project.
     pub group: String,
     /// What differs.
     pub count: &'static str,
     /// What the tally says; nothing where there is no such tally.
     pub tally: Option<i64>,
-    /// What the records come to.
+    /// What the records, or the events, come to.
     pub records: i64,
 }
 
@@ -74,10 +76,7 @@ impl Ledger {
             return Ok(None);
         };
         let (tenant_id, end) = (TenantId::from_uuid(tenant), hour.saturating_add(REBUILD_HOURS));
-        let mended = difference(&mut transaction, tenant_id, (hour, end)).await?;
-        if mended.is_some() {
-            replace(&mut transaction, tenant_id, (hour, end)).await?;
-        }
+        let mended = mend(&mut transaction, tenant_id, (hour, end)).await?;
         transaction.execute(sql::SET_POSITION, &[Value::Id(tenant), Value::Int(end)]).await?;
         transaction.commit().await?;
         Ok(Some(Rebuilt { tenant_id, from: instant(hour), to: instant(end), mended }))
@@ -105,10 +104,39 @@ impl Ledger {
             if let Some(difference) = difference(&mut transaction, tenant, (found, end)).await? {
                 return Ok(Some(difference));
             }
+            if let Some(difference) = tally_difference(&mut transaction, tenant, (found, end)).await? {
+                return Ok(Some(TallyDifference::of_events(difference)));
+            }
             looked_at(instant(end));
             hour = end;
         }
     }
+}
+
+impl TallyDifference {
+    fn of_events(difference: EventDifference) -> Self {
+        let EventDifference { hour, group, count, tally, events } = difference;
+        Self { hour, group, count, tally, records: events }
+    }
+}
+
+/// Makes tallies of these hours anew where they are wrong, those of records and those of usage events apart. Gives the
+/// first thing that was wrong.
+async fn mend(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    hours: (i64, i64),
+) -> Result<Option<TallyDifference>, LedgerError> {
+    let of_records = difference(transaction, tenant, hours).await?;
+    if of_records.is_some() {
+        replace(transaction, tenant, hours).await?;
+    }
+    let of_events = tally_difference(transaction, tenant, hours).await?;
+    if of_events.is_some() {
+        transaction.execute(sql::LOCK_TALLIES, &[]).await?;
+        replace_tallies(transaction, tenant, hours).await?;
+    }
+    Ok(of_records.or_else(|| of_events.map(TallyDifference::of_events)))
 }
 
 fn instant(hour: i64) -> Timestamp {
@@ -119,7 +147,7 @@ async fn position(transaction: &mut Transaction) -> Result<Option<(Uuid, i64)>, 
     transaction.find(sql::POSITION, &[]).await
 }
 
-/// The first tenant and hour from a place on that has tallies or records.
+/// The first tenant and hour from a place on that has tallies, records or usage events.
 async fn next_place(
     transaction: &mut Transaction,
     tenant: Uuid,

@@ -19,7 +19,7 @@ pub(super) const SET_POSITION: Statement = Statement::both(
 );
 pub(super) const FORGET_POSITION: Statement = Statement::both("DELETE FROM tally_rebuild");
 
-/// The first tenant and hour that has tallies or records: `$1` and `$2` or later, `$3` the hour in microseconds.
+/// The first tenant and hour that has tallies, records or usage events: `$1` and `$2` or later, `$3` the hour in microseconds.
 pub(super) const NEXT_PLACE: Statement = Statement::both(concat!(
     "SELECT tenant_id, unix_hour FROM (
        SELECT tenant_id, unix_hour FROM (
@@ -31,12 +31,24 @@ pub(super) const NEXT_PLACE: Statement = Statement::both(concat!(
     hour!(),
     " AS unix_hour FROM usage_records WHERE (tenant_id, finished_unix_us) >= ($1, $3)
          ORDER BY tenant_id, finished_unix_us LIMIT 1) AS used
+       UNION ALL
+       SELECT tenant_id, unix_hour FROM (
+         SELECT tenant_id, unix_hour FROM event_tallies_hourly WHERE (tenant_id, unix_hour) >= ($1, $2)
+         ORDER BY tenant_id, unix_hour LIMIT 1) AS kept_of_events
+       UNION ALL
+       SELECT tenant_id, unix_hour FROM (
+         SELECT tenant_id, (time_unix_us - (time_unix_us % 3600000000 + 3600000000) % 3600000000) / 3600000000
+           AS unix_hour
+         FROM usage_event_counts WHERE (tenant_id, time_unix_us) >= ($1, $3)
+         ORDER BY tenant_id, time_unix_us LIMIT 1) AS told
      ) AS places ORDER BY tenant_id, unix_hour LIMIT 1"
 ));
 
 /// PostgreSQL: whoever ships waits until the tallies are replaced. SQLite has one writer, and it is this one.
-pub(super) const LOCK_TALLIES: Statement =
-    Statement::each("SELECT 1", "LOCK TABLE tallies_hourly IN SHARE ROW EXCLUSIVE MODE");
+pub(super) const LOCK_TALLIES: Statement = Statement::each(
+    "SELECT 1",
+    "LOCK TABLE tallies_hourly, event_tallies_hourly IN SHARE ROW EXCLUSIVE MODE",
+);
 /// Tallies of a detached month are all that is left of it.
 pub(super) const DELETE_TALLIES: Statement = Statement::both(
     "DELETE FROM tallies_hourly WHERE tenant_id = $1 AND unix_hour >= $2 AND unix_hour < $3

@@ -4,11 +4,13 @@
 
 use crate::ledger::pool::Statement;
 
-/// PostgreSQL: nothing is shipped until this transaction ends, so that all of it sees the same records: records come
-/// with their tallies. A role that may not change records may not lock them. SQLite has one writer at a time, and it is
+/// PostgreSQL: nothing is shipped until this transaction ends, so that all of it sees the same records: records and
+/// usage events come with their tallies. A role that may not change records may not lock them. SQLite has one writer at a time, and it is
 /// this one.
-pub(super) const HOLD_STILL: Statement =
-    Statement::each("SELECT 1", "LOCK TABLE tallies_hourly IN SHARE ROW EXCLUSIVE MODE");
+pub(super) const HOLD_STILL: Statement = Statement::each(
+    "SELECT 1",
+    "LOCK TABLE tallies_hourly, event_tallies_hourly IN SHARE ROW EXCLUSIVE MODE",
+);
 pub(super) const SEALED_PAGE: Statement = Statement::both(
     "SELECT request_id, journal_id, sequence, record_hash, finished_unix_us, slo_met, prompt_tokens,
             cached_prompt_tokens, output_tokens, reasoning_tokens, tokens_in_slo, energy_mj

@@ -9,8 +9,9 @@ use domain::ModelName;
 
 use super::table::{Found, Table};
 use crate::plan::{
-    Basis, CHARGE_NAME_LENGTH_MAX, CHARGES_MAX, Charge, Discount, DiscountAmount, Filter, Meter, PlanProblem,
-    QuantityRounding, QuantityUnit, Scheme, TIERS_MAX, TOKENS_CHARGE, Tier, UNIT_DECIMALS_MAX, UsageCharge,
+    Basis, CHARGE_NAME_LENGTH_MAX, CHARGES_MAX, Charge, Discount, DiscountAmount, Filter, Meter,
+    MeterDefinition, PlanProblem, QuantityRounding, QuantityUnit, Scheme, TIERS_MAX, TOKENS_CHARGE, Tier,
+    UNIT_DECIMALS_MAX, UsageCharge,
 };
 
 /// Largest quantity that a plan may name, in units.
@@ -48,16 +49,16 @@ const ALWAYS: [&str; 5] = ["name", "description", "scheme", "minimum", "maximum"
 const METERED: [&str; 5] = ["meter", "models", "classes", "unit", "free"];
 
 /// Every charge.
-pub(super) fn charges(root: &Table<'_>) -> Found<Vec<Charge>> {
+pub(super) fn charges(root: &Table<'_>, meters: &[MeterDefinition]) -> Found<Vec<Charge>> {
     let mut charges: Vec<Charge> = Vec::new();
     for table in root.tables("charge", "[[charge]]", CHARGES_MAX)? {
-        let charge = charge(&table, &charges)?;
+        let charge = charge(&table, &charges, meters)?;
         charges.push(charge);
     }
     Ok(charges)
 }
 
-fn charge(table: &Table<'_>, before: &[Charge]) -> Found<Charge> {
+fn charge(table: &Table<'_>, before: &[Charge], meters: &[MeterDefinition]) -> Found<Charge> {
     let scheme = table.word("scheme", &SCHEMES)?;
     let own: &[&str] = match scheme {
         SchemeWord::Unit => &["price", "per"],
@@ -77,7 +78,7 @@ fn charge(table: &Table<'_>, before: &[Charge]) -> Found<Charge> {
             of: named(table, "of", before)?,
         },
         SchemeWord::Unit | SchemeWord::Package | SchemeWord::Graduated | SchemeWord::Volume => {
-            Basis::Usage(usage(table, scheme)?)
+            Basis::Usage(usage(table, scheme, meters)?)
         }
     };
     let minimum = table.optional_money("minimum")?;
@@ -90,16 +91,47 @@ fn charge(table: &Table<'_>, before: &[Charge]) -> Found<Charge> {
     Ok(Charge { name, description: description(table)?, basis, minimum, maximum })
 }
 
-fn usage(table: &Table<'_>, scheme: SchemeWord) -> Found<UsageCharge> {
-    let meters = Meter::ALL.map(|meter| (meter.as_str(), meter));
-    let meter = table.word("meter", &meters)?;
+fn usage(table: &Table<'_>, scheme: SchemeWord, meters: &[MeterDefinition]) -> Found<UsageCharge> {
+    let (meter, own) = meter(table, meters)?;
+    if own.is_some()
+        && let Some(field) = ["models", "classes"].into_iter().find(|field| table.has(field))
+    {
+        let problem = PlanProblem::NoRequests { field, meter: meter.as_str().to_owned() };
+        return Err((table.field(field)?.span.clone(), problem));
+    }
+    let counted = own.map_or_else(|| meter.counts().unwrap_or_default().to_owned(), MeterDefinition::counted);
+    let plain = match own {
+        Some(own) => QuantityUnit::plain(&own.unit, own.counts_per_unit()),
+        None => QuantityUnit::plain(&counted, 1),
+    };
     Ok(UsageCharge {
         meter,
         filter: filter(table)?,
-        unit: unit(table, meter)?,
+        unit: unit(table, meter, plain)?,
+        counted,
         free: table.optional_decimal("free", QUANTITY_MAX)?.unwrap_or_else(BigDecimal::zero),
         scheme: usage_scheme(table, scheme)?,
     })
+}
+
+/// A meter of the gateway, or one of the plan's own with its definition.
+fn meter<'a>(
+    table: &Table<'_>,
+    meters: &'a [MeterDefinition],
+) -> Found<(Meter, Option<&'a MeterDefinition>)> {
+    let (span, text) = table.text("meter")?;
+    let built_in = Meter::BUILT_IN.into_iter().find(|meter| meter.as_str() == text);
+    let own = meters.iter().find(|meter| meter.name.as_str() == text);
+    match (built_in, own) {
+        (Some(meter), _) => Ok((meter, None)),
+        (None, Some(own)) => Ok((Meter::Custom(own.name), Some(own))),
+        (None, None) => {
+            let names = Meter::BUILT_IN.iter().map(Meter::as_str);
+            let names: Vec<_> = names.chain(meters.iter().map(|meter| meter.name.as_str())).collect();
+            let (field, found, allowed) = ("meter".to_owned(), text.to_owned(), names.join(", "));
+            Err((span, PlanProblem::BadWord { field, found, allowed }))
+        }
+    }
 }
 
 fn usage_scheme(table: &Table<'_>, scheme: SchemeWord) -> Found<Scheme> {
@@ -163,9 +195,9 @@ fn filter(table: &Table<'_>) -> Found<Filter> {
 }
 
 /// The unit: the meter's own, one of energy by its name, or one of the plan's making.
-fn unit(table: &Table<'_>, meter: Meter) -> Found<QuantityUnit> {
+fn unit(table: &Table<'_>, meter: Meter, plain: QuantityUnit) -> Found<QuantityUnit> {
     if !table.has("unit") {
-        return Ok(QuantityUnit::plain(meter));
+        return Ok(plain);
     }
     let field = table.field("unit")?;
     if let Some(name) = field.as_text() {
@@ -175,7 +207,10 @@ fn unit(table: &Table<'_>, meter: Meter) -> Found<QuantityUnit> {
             return Err((field.span.clone(), problem));
         };
         if meter != Meter::Energy {
-            return Err((field.span.clone(), PlanProblem::NoEnergy(name.to_owned(), meter.as_str())));
+            return Err((
+                field.span.clone(),
+                PlanProblem::NoEnergy(name.to_owned(), meter.as_str().to_owned()),
+            ));
         }
         let rounding = (!is_terminating(*counts)).then_some((ENERGY_DECIMALS, QuantityRounding::HalfUp));
         return Ok(QuantityUnit { name: name.to_owned(), counts: *counts, rounding });
@@ -196,10 +231,13 @@ fn unit(table: &Table<'_>, meter: Meter) -> Found<QuantityUnit> {
         }
         false => None,
     };
-    match rounding.is_some() || is_terminating(counts) {
-        true => Ok(QuantityUnit { name, counts, rounding }),
-        false => Err((span, PlanProblem::EndlessUnit(counts))),
+    if rounding.is_none() && !is_terminating(counts) {
+        return Err((span, PlanProblem::EndlessUnit(counts)));
     }
+    // What the plan counts in is the meter's unit, of which one may be many counts.
+    let too_large = PlanProblem::TooLarge { field: "counts".to_owned(), max: QUANTITY_MAX / plain.counts };
+    let counts = counts.checked_mul(plain.counts).filter(|counts| *counts <= QUANTITY_MAX);
+    Ok(QuantityUnit { name, counts: counts.ok_or((span, too_large))?, rounding })
 }
 
 /// Every discount.

@@ -3,6 +3,7 @@
 //! Called by `Plan::from_text` only.
 
 mod charges;
+mod meters;
 mod slo_credit;
 mod subscription;
 mod table;
@@ -66,6 +67,7 @@ fn root_terms(root: &Table<'_>, price_unit: Option<PriceUnit>) -> Found<Terms> {
         "slo",
         "slo_credit",
         "price",
+        "meter",
         "charge",
         "discount",
         "base_fee",
@@ -76,7 +78,8 @@ fn root_terms(root: &Table<'_>, price_unit: Option<PriceUnit>) -> Found<Terms> {
     let version = plan_version(root)?;
     let id = PlanVersionId::new(format!("{name}@{version}"));
     let id = id.map_err(|_| (root.span.clone(), PlanProblem::BadName(PLAN_NAME_LENGTH_MAX, name.clone())))?;
-    let charges = charges::charges(root)?;
+    let meters = meters::meters(root)?;
+    let charges = charges::charges(root, &meters)?;
     let slo_credit::SloCredit { late_tokens, late_requests, tiers } = slo_credit::read(root, &charges)?;
     let discounts = charges::discounts(root, &charges)?;
     let prices = prices(root)?;
@@ -96,6 +99,7 @@ fn root_terms(root: &Table<'_>, price_unit: Option<PriceUnit>) -> Found<Terms> {
         late_requests_percent: late_requests,
         attainment_tiers: tiers,
         prices,
+        meters,
         charges,
         discounts,
         base_fee: subscription::base_fee(root)?,

@@ -10,7 +10,7 @@ use super::{
     charges::named,
     table::{Found, Table},
 };
-use crate::plan::{AttainmentTier, Basis, Charge, Meter, Percent, PlanProblem, TIERS_MAX, TOKENS_CHARGE};
+use crate::plan::{AttainmentTier, Basis, Charge, Percent, PlanProblem, TIERS_MAX, TOKENS_CHARGE};
 
 /// All that a plan gives back.
 pub(super) struct SloCredit {
@@ -66,7 +66,7 @@ fn attainment_tier(table: &Table<'_>, known: &[Charge]) -> Found<AttainmentTier>
 /// Whether all that a charge counts is served in one class, so that a credit for the class can be a share of it.
 fn is_of_one_class(charge: &Charge) -> bool {
     match &charge.basis {
-        Basis::Usage(usage) => usage.meter != Meter::Energy && usage.filter.classes.len() == 1,
+        Basis::Usage(usage) => usage.meter.is_of_requests() && usage.filter.classes.len() == 1,
         Basis::Flat(_) | Basis::Percentage { .. } => false,
     }
 }

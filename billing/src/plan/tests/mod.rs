@@ -4,6 +4,7 @@
 
 mod charges;
 mod forms;
+mod meters;
 mod subscription;
 
 use super::*;

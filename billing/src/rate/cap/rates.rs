@@ -90,8 +90,8 @@ impl Rates {
             Meter::OutputTokens => &mut self.output,
             Meter::ReasoningTokens => &mut self.reasoning,
             Meter::Requests => &mut self.request,
-            // Known only when the request is over, and then a matter of the period.
-            Meter::Energy => return Ok(()),
+            // Known only when the request is over, or of no request at all, and then a matter of the period.
+            Meter::Energy | Meter::Custom(_) => return Ok(()),
         };
         *counted = sum(*counted, charge.rate)?;
         Ok(())

@@ -17,7 +17,8 @@ fn charge(free: &str, scheme: Scheme) -> UsageCharge {
     UsageCharge {
         meter: Meter::OutputTokens,
         filter: Filter::default(),
-        unit: QuantityUnit::plain(Meter::OutputTokens),
+        counted: "tokens".to_owned(),
+        unit: QuantityUnit::plain("tokens", 1),
         free: decimal(free),
         scheme,
     }
