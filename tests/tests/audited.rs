@@ -19,9 +19,9 @@ use tests::harness::{Admin, Answer, Installation, Outcome};
 const SIMULATED: &str = "[[model]]\nname = \"demo\"\nsource = \"sim\"\n[model.sim]\ndecode_step_us = 0\n\
     [statements]\nsigning_key = { file = \"statement.key.pem\" }\n";
 
-/// Operations that are no `GET` and change nothing in the ledger: one only judges a text, the other reads the
-/// configuration of this one process, which the log tells.
-const CHANGE_NOTHING: [&str; 2] = ["validate_plan", "reload"];
+/// Operations that are no `GET` and change nothing that the audit log has: one only judges a text, one reads the
+/// configuration of this one process, which the log tells, and one takes usage, which is a log of its own.
+const CHANGE_NOTHING: [&str; 3] = ["validate_plan", "reload", "take_usage_events"];
 
 /// The beginning of the year 2001: long enough ago that its months are over on every machine.
 const LONG_AGO: Timestamp = Timestamp::from_unix_micros(978_307_200_000_000);
@@ -69,6 +69,11 @@ impl Walk {
     /// Sends a change and looks for what was written of it.
     async fn ask(&mut self, method: Method, path: &str, body: Value) -> Outcome<Answer> {
         let answer = self.admin.send(method.clone(), path, Some(&body)).await?;
+        self.note((method, path), answer).await
+    }
+
+    /// Looks for what was written of a change.
+    async fn note(&mut self, (method, path): (Method, &str), answer: Answer) -> Outcome<Answer> {
         assert!(answer.status.is_success(), "{method} {path}: {}", answer.body);
         let asked = self.operations.iter().find(|operation| operation.is_asked_by(&method, path));
         let id = asked.map(|operation| operation.id.clone()).unwrap_or_default();
@@ -117,6 +122,7 @@ async fn every_changing_route_of_the_admin_api_writes_an_entry() -> Outcome {
     keys(&mut walk, &tenant).await?;
     webhooks(&mut walk, &tenant).await?;
     invoice(&mut walk, &installation).await?;
+    events(&mut walk).await?;
 
     let all: BTreeSet<_> = walk.operations.iter().map(|operation| operation.id.clone()).collect();
     assert_eq!(walk.done, all, "every operation that is no GET is asked for here");
@@ -183,6 +189,20 @@ async fn webhooks(walk: &mut Walk, tenant: &str) -> Outcome {
         walk.post(&format!("{endpoint}/{act}"), Value::Null).await?;
     }
     Ok(())
+}
+
+/// An event needs a plan with a meter.
+async fn events(walk: &mut Walk) -> Outcome {
+    let plan = json!({"name": "metered", "version": 1, "currency": "USD", "slo": {"class": "batch"},
+        "meter": [{"name": "images", "event_type": "image", "aggregation": "count", "unit": "images"}],
+        "charge": [{"name": "pictures", "scheme": "unit", "meter": "images", "price": "1"}]});
+    walk.post("/plans", json!({"source": plan.to_string()})).await?;
+    walk.post("/tenants", json!({"name": "metered", "plan": "metered"})).await?;
+    let event =
+        json!({"specversion": "1.0", "id": "1", "source": "/s", "type": "image", "subject": "metered"});
+    let path = "/usage-events";
+    let answer = walk.admin.post_as(path, "application/cloudevents+json", &[], &event.to_string()).await?;
+    walk.note((Method::POST, path), answer).await.map(|_| ())
 }
 
 /// An invoice needs a month that is over, and with it a tenant from before it.

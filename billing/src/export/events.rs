@@ -71,5 +71,5 @@ pub(crate) fn event_line(
     hash: RecordHash,
     paths: &Paths,
 ) -> Result<String, serde_json::Error> {
-    stored.to_export(hash, path_of(stored, paths))
+    serde_json::to_string(&stored.to_export(hash, path_of(stored, paths))?)
 }

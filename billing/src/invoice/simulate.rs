@@ -97,7 +97,7 @@ async fn counted_by(
         after = Some((last.time, last.sequence));
         for (stored, _) in &page {
             let counts = match counts_of(&stored.event, plan) {
-                Err(error) if matches!(error.problem, EventProblem::UnknownType { .. }) => continue,
+                Err(error) if matches!(*error.problem, EventProblem::UnknownType { .. }) => continue,
                 counted => counted.map_err(LedgerError::Event)?,
             };
             for (meter, count) in counts {

@@ -4,6 +4,8 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
+use bigdecimal::BigDecimal;
+
 /// Longest name of a meter of a plan's own. Unit: bytes; it is copied wherever a meter is named.
 pub const METER_NAME_LENGTH_MAX: usize = 31;
 /// Meters of one plan: every event is held against each.
@@ -146,6 +148,11 @@ impl MeterDefinition {
     /// Counts in one unit: what is added up are whole numbers of its last decimal.
     pub fn counts_per_unit(&self) -> u64 {
         10_u64.pow(self.decimals.min(METER_DECIMALS_MAX))
+    }
+
+    /// So many counts in the meter's unit, as a decimal.
+    pub fn quantity(&self, counts: u64) -> String {
+        BigDecimal::new(counts.into(), i64::from(self.decimals)).normalized().to_plain_string()
     }
 
     /// What one count is, as invoices say it: `images`, `0.001 s`.

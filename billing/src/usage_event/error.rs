@@ -14,7 +14,7 @@ pub struct EventError {
     /// The attribute, or the place in the data: `time`, `data.gpu.seconds`. Empty: the event as a whole.
     pub field: String,
     /// What is wrong.
-    pub problem: EventProblem,
+    pub problem: Box<EventProblem>,
 }
 
 /// What is wrong with an event.
@@ -151,12 +151,18 @@ pub enum EventProblem {
 
 impl EventError {
     pub(crate) fn at(field: impl Into<String>, problem: EventProblem) -> Self {
-        Self { index: None, field: field.into(), problem }
+        Self { index: None, field: field.into(), problem: Box::new(problem) }
     }
 
     /// The same of an event in a batch.
     pub(crate) fn of_event(self, index: Option<usize>) -> Self {
         Self { index: self.index.or(index), ..self }
+    }
+
+    /// The same of an event that came alone.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self { index: None, ..self }
     }
 
     /// Where it stands, as a path: `[3].data.seconds`.
@@ -170,7 +176,7 @@ impl EventError {
 
     /// Which kind of failure this is.
     pub fn fault(&self) -> Fault {
-        match self.problem {
+        match *self.problem {
             EventProblem::Conflict { .. } => Fault::Conflict,
             EventProblem::Unreadable(_)
             | EventProblem::NotAnObject(_)

@@ -99,17 +99,16 @@ impl StoredEvent {
         })
     }
 
-    /// The line that `verify` reads.
+    /// As it is given out: with its hash, and what its project is called now.
     ///
     /// Errors: none in practice.
     pub fn to_export(
         &self,
         hash: RecordHash,
         project_path: Option<&str>,
-    ) -> Result<String, serde_json::Error> {
-        let line =
-            EventLine { hash: Some(hash), project_path: project_path.map(str::to_owned), ..self.to_line()? };
-        serde_json::to_string(&line)
+    ) -> Result<EventLine, serde_json::Error> {
+        let project_path = project_path.map(str::to_owned);
+        Ok(EventLine { hash: Some(hash), project_path, ..self.to_line()? })
     }
 
     /// Reads a line back.

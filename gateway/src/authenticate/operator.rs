@@ -22,6 +22,9 @@ pub enum OperatorError {
     /// The operator may read only.
     #[error("this operator may read and not change anything")]
     ReadOnly,
+    /// The operator may send usage events only.
+    #[error("this operator may send usage events and do nothing else")]
+    EventsOnly,
 }
 
 impl OperatorError {
@@ -29,7 +32,7 @@ impl OperatorError {
     pub fn fault(self) -> Fault {
         match self {
             Self::NoToken | Self::BadToken => Fault::Unauthenticated,
-            Self::ReadOnly => Fault::Forbidden,
+            Self::ReadOnly | Self::EventsOnly => Fault::Forbidden,
         }
     }
 
@@ -39,6 +42,7 @@ impl OperatorError {
             Self::NoToken => "missing_operator_token",
             Self::BadToken => "invalid_operator_token",
             Self::ReadOnly => "operator_read_only",
+            Self::EventsOnly => "operator_events_only",
         }
     }
 }
@@ -63,10 +67,27 @@ impl OperatorPrincipal {
         &self.name
     }
 
-    /// Errors: the operator may only read.
+    /// Errors: the operator may only read, or only send usage events.
     pub fn check_may_change(&self) -> Result<(), OperatorError> {
         match self.role {
             OperatorRole::Admin => Ok(()),
+            OperatorRole::ReadOnly => Err(OperatorError::ReadOnly),
+            OperatorRole::Events => Err(OperatorError::EventsOnly),
+        }
+    }
+
+    /// Errors: the operator may only send usage events.
+    pub fn check_may_read(&self) -> Result<(), OperatorError> {
+        match self.role {
+            OperatorRole::Admin | OperatorRole::ReadOnly => Ok(()),
+            OperatorRole::Events => Err(OperatorError::EventsOnly),
+        }
+    }
+
+    /// Errors: the operator may only read.
+    pub fn check_may_send_events(&self) -> Result<(), OperatorError> {
+        match self.role {
+            OperatorRole::Admin | OperatorRole::Events => Ok(()),
             OperatorRole::ReadOnly => Err(OperatorError::ReadOnly),
         }
     }
@@ -191,6 +212,12 @@ mod tests {
         let header = format!("Bearer {token}");
         let reader = authenticator.authenticate_operator(Some(&header)).expect("a good token");
         assert_eq!(reader.check_may_change(), Err(OperatorError::ReadOnly));
+        assert_eq!(reader.check_may_send_events(), Err(OperatorError::ReadOnly));
+        let (authenticator, token) = with(|operator| operator.role = OperatorRole::Events);
+        let header = format!("Bearer {token}");
+        let sender = authenticator.authenticate_operator(Some(&header)).expect("a good token");
+        let found = [sender.check_may_send_events(), sender.check_may_read(), sender.check_may_change()];
+        assert_eq!(found, [Ok(()), Err(OperatorError::EventsOnly), Err(OperatorError::EventsOnly)]);
         // From before public halves were kept.
         let (authenticator, token) = with(|operator| operator.token_id = None);
         let header = format!("Bearer {token}");

@@ -17,6 +17,7 @@ mod issued;
 mod key;
 mod limit;
 mod listen;
+mod meters;
 mod months;
 mod node;
 mod node_key;

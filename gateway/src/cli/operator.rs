@@ -15,7 +15,7 @@ pub(super) enum Command {
     Create {
         /// The name the audit log shows: letters, digits and . _ - @.
         name: String,
-        /// What the operator may do: admin, or `read_only`.
+        /// What the operator may do: admin, `read_only`, or events (send usage events, nothing else).
         #[arg(long, default_value = "read_only", value_name = "ROLE")]
         role: OperatorRole,
     },

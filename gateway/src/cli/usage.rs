@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use domain::{Clock as _, Period, ProjectId, SystemClock};
 use serde_json::json;
 
-use super::{CliError, open, out};
+use super::{CliError, meters, open, out};
 use crate::config::Config;
 
 #[derive(Debug, Args)]
@@ -32,7 +32,10 @@ pub(super) struct Arguments {
     /// Every single record instead of sums.
     #[arg(long)]
     records: bool,
-    /// How to print. Records come as one JSON object per line, or as CSV.
+    /// Every single usage event instead of sums.
+    #[arg(long, conflicts_with_all = ["records", "by", "project"])]
+    events: bool,
+    /// How to print. Records and events come as one JSON object per line, or as CSV.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -46,10 +49,12 @@ enum Group {
     Reason,
     Key,
     Project,
+    /// Meters of the plan's own, which count usage events.
+    Meter,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     Text,
     Json,
     Csv,
@@ -76,8 +81,9 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
         Some(path) => Some(open::project(&ledger, &tenant, path).await?.id),
         None => None,
     };
-    if arguments.records {
-        return records(ledger, tenant, (period, within), arguments.format).await;
+    if arguments.records || arguments.events {
+        let dataset = if arguments.events { Dataset::Events } else { Dataset::Usage };
+        return records(ledger, tenant, (dataset, period, within), arguments.format).await;
     }
     let group = match arguments.by {
         Group::Hour => UsageGroup::Hour,
@@ -87,6 +93,11 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
         Group::Reason => UsageGroup::Reason,
         Group::Key => UsageGroup::Key,
         Group::Project => UsageGroup::Project,
+        Group::Meter if within.is_some() => {
+            let message = "--by meter tells projects apart already; leave --project out";
+            return Err(CliError::Usage(message.to_owned()));
+        }
+        Group::Meter => return meters::run(&ledger, &tenant, &period, arguments.format).await,
     };
     let rows = ledger.usage_by(tenant.id, &period, group, within).await?;
     match arguments.format {
@@ -170,11 +181,11 @@ fn csv(rows: &[GroupUsage]) {
     }
 }
 
-/// Every record, as `tallygate export usage` gives them.
+/// Every record or event, as `tallygate export` gives them.
 async fn records(
     ledger: Ledger,
     tenant: Tenant,
-    (period, project): (Period, Option<ProjectId>),
+    (dataset, period, project): (Dataset, Period, Option<ProjectId>),
     format: Format,
 ) -> Result<(), CliError> {
     let format = match format {
@@ -182,7 +193,7 @@ async fn records(
         Format::Text | Format::Json => export::Format::JsonLines,
     };
     let request = Request {
-        dataset: Dataset::Usage,
+        dataset,
         format,
         whose: Whose::Tenant(Box::new(tenant), period),
         filter: RecordFilter { project, ..RecordFilter::default() },
@@ -198,7 +209,7 @@ async fn records(
 }
 
 /// A text as a CSV cell: quoted where it must be.
-fn csv_cell(text: &str) -> String {
+pub(super) fn csv_cell(text: &str) -> String {
     match text.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
         false => text.to_owned(),

@@ -26,6 +26,10 @@ pub(super) struct Arguments {
     /// from standard input.
     #[arg(long, value_name = "FILE")]
     usage: PathBuf,
+    /// The usage events of its period, as `tallygate usage TENANT --events --format json` exports them; needed where the
+    /// invoice counts any.
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
     /// A plan version that the invoice names (TOML); may be given several times.
     #[arg(long = "plan", value_name = "FILE", required = true)]
     plans: Vec<PathBuf>,
@@ -44,7 +48,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let plans = plans.collect::<Result<_, CliError>>()?;
     let (statement, keys) = (statement(arguments)?, public_keys(arguments)?);
     let proof = statement.as_deref().map(|statement| Proof { statement, keys: &keys });
-    let verified = verify::verify(&invoice, usage(&arguments.usage)?, plans, proof.as_ref());
+    let mut events = arguments.events.as_deref().map(usage).transpose()?;
+    let events: Option<&mut dyn BufRead> = match &mut events {
+        Some(events) => Some(&mut **events),
+        None => None,
+    };
+    let verified =
+        verify::verify_with_events(&invoice, usage(&arguments.usage)?, events, plans, proof.as_ref());
     let verified = verified.map_err(|error| {
         if let VerifyError::Io(source) = error {
             return CliError::Io { what: shown(&arguments.usage), source };
@@ -56,12 +66,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
         "{what} is what its usage and plans come to, byte for byte: {} usage records, {} lines, {} in total",
         verified.records, verified.lines, verified.total
     ));
+    if verified.events > 0 {
+        out::say(&format!("{} usage events were counted again by these plans", verified.events));
+    }
     if let Some(key_id) = verified.key_id {
         out::say(&format!("its statement fits all of it, and is signed by the key {key_id}"));
     }
     if verified.records_late > 0 {
         let late = verified.records_late;
         out::say(&format!("{late} usage records came after it was issued, and are not on it"));
+    }
+    if verified.events_late > 0 {
+        let late = verified.events_late;
+        out::say(&format!("{late} usage events came after it was issued, and are not on it"));
     }
     Ok(())
 }

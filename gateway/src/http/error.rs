@@ -85,6 +85,11 @@ impl ApiError {
         Self { param, ..Self::new(Fault::Invalid, code, message) }
     }
 
+    /// The same, about this field.
+    pub(in crate::http) fn about(self, param: String) -> Self {
+        Self { param: Some(param).filter(|param| !param.is_empty()), ..self }
+    }
+
     /// The body is larger than the server takes.
     pub fn too_large(bytes_max: u32) -> Self {
         let message = format!("the request body is larger than {bytes_max} bytes");

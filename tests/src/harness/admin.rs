@@ -58,6 +58,27 @@ impl Admin {
         if let Some(body) = body.filter(|body| !body.is_null()) {
             request = request.json(body);
         }
+        Self::answered(request).await
+    }
+
+    /// Posts a text of any media type, with further headers.
+    ///
+    /// Errors: as [`Self::get`].
+    pub async fn post_as(
+        &self,
+        path: &str,
+        media_type: &str,
+        headers: &[(&str, &str)],
+        text: &str,
+    ) -> Outcome<Answer> {
+        let url = format!("{}{path}", self.base_url);
+        let request = self.client.post(url).timeout(ANSWER_MAX).bearer_auth(&self.token);
+        let request = request.header("content-type", media_type).body(text.to_owned());
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        Self::answered(request).await
+    }
+
+    async fn answered(request: reqwest::RequestBuilder) -> Outcome<Answer> {
         let answer = request.send().await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let is_json = headers.get("content-type").is_some_and(|kind| kind.as_bytes() == b"application/json");

@@ -5,7 +5,7 @@
 mod sql;
 mod sums;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
 
 use domain::{PlanVersionId, ProjectId, RecordHash, TenantId, Timestamp};
 use serde::Serialize;
@@ -251,11 +251,11 @@ async fn owners(
         let project = match path {
             None => None,
             Some(path) => {
-                if !trees.contains_key(&tenant.id) {
-                    trees.insert(tenant.id, projects::of(transaction, Some(tenant.id)).await?);
-                }
-                let tree = trees.get(&tenant.id).into_iter().flatten();
-                let found = tree.into_iter().find(|project| project.path == path);
+                let tree = match trees.entry(tenant.id) {
+                    Entry::Occupied(entry) => entry.into_mut(),
+                    Entry::Vacant(entry) => entry.insert(projects::of(transaction, Some(tenant.id)).await?),
+                };
+                let found = tree.iter().find(|project| project.path == path);
                 let unknown = EventProblem::UnknownProject(path.to_owned());
                 let fault = || EventError::at("subject", unknown).of_event(Some(index));
                 Some(found.ok_or_else(fault).map_err(LedgerError::Event)?.id)

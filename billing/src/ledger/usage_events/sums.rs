@@ -146,7 +146,7 @@ pub(crate) async fn check(
         span_values(tenant, period.start(), period.end());
     let found: Option<DifferenceRow> =
         transaction.find(sql::DIFFERENCE, &[tenant, first_hour, last_hour, whole_from, whole_to]).await?;
-    found.map_or(Ok(()), |row| Err(Difference::from_row(row).into_error()))
+    found.map_or(Ok(()), |row| Err(Difference::from_row(&row).into_error()))
 }
 
 /// The first tally of these hours that is not the sum of its events.
@@ -163,7 +163,7 @@ pub(in crate::ledger) async fn difference(
         Value::Int(end.saturating_mul(HOUR_US)),
     ];
     let found: Option<DifferenceRow> = transaction.find(sql::DIFFERENCE, &values).await?;
-    Ok(found.map(Difference::from_row))
+    Ok(found.as_ref().map(Difference::from_row))
 }
 
 /// Makes the tallies of these hours anew. The caller keeps others from adding to them.
@@ -183,7 +183,7 @@ pub(in crate::ledger) async fn replace(
 }
 
 impl Difference {
-    fn from_row(row: DifferenceRow) -> Self {
+    fn from_row(row: &DifferenceRow) -> Self {
         let (count, tally, events) = match row.tally_counts == row.counts {
             true => ("events", row.tally_events, row.events),
             false => ("counts", row.tally_counts, row.counts),

@@ -1,4 +1,4 @@
-//! `tallygate export`: usage records and invoice lines, to a file, standard output or a bucket.
+//! `tallygate export`: usage records, usage events and invoice lines, to a file, standard output or a bucket.
 //! Never all in memory: piece by piece, as `billing::export` gives them.
 //! Called by `Cli::run`.
 
@@ -51,6 +51,8 @@ pub(super) struct Arguments {
 enum What {
     /// Usage records.
     Usage,
+    /// Usage events.
+    Events,
     /// Lines of issued invoices.
     Invoices,
 }
@@ -123,7 +125,7 @@ fn this_month() -> String {
 fn what(arguments: &Arguments) -> Result<(Dataset, Format), CliError> {
     let focus = |version| match arguments.what {
         What::Invoices => Ok((Dataset::Focus(version), arguments.encoding.to_format())),
-        What::Usage => {
+        What::Usage | What::Events => {
             let message = "FOCUS is for invoices: `tallygate export invoices --format focus-1.2`";
             Err(CliError::Usage(message.to_owned()))
         }
@@ -131,6 +133,7 @@ fn what(arguments: &Arguments) -> Result<(Dataset, Format), CliError> {
     let plain = |format| {
         let dataset = match arguments.what {
             What::Usage => Dataset::Usage,
+            What::Events => Dataset::Events,
             What::Invoices => Dataset::InvoiceLines,
         };
         Ok((dataset, format))

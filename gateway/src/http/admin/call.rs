@@ -5,7 +5,10 @@
 use std::{fmt::Display, future::Ready, str::FromStr};
 
 use actix_web::{
-    FromRequest, HttpMessage as _, HttpRequest, HttpResponse, dev::Payload, http::StatusCode, web,
+    FromRequest, HttpMessage as _, HttpRequest, HttpResponse,
+    dev::Payload,
+    http::{StatusCode, header::HeaderMap},
+    web,
 };
 use billing::{
     ledger::{Actor, ActorKind, Ledger, Tenant},
@@ -126,6 +129,18 @@ impl Call {
             let message = message.strip_prefix("Query deserialize error: ").unwrap_or(&message);
             ApiError::invalid("invalid_query", "", format!("query: {message}"))
         })
+    }
+
+    /// The request's headers.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        self.request.headers()
+    }
+
+    /// The body as it is, decoded.
+    ///
+    /// Errors: too large, broken off, of a shape that would be costly to parse.
+    pub(super) async fn bytes(&self, body: web::Payload, bytes_max: u32) -> Result<web::Bytes, ApiError> {
+        body::read(&self.request, body, bytes_max).await
     }
 
     /// The body of a change as a checked type.

@@ -49,6 +49,10 @@ impl From<LedgerError> for ApiError {
             tracing::error!(error = %error, "the ledger failed for the admin API");
             return Self::new(fault, "ledger_error", "the ledger failed; the server's log says why");
         }
+        if let LedgerError::Event(error) = &error {
+            let code = if fault == Fault::Conflict { "event_conflict" } else { "invalid_event" };
+            return Self::new(fault, code, error.to_string()).about(error.path());
+        }
         match param_of(&error) {
             Some(param) => Self::invalid(code_of(fault), param, error.to_string()),
             None => Self::new(fault, code_of(fault), error.to_string()),

@@ -34,7 +34,7 @@ pub(super) fn configure(routes: &mut ServiceConfig<'_>) {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ExportQuery {
-    /// Usage records, or lines of issued invoices.
+    /// Usage records, usage events, or lines of issued invoices.
     #[serde(default)]
     #[param(inline)]
     what: What,
@@ -69,6 +69,8 @@ enum What {
     /// Usage records.
     #[default]
     Usage,
+    /// Usage events.
+    Events,
     /// Lines of issued invoices whose period begins in the span.
     Invoices,
 }
@@ -99,11 +101,12 @@ impl FormatName {
     fn parts(self, what: What) -> Result<(Dataset, Format, &'static str, &'static str), ApiError> {
         let plain = match what {
             What::Usage => Dataset::Usage,
+            What::Events => Dataset::Events,
             What::Invoices => Dataset::InvoiceLines,
         };
         let focus = |version| match what {
             What::Invoices => Ok(Dataset::Focus(version)),
-            What::Usage => {
+            What::Usage | What::Events => {
                 let message = "format: FOCUS is for what=invoices";
                 Err(ApiError::invalid("invalid_value", "format", message))
             }
@@ -170,7 +173,9 @@ async fn download(call: Call) -> Answer {
 fn refused(error: ExportError) -> ApiError {
     match error {
         ExportError::Ledger(error) => error.into(),
-        ExportError::NotForInvoices => ApiError::invalid("invalid_value", "project", error.to_string()),
+        ExportError::NotForInvoices | ExportError::NotForEvents => {
+            ApiError::invalid("invalid_value", "project", error.to_string())
+        }
         ExportError::Period(_)
         | ExportError::Quantity(_)
         | ExportError::NoDecimal(_)

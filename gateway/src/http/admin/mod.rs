@@ -30,6 +30,7 @@ mod subscription_terms;
 mod subscriptions;
 mod tenants;
 mod usage;
+mod usage_events;
 mod users;
 mod webhooks;
 
@@ -85,6 +86,7 @@ fn resources(routes: &mut ServiceConfig<'_>) {
         .configure(holds::configure)
         .configure(plans::configure)
         .configure(usage::configure)
+        .configure(usage_events::configure)
         .configure(parties::configure)
         .configure(export::configure)
         .configure(invoices::configure)
@@ -143,8 +145,11 @@ fn operator(request: &ServiceRequest) -> Result<OperatorPrincipal, ApiError> {
     }
     let text = header.map(|value| value.to_str().unwrap_or("\u{fffd}"));
     let operator = app.authenticator.authenticate_operator(text)?;
-    if ![Method::GET, Method::HEAD].contains(request.method()) {
-        operator.check_may_change()?;
+    let is_sending = *request.method() == Method::POST && request.path() == format!("{BASE}/usage-events");
+    match (is_sending, [Method::GET, Method::HEAD].contains(request.method())) {
+        (true, _) => operator.check_may_send_events()?,
+        (false, true) => operator.check_may_read()?,
+        (false, false) => operator.check_may_change()?,
     }
     Ok(operator)
 }

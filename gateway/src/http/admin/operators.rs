@@ -50,6 +50,8 @@ enum RoleWire {
     /// Read everything.
     #[default]
     ReadOnly,
+    /// Send usage events, and nothing else.
+    Events,
 }
 
 impl OperatorWire {
@@ -59,6 +61,7 @@ impl OperatorWire {
             role: match operator.role {
                 OperatorRole::Admin => RoleWire::Admin,
                 OperatorRole::ReadOnly => RoleWire::ReadOnly,
+                OperatorRole::Events => RoleWire::Events,
             },
             token_id: operator.token_id.as_ref().map(ToString::to_string),
             created_at: operator.created_at.to_string(),
@@ -121,6 +124,7 @@ async fn create(call: Call, body: web::Payload) -> Answer {
         role: match new.role {
             RoleWire::Admin => OperatorRole::Admin,
             RoleWire::ReadOnly => OperatorRole::ReadOnly,
+            RoleWire::Events => OperatorRole::Events,
         },
     };
     call.ledger().create_operator(&stored, call.now()).await?;
