@@ -34,7 +34,7 @@ fn url_of(url: &str, role: &str) -> String {
 const SUM: &str = "SELECT CAST(SUM(output_tokens) + COUNT(*) AS BIGINT) FROM usage_records";
 
 /// What the role must be refused, each for want of a right.
-const REFUSED: [&str; 25] = [
+const REFUSED: [&str; 29] = [
     "UPDATE usage_records SET output_tokens = 0",
     "DELETE FROM usage_records",
     "TRUNCATE usage_records",
@@ -52,6 +52,10 @@ const REFUSED: [&str; 25] = [
     "DELETE FROM journal_cursors",
     "UPDATE plan_versions SET body = ''",
     "UPDATE grants SET note = 'x'",
+    "UPDATE usage_events SET body = ''",
+    "DELETE FROM usage_events",
+    "UPDATE usage_event_counts SET counts = 0",
+    "DELETE FROM usage_event_counts",
     "INSERT INTO detached_months SELECT * FROM detached_months",
     "UPDATE _sqlx_migrations SET success = false",
     "CREATE TABLE mine (x INTEGER)",
@@ -83,9 +87,16 @@ async fn a_gateways_role_does_its_work_and_changes_nothing_that_never_changes() 
     let rights = database.ledger.grant_role(&role).await.expect("granted");
     assert_eq!(database.ledger.grant_role(&role).await.expect("again"), rights, "twice is once");
     let of = |table: &str| rights.iter().find(|row| row.table_name == table).map(|row| row.rights.as_str());
-    for kept in
-        ["usage_records", "usage_record_keys", "invoices", "invoice_lines", "audit_log", "plan_versions"]
-    {
+    for kept in [
+        "usage_records",
+        "usage_record_keys",
+        "usage_events",
+        "usage_event_counts",
+        "invoices",
+        "invoice_lines",
+        "audit_log",
+        "plan_versions",
+    ] {
         assert_eq!(of(kept), Some("SELECT, INSERT"), "{kept}");
     }
     assert_eq!(of("journal_marks"), Some("SELECT, INSERT, UPDATE"));
@@ -100,6 +111,7 @@ async fn a_gateways_role_does_its_work_and_changes_nothing_that_never_changes() 
     ledger.ship(chain.journal_id, &batch).await.expect("shipped");
     assert_eq!(ledger.ship(chain.journal_id, &batch).await.expect("again").duplicates, 20);
     ledger.note_complete(chain.journal_id, billing::ledger::Complete::ForGood).await.expect("noted");
+    crate::usage_events::take_one(&ledger, "globex").await;
     let draft = invoice::preview(&ledger, &acme, &november("UTC"), NOW).await.expect("a draft");
     let issued =
         invoice::issue(&ledger, &acme, &november("UTC"), at("2026-12-01T00:00:00Z")).await.expect("issued");

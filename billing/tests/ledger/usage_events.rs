@@ -5,8 +5,9 @@
 use billing::{
     export::{Dataset, Export, Format, Request, Whose},
     invoice::{self, Invoice, LineKind},
-    ledger::{HashedEvent, Ledger, LedgerError, Limits, NewProject, RecordFilter, Tenant},
+    ledger::{HashedEvent, Ledger, LedgerError, Limits, NewProject, RecordFilter, Tenant, TenantBilling},
     plan::Plan,
+    rate::MinorUnits,
     reconcile::{HandOver, Progress, Scope, reconcile},
     statement::{self, PublicKey, SigningKey},
     usage_event::UsageEvent,
@@ -15,7 +16,10 @@ use billing::{
 use domain::{Period, Timestamp};
 use serde_json::{Value, json};
 
-use crate::records::{Chain, HOUR_US, NOW, at, new_tenant, november, record};
+use crate::{
+    records::{Chain, HOUR_US, NOW, at, new_tenant, november, record},
+    taxes::customer,
+};
 
 /// The demo plan with seconds at a cent and images in packages.
 const EVENTS: &str = r#"
@@ -67,6 +71,16 @@ fn job(id: &str, seconds: &str, time: &str) -> UsageEvent {
     event(id, &json!({"time": time, "data": {"gpu": {"seconds": seconds}}}))
 }
 
+/// An event of a tenant that is made for it, under a plan with meters.
+pub(crate) async fn take_one(ledger: &Ledger, name: &str) {
+    let text = plan().source().replacen("\"demo\"", "\"gpu\"", 1);
+    let plan = Plan::from_text("t", &text).expect("a plan");
+    ledger.publish_plan(&plan, NOW).await.expect("published");
+    ledger.create_tenant(&new_tenant(name, "gpu", "UTC"), NOW).await.expect("a tenant");
+    let taken = take(ledger, &[event("one", &json!({"subject": name}))]).await;
+    assert_eq!(taken[0].0.counts.values().sum::<u64>(), 1_500);
+}
+
 const LATER: &str = "2026-11-20T00:00:00Z";
 
 async fn take(ledger: &Ledger, events: &[UsageEvent]) -> Vec<HashedEvent> {
@@ -111,6 +125,16 @@ fn verified(
 async fn issue(ledger: &Ledger, tenant: &Tenant, month: &str) -> Invoice {
     let period = Period::month(month, "UTC").expect("a month");
     invoice::issue(ledger, tenant, &period, period.end()).await.expect("issued")
+}
+
+/// Numbers that look random and are the same each time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).expect("31 bits") % bound.max(1)
+    }
 }
 
 struct Quiet;
@@ -378,6 +402,64 @@ on_each_database! {
         // 0 + 1.001 + … + 39.039 seconds are 780.78, at a cent each.
         assert!(totals.iter().all(|total| total.to_string() == "7.8078"), "{totals:?}");
         assert_eq!(findings(ledger).await, Vec::<String>::new());
+    }
+
+    async fn random_orders_batches_repeats_and_delays_change_nothing_that_is_due(database: &Database) {
+        let ledger = &database.ledger;
+        for seed in 1_u64..=12 {
+            let name = format!("t{seed}");
+            let own = tenant(ledger, &name).await;
+            let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            // The same events for everybody: seconds in thousandths, and images.
+            let mut events: Vec<_> = (0..60_u64).map(|number| {
+                let hours = i64::try_from(number * 5).expect("small");
+                let time = Timestamp::from_unix_micros(NOW.unix_micros() + hours * HOUR_US / 2).to_string();
+                let data = json!({"gpu": {"seconds": format!("{}.{:03}", number % 7, number)}});
+                let kind = if number % 3 == 0 { "image" } else { "job" };
+                event(&format!("{seed}-{number}"), &json!({"subject": name, "time": time, "type": kind, "data": data}))
+            }).collect();
+            for place in (1..events.len()).rev() {
+                events.swap(place, random.below(place + 1));
+            }
+            let mut sent = 0;
+            let delayed = random.below(events.len());
+            while sent < events.len() {
+                if sent >= delayed && ledger.invoices_page(own.id, None, 1).await.expect("read").is_empty() {
+                    issue(ledger, &own, "2026-11").await;
+                }
+                // Some of what was sent before comes again with what is new.
+                let from = sent - random.below(sent.min(9) + 1);
+                let end = (sent + 1 + random.below(13)).min(events.len());
+                take(ledger, &events[from..end]).await;
+                sent = end;
+            }
+            for month in ["2026-11", "2026-12"] {
+                issue(ledger, &own, month).await;
+            }
+            let invoices = ledger.invoices_page(own.id, None, 9).await.expect("read");
+            let exact = invoices.iter().map(|issued| {
+                let invoice = Invoice::from_issued(&issued.body).expect("reads");
+                invoice.subtotal_exact.parse::<bigdecimal::BigDecimal>().expect("a decimal")
+            });
+            let total = exact.sum::<bigdecimal::BigDecimal>();
+            // 40 jobs of 116.2 seconds in all, at a cent a second; 20 images are 7 begun packages of 0.10.
+            assert_eq!(total.normalized().to_plain_string(), "1.862", "seed {seed}");
+        }
+        assert_eq!(findings(ledger).await, Vec::<String>::new());
+    }
+
+    async fn a_running_period_is_billed_for_events_at_its_threshold(database: &Database) {
+        let ledger = &database.ledger;
+        let acme = tenant(ledger, "acme").await;
+        let billing = TenantBilling { threshold: Some(MinorUnits::new(600)), ..customer() };
+        ledger.set_tenant_billing(acme.id, &billing).await.expect("set");
+        take(ledger, &[job("a", "601", "2026-11-12T12:10:00Z")]).await;
+        let report = invoice::issue_thresholds(ledger, at("2026-11-12T12:30:00Z")).await.expect("a report");
+        assert_eq!((report.issued.len(), report.failed.len()), (1, 0), "{report:?}");
+        // One from before the part was billed, and one from the same hour after it.
+        take(ledger, &[job("b", "1", "2026-11-12T12:20:00Z"), job("c", "2", "2026-11-12T12:40:00Z")]).await;
+        assert_eq!(issue(ledger, &acme, "2026-11").await.subtotal, "0.03");
+        assert_eq!(issue(ledger, &acme, "2026-12").await.subtotal, "0.00");
     }
 
     async fn a_wrong_tally_of_events_is_named_and_mended(database: &Database) {
