@@ -12,6 +12,7 @@ pub mod rate;
 pub mod reconcile;
 pub mod ship;
 pub mod statement;
+pub mod stripe;
 pub mod subscription;
 pub mod tax;
 pub mod usage_event;

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::{
     admit::Admitter, authenticate::Authenticator, idempotency::Idempotency, serving::Serving, stream::Streams,
+    stripe::Stripe,
 };
 
 /// The running gateway.
@@ -43,6 +44,8 @@ pub struct App {
     pub records_outside_months: Arc<AtomicU64>,
     /// Whether messages about events may go to private addresses.
     pub is_private_webhook_allowed: bool,
+    /// The account at Stripe, when there is one.
+    pub stripe: Option<Arc<Stripe>>,
     /// How records reach the ledger.
     pub shipping: watch::Receiver<ShipStatus>,
 }

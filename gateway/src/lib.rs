@@ -19,3 +19,4 @@ pub mod reload;
 pub mod serving;
 pub mod settle;
 pub mod stream;
+pub mod stripe;

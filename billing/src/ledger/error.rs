@@ -470,6 +470,12 @@ pub enum LedgerError {
         /// The key.
         idempotency_key: String,
     },
+    /// What is linked to Stripe stays as it is.
+    #[error("{what}; nothing was changed")]
+    StripeConflict {
+        /// What stands against it.
+        what: String,
+    },
     /// The usage could not be rated.
     #[error(transparent)]
     Rate(#[from] RateError),
@@ -547,6 +553,7 @@ impl LedgerError {
             | Self::GrantConflict { .. }
             | Self::InvoiceState { .. }
             | Self::CreditConflict { .. }
+            | Self::StripeConflict { .. }
             | Self::PaymentConflict { .. }
             | Self::PaymentTooLarge { .. }
             | Self::GrantScopes { .. }

@@ -34,6 +34,7 @@ const SQLITE_MIGRATIONS: &[Embedded] = &[
     (13, "statements", include_str!("../../../migrations/sqlite/0013_statements.sql")),
     (14, "invoicing", include_str!("../../../migrations/sqlite/0014_invoicing.sql")),
     (15, "months", include_str!("../../../migrations/sqlite/0015_months.sql")),
+    (16, "stripe", include_str!("../../../migrations/sqlite/0016_stripe.sql")),
     (17, "usage_events", include_str!("../../../migrations/sqlite/0017_usage_events.sql")),
 ];
 /// The same steps in the other dialect.
@@ -53,6 +54,7 @@ const POSTGRES_MIGRATIONS: &[Embedded] = &[
     (13, "statements", include_str!("../../../migrations/postgres/0013_statements.sql")),
     (14, "invoicing", include_str!("../../../migrations/postgres/0014_invoicing.sql")),
     (15, "months", include_str!("../../../migrations/postgres/0015_months.sql")),
+    (16, "stripe", include_str!("../../../migrations/postgres/0016_stripe.sql")),
     (17, "usage_events", include_str!("../../../migrations/postgres/0017_usage_events.sql")),
 ];
 

@@ -33,6 +33,7 @@ mod rotate;
 mod spending;
 mod sql;
 mod statements;
+mod stripe;
 mod subscriptions;
 mod tallies;
 mod tenants;
@@ -67,6 +68,9 @@ pub use roles::GrantedRights;
 pub use rotate::Rotation;
 pub use spending::{LimitScope, SPENT_QUESTIONS_MAX, SpentQuestion};
 pub use statements::{StatementKeyUse, StoredStatement};
+pub use stripe::{
+    Collection, SessionKind, StepEnd, StepKind, StepState, StripeEvent, StripeSession, StripeStep, StripeTenant, Told,
+};
 pub use subscriptions::{
     NewSubscription, PeriodChoice, Subscription, SubscriptionChange, SubscriptionStanding, TenantChange,
 };

@@ -1,18 +1,19 @@
 //! Follows usage from what engines counted to what is exported, and names the first difference at each hand-over.
 //! Never changes anything, and never takes what has not arrived yet for a difference.
 //! Called by `tallygate reconcile`, also while gateways run.
-//!
-//! A payment provider is one more hand-over: another variant of [`HandOver`], and another step of `of_invoice`.
 
 mod chain;
 mod events;
 mod invoices;
 mod journal;
+mod stripe;
 
 use std::{fmt, path::PathBuf};
 
 use domain::{Period, TenantId, Timestamp};
 use serde::Serialize;
+
+pub use stripe::compare_with_stripe;
 
 use crate::{
     journal::VerifyError as JournalProblem,
@@ -38,16 +39,19 @@ pub enum HandOver {
     TalliesToInvoice,
     /// The issued invoice and its records against what is exported of them.
     InvoiceToExport,
+    /// The issued invoice against the one at Stripe.
+    ExportToStripe,
 }
 
 impl HandOver {
     /// All of them, in the order in which usage goes through them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::EngineToJournal,
         Self::JournalToLedger,
         Self::LedgerToTallies,
         Self::TalliesToInvoice,
         Self::InvoiceToExport,
+        Self::ExportToStripe,
     ];
 }
 
@@ -59,6 +63,7 @@ impl fmt::Display for HandOver {
             Self::LedgerToTallies => "ledger -> tallies",
             Self::TalliesToInvoice => "tallies -> invoice",
             Self::InvoiceToExport => "invoice -> export",
+            Self::ExportToStripe => "export -> Stripe",
         })
     }
 }
@@ -90,8 +95,9 @@ impl fmt::Display for Finding {
 pub struct Report {
     /// The first difference of each hand-over that has one, in their order.
     pub findings: Vec<Finding>,
-    /// How much was compared at each: requests, records, days of tallies, invoices, exported records.
-    pub compared: [u64; 5],
+    /// How much was compared at each: requests, records, days of tallies, invoices, exported records,
+    /// invoices at Stripe.
+    pub compared: [u64; 6],
     /// Records of the journal that the ledger has not taken yet. No difference.
     pub records_not_shipped: u64,
     /// Records that came after their invoices were issued. No difference.
@@ -101,6 +107,8 @@ pub struct Report {
     /// Invoices that could not be recomputed: records of theirs were detached, or some came late and nothing was sealed
     /// when they were issued.
     pub invoices_not_compared: u64,
+    /// Invoices of which something is still to be done at Stripe. No difference.
+    pub stripe_pending: u64,
 }
 
 /// Why a comparison could not be finished.

@@ -64,6 +64,8 @@ mod spending;
 #[cfg(test)]
 mod statements;
 #[cfg(test)]
+mod stripe;
+#[cfg(test)]
 mod subscription;
 #[cfg(test)]
 mod taxes;

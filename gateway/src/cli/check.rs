@@ -17,7 +17,7 @@ use engine::Engine;
 use super::{CliError, listen, node, open, out};
 use crate::{
     authenticate::Snapshot,
-    config::{Backend, Config, Model, Role},
+    config::{Backend, Config, Model, Role, Secret},
     dispatch::Remote,
     node::PublicKey,
 };
@@ -82,6 +82,9 @@ pub(super) async fn run(config: &Config) -> Result<(), CliError> {
     let folder = config.journal_folder();
     report.note("journal lock", check_journal_lock(&folder));
     report.note("journal", check_journal(&folder));
+    if config.stripe.secret_key.is_some() {
+        report.note("Stripe", check_stripe(config));
+    }
     for model in &config.models {
         report.note(&format!("model {}", model.name), check_model(config, model));
         note_unpriced(&model.name, plans.as_deref());
@@ -230,6 +233,18 @@ fn check_backend(backend: &Backend) -> Result<String, CliError> {
     let targets = Remote::build(backend)?;
     let names: Vec<_> = targets.iter().map(|target| target.model.as_str()).collect();
     Ok(format!("models: {}; not connected to", names.join(", ")))
+}
+
+/// What a start looks at: the secrets were read with the configuration. Connects to nobody.
+fn check_stripe(config: &Config) -> Result<String, CliError> {
+    let mode = match config.stripe.secret_key.as_ref().map(Secret::read) {
+        Some(Ok(key)) if key.contains("_test_") => "a key for tests",
+        Some(Ok(_)) => "a live key",
+        Some(Err(why)) => return Err(CliError::Usage(why)),
+        None => "no key",
+    };
+    let secrets = config.stripe.webhook_secrets.len();
+    Ok(format!("{mode}, {secrets} webhook secrets; not connected to"))
 }
 
 /// A model without a price is loaded for nobody. Nothing can be said when the ledger does not open.

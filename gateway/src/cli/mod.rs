@@ -36,6 +36,7 @@ mod serve;
 mod start;
 mod statement;
 mod statement_key;
+mod stripe;
 mod subscription;
 mod tenant;
 mod usage;
@@ -150,6 +151,9 @@ enum Command {
     /// Tell URLs of events, rotate their secrets, and list what became of each delivery.
     #[command(subcommand)]
     Webhook(webhook::Command),
+    /// Bill tenants through Stripe, make pages for them there, and show what is still to be done there.
+    #[command(subcommand)]
+    Stripe(stripe::Command),
     /// Check, publish and show plans.
     #[command(subcommand)]
     Plan(plan::Command),
@@ -246,6 +250,7 @@ impl Cli {
             Command::Grant(command) => grant::run(&config, command).await,
             Command::Balance(command) => balance::run(&config, command).await,
             Command::Webhook(command) => webhook::run(&config, command).await,
+            Command::Stripe(command) => stripe::run(&config, command).await,
             Command::Plan(command) => plan::run(&config, command).await,
             Command::Usage(arguments) => usage::run(&config, arguments).await,
             Command::Issuer(command) => parties::issuer(&config, command).await,

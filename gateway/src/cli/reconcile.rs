@@ -4,11 +4,15 @@
 
 use std::time::{Duration, Instant};
 
-use billing::reconcile::{self, HandOver, Progress, Report, Scope};
+use billing::{
+    ledger::Ledger,
+    reconcile::{self, HandOver, Progress, Report, Scope},
+};
 use clap::Args;
+use domain::{Clock as _, Period, SystemClock};
 
 use super::{CliError, open, out};
-use crate::config::Config;
+use crate::{config::Config, stripe::Stripe};
 
 /// How often progress is told.
 const TOLD_EVERY: Duration = Duration::from_secs(2);
@@ -51,12 +55,34 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
     }
     let scope = Scope { journal, tenant, month: arguments.period };
     let report = reconcile::reconcile(&ledger, &scope, &mut Told(Instant::now())).await;
-    let report = report.map_err(|error| CliError::Usage(error.to_string()))?;
+    let mut report = report.map_err(|error| CliError::Usage(error.to_string()))?;
+    with_stripe(config, (&ledger, &scope), &mut report).await?;
     show(&report)
 }
 
+/// The last hand-over, where there is an account at Stripe.
+async fn with_stripe(
+    config: &Config,
+    (ledger, scope): (&Ledger, &Scope),
+    report: &mut Report,
+) -> Result<(), CliError> {
+    let Some(stripe) = Stripe::new(&config.stripe, ledger).map_err(CliError::Usage)? else {
+        return Ok(());
+    };
+    let tenants = match &scope.tenant {
+        Some(tenant) => vec![tenant.clone()],
+        None => ledger.tenants().await?,
+    };
+    for tenant in &tenants {
+        let period = scope.month.as_ref().map(|month| Period::month(month, &tenant.zone)).transpose()?;
+        let compared = stripe.reconcile(report, (tenant, period.as_ref()), SystemClock.now()).await;
+        compared.map_err(|error| CliError::Usage(error.to_string()))?;
+    }
+    Ok(())
+}
+
 fn show(report: &Report) -> Result<(), CliError> {
-    let units = ["requests", "records", "days of tallies", "invoices", "exported records"];
+    let units = ["requests", "records", "days of tallies", "invoices", "exported records", "invoices at Stripe"];
     for (hand_over, (count, unit)) in HandOver::ALL.into_iter().zip(report.compared.iter().zip(units)) {
         out::say(&format!("{:<18} {count} {unit} compared", hand_over.to_string()));
     }
@@ -71,6 +97,7 @@ fn show(report: &Report) -> Result<(), CliError> {
             report.invoices_not_compared,
             "invoices of detached months, or of before there were seals and with late records, were not recomputed",
         ),
+        (report.stripe_pending, "invoices are still on their way at Stripe"),
     ];
     for (count, text) in remarks.into_iter().filter(|(count, _)| *count > 0) {
         out::say(&format!("{count} {text}"));

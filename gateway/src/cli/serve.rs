@@ -41,6 +41,7 @@ use crate::{
     serving::Serving,
     settle::SettleShipped,
     stream::Streams,
+    stripe::{self, Stripe},
 };
 
 /// How long the last records may take to reach the ledger when stopping. What is left is shipped at the next start.
@@ -229,6 +230,7 @@ async fn build(
         is_ledger_near: Arc::new(AtomicBool::new(true)),
         records_outside_months: Arc::new(AtomicU64::new(0)),
         is_private_webhook_allowed: config.webhooks.allow_private_addresses,
+        stripe: Stripe::new(&config.stripe, ledger).map_err(CliError::Usage)?.map(Arc::new),
         shipping,
     })
 }
@@ -260,6 +262,9 @@ fn start_background(
     tasks.spawn(expired::run(Arc::clone(app), stopping.clone()));
     tasks.spawn(credits::run(Arc::clone(app), stopping.clone()));
     tasks.spawn(notify::run(Arc::clone(app), stopping.clone()));
+    if let Some(stripe) = &app.stripe {
+        tasks.spawn(stripe::run(Arc::clone(app), Arc::clone(stripe), stopping.clone()));
+    }
     Background { ledger, journal, stopping, tasks }
 }
 

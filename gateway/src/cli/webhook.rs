@@ -27,7 +27,7 @@ pub(super) enum Command {
         /// Only events of this tenant; without it, an operator's endpoint that hears of all.
         #[arg(long, value_name = "TENANT")]
         tenant: Option<String>,
-        /// Only these: credit.low, budget.threshold, invoice.issued, slo.below; may be given several times.
+        /// Only these: credit.low, budget.threshold, invoice.issued, slo.below, payment.failed, stripe.parked; may be given several times.
         #[arg(long, value_name = "EVENT")]
         event: Vec<EventKind>,
     },

@@ -39,6 +39,7 @@ impl Config {
             log,
             statements,
             exports,
+            stripe,
             issuers,
             models,
             backends,
@@ -63,6 +64,7 @@ impl Config {
             // Read when the process starts.
             fixed("statements", *statements != other.statements),
             fixed("exports", *exports != other.exports),
+            fixed("stripe", *stripe != other.stripe),
             live(ISSUER, *issuers != other.issuers),
             fixed("model", *models != other.models),
             live("backend", *backends != other.backends),

@@ -21,6 +21,7 @@ mod retention;
 mod rules;
 mod sources;
 mod statements;
+mod stripe;
 #[cfg(test)]
 mod tests;
 mod variables;
@@ -48,6 +49,7 @@ pub use log::Log;
 pub use node::{KeyFile, Node, NodeTls, Role};
 pub use retention::Retention;
 pub use statements::Statements;
+pub use stripe::Stripe;
 pub use webhooks::Webhooks;
 
 /// Everything an operator can set.
@@ -86,6 +88,8 @@ pub struct Config {
     pub statements: Statements,
     /// Where exports go, and under which name.
     pub exports: Exports,
+    /// The account at Stripe.
+    pub stripe: Stripe,
     /// Whose signed tokens open the data plane.
     #[serde(rename = "issuer")]
     pub issuers: Vec<Issuer>,
@@ -116,6 +120,7 @@ impl Default for Config {
             log: Log::default(),
             statements: Statements::default(),
             exports: Exports::default(),
+            stripe: Stripe::default(),
             issuers: Vec::new(),
             models: vec![Model::demo()],
             backends: Vec::new(),

@@ -20,6 +20,7 @@ pub(super) fn check(config: &Config, sources: &Sources) -> Result<(), ConfigErro
     check_journal(config, sources)?;
     check_limits(config, sources)?;
     issuer_rules::check(config, sources)?;
+    check_stripe(config, sources)?;
     if config.models.is_empty() && config.backends.is_empty() {
         let reason = "at least one [[model]] or [[backend]] is needed".to_owned();
         return Err(sources.fault(&[field(["model"])], reason));
@@ -206,6 +207,40 @@ fn check_redis(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
         (false, _) => "limits.redis.ca_file belongs to a url that begins with rediss://".to_owned(),
     };
     Err(sources.fault(&[field(["limits", "redis", "ca_file"])], reason))
+}
+
+/// Secrets are read here, so that an empty one stops the start.
+fn check_stripe(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
+    let stripe = &config.stripe;
+    let refused = |name: &str, reason: String| Err(sources.fault(&[field(["stripe", name])], reason));
+    let Some(secret_key) = &stripe.secret_key else {
+        return match stripe.webhook_secrets.is_empty() && stripe.test_clock.is_none() {
+            true => Ok(()),
+            false => refused("secret_key", "the section stripe needs secret_key".to_owned()),
+        };
+    };
+    let key = match secret_key.read() {
+        Ok(key) => key,
+        Err(why) => return refused("secret_key", format!("stripe.secret_key: {why}")),
+    };
+    let is_test = key.starts_with("sk_test_") || key.starts_with("rk_test_");
+    if !is_test && !key.starts_with("sk_live_") && !key.starts_with("rk_live_") {
+        let reason = "stripe.secret_key: a secret key of Stripe's begins with sk_live_, sk_test_, rk_live_ or rk_test_";
+        return refused("secret_key", reason.to_owned());
+    }
+    if stripe.webhook_secrets.is_empty() {
+        let reason = "stripe.webhook_secrets: at least one is needed: without it nobody learns that an invoice is paid";
+        return refused("webhook_secrets", reason.to_owned());
+    }
+    for secret in &stripe.webhook_secrets {
+        if let Err(why) = secret.read() {
+            return refused("webhook_secrets", format!("stripe.webhook_secrets: {why}"));
+        }
+    }
+    match stripe.test_clock.is_some() && !is_test {
+        true => refused("test_clock", "stripe.test_clock: there are test clocks with a test key only".to_owned()),
+        false => Ok(()),
+    }
 }
 
 fn check_source(sources: &Sources, index: usize, model: &Model) -> Result<(), ConfigError> {

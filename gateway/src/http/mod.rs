@@ -25,6 +25,7 @@ mod run;
 mod server;
 mod sse;
 mod statements;
+mod stripe;
 mod turns;
 mod wish;
 

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, Route as Handler, http::Method, middl
 use domain::KeyScope;
 use serde::Serialize;
 
-use super::{ApiError, anthropic, headers, health, idempotency, openai, request_id, statements};
+use super::{ApiError, anthropic, headers, health, idempotency, openai, request_id, statements, stripe};
 use crate::app::App;
 
 /// Whose form a route's bodies and errors have.
@@ -98,6 +98,8 @@ static ROUTES: &[Route] = &[
     run("/v1/messages", Anthropic, || web::route().to(anthropic::messages::create)),
     post("/v1/messages/count_tokens", Anthropic, INFERENCE, || web::route().to(anthropic::count::create)),
     get("/v1/invoices/{number}/statement", Openai, USAGE, || web::route().to(statements::show)),
+    // Stripe has no key of ours: its signature is looked at before anything else of the message.
+    post("/webhooks/stripe", Openai, Public, || web::route().to(stripe::receive)),
     get("/v1/models", Openai, MODELS, || web::route().to(openai::models::list)),
     get("/v1/models/{model:.*}", Openai, MODELS, || web::route().to(openai::models::show)),
 ];
@@ -206,7 +208,7 @@ mod tests {
     #[test]
     fn only_the_short_list_is_public() {
         let public: Vec<_> = views().filter(|view| view.access == "public").map(|view| view.path).collect();
-        assert_eq!(public, ["/", "/", "/healthz", "/healthz", "/readyz", "/readyz"]);
+        assert_eq!(public, ["/", "/", "/healthz", "/healthz", "/readyz", "/readyz", "/webhooks/stripe"]);
     }
 
     #[test]

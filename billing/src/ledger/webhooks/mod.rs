@@ -33,11 +33,22 @@ pub enum EventKind {
     InvoiceIssued,
     /// A class met its targets for fewer requests of the month than the plan promises.
     SloBelow,
+    /// What an invoice comes to could not be collected.
+    PaymentFailed,
+    /// Something at Stripe is not as it should be, and waits until somebody has looked.
+    StripeParked,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::CreditLow, Self::BudgetThreshold, Self::InvoiceIssued, Self::SloBelow];
+    pub const ALL: [Self; 6] = [
+        Self::CreditLow,
+        Self::BudgetThreshold,
+        Self::InvoiceIssued,
+        Self::SloBelow,
+        Self::PaymentFailed,
+        Self::StripeParked,
+    ];
 
     /// The name in SQL and messages.
     pub const fn as_str(self) -> &'static str {
@@ -46,6 +57,8 @@ impl EventKind {
             Self::BudgetThreshold => "budget.threshold",
             Self::InvoiceIssued => "invoice.issued",
             Self::SloBelow => "slo.below",
+            Self::PaymentFailed => "payment.failed",
+            Self::StripeParked => "stripe.parked",
         }
     }
 }

@@ -26,6 +26,7 @@ mod server;
 mod standing;
 mod statements;
 mod status;
+mod stripe;
 mod subscription_terms;
 mod subscriptions;
 mod tenants;
@@ -95,6 +96,7 @@ fn resources(routes: &mut ServiceConfig<'_>) {
         .configure(statements::configure)
         .configure(journals::configure)
         .configure(webhooks::configure)
+        .configure(stripe::configure)
         .configure(operators::configure)
         .configure(status::configure)
         .configure(audit::configure);

@@ -76,6 +76,12 @@ enum KindWire {
     /// A class met its targets for fewer requests of the month than the plan promises.
     #[serde(rename = "slo.below")]
     SloBelow,
+    /// What an invoice comes to could not be collected.
+    #[serde(rename = "payment.failed")]
+    PaymentFailed,
+    /// Something at Stripe is not as it should be, and waits until somebody has looked.
+    #[serde(rename = "stripe.parked")]
+    StripeParked,
 }
 
 impl KindWire {
@@ -85,6 +91,8 @@ impl KindWire {
             Self::BudgetThreshold => EventKind::BudgetThreshold,
             Self::InvoiceIssued => EventKind::InvoiceIssued,
             Self::SloBelow => EventKind::SloBelow,
+            Self::PaymentFailed => EventKind::PaymentFailed,
+            Self::StripeParked => EventKind::StripeParked,
         }
     }
 
@@ -94,6 +102,8 @@ impl KindWire {
             EventKind::BudgetThreshold => Self::BudgetThreshold,
             EventKind::InvoiceIssued => Self::InvoiceIssued,
             EventKind::SloBelow => Self::SloBelow,
+            EventKind::PaymentFailed => Self::PaymentFailed,
+            EventKind::StripeParked => Self::StripeParked,
         }
     }
 }
