@@ -14,6 +14,9 @@ use super::{
 
 pub(super) const KIND: &str = "checkout.session";
 
+/// What sessions were told to say of the objects that they make; never shown.
+const PASSED: &str = "checkout.passed";
+
 /// How long a session is open: usually and at most, and at least. Unit: seconds.
 const OPEN_SECONDS: (i64, i64) = (24 * 60 * 60, 30 * 60);
 
@@ -92,7 +95,7 @@ pub(super) fn create(store: &mut Store, mut params: Params) -> Result<Value, Ref
         &mut passed,
     );
     params.finish()?;
-    store.insert("checkout.passed", json!({"id": id, "passed": passed}));
+    store.insert(PASSED, json!({"id": format!("passed_{id}"), "passed": passed}));
     store.insert(KIND, session.clone());
     Ok(session)
 }
@@ -209,7 +212,7 @@ fn finish(store: &mut Store, id: &str, changes: &Value) {
 
 /// What the session was told to say of the objects that it makes.
 fn passed(store: &Store, session: &Value, name: &str) -> Value {
-    let found = store.find("checkout.passed", text(session, "id"));
+    let found = store.find(PASSED, &format!("passed_{}", text(session, "id")));
     found.map_or(Value::Null, |found| found["passed"][name].clone())
 }
 
