@@ -16,8 +16,8 @@ use domain::{Clock, Timestamp};
 use tokio::sync::watch;
 
 use crate::{
-    admit::Admitter, authenticate::Authenticator, idempotency::Idempotency, serving::Serving, stream::Streams,
-    stripe::Stripe,
+    admit::Admitter, authenticate::Authenticator, idempotency::Idempotency, serving::Serving,
+    stream::Streams, stripe::Stripe,
 };
 
 /// The running gateway.

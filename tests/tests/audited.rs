@@ -4,7 +4,10 @@
 
 #![expect(clippy::expect_used, reason = "a surprise in a test should stop it with a message")]
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use billing::{
     invoice as invoices,
@@ -14,7 +17,7 @@ use billing::{
 use domain::{Period, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::harness::{Admin, Answer, Installation, Outcome};
+use tests::harness::{Admin, Answer, FakeStripe, Installation, Outcome};
 
 const SIMULATED: &str = "[[model]]\nname = \"demo\"\nsource = \"sim\"\n[model.sim]\ndecode_step_us = 0\n\
     [statements]\nsigning_key = { file = \"statement.key.pem\" }\n";
@@ -25,6 +28,9 @@ const CHANGE_NOTHING: [&str; 3] = ["validate_plan", "reload", "take_usage_events
 
 /// The beginning of the year 2001: long enough ago that its months are over on every machine.
 const LONG_AGO: Timestamp = Timestamp::from_unix_micros(978_307_200_000_000);
+
+/// A step is taken within a second; a busy machine takes longer.
+const PARKED_MAX: Duration = Duration::from_secs(20);
 
 /// An operation of the document: method, path with its parameters in braces, and id.
 #[derive(Debug)]
@@ -102,7 +108,11 @@ fn id_of(made: &Value) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_changing_route_of_the_admin_api_writes_an_entry() -> Outcome {
-    let mut installation = Installation::new(SIMULATED)?;
+    let fake = FakeStripe::start().await?;
+    let mut installation = Installation::new(SIMULATED)?
+        .with("STRIPE__SECRET_KEY", fake.secret_key())
+        .with("STRIPE__WEBHOOK_SECRETS__0", "whsec_test")
+        .with("STRIPE__API_URL", &fake.origin());
     let folder = installation.folder().display().to_string();
     installation.run(&["statement-key", "create", "--out", &folder])?;
     let server = installation.start().await?;
@@ -123,6 +133,7 @@ async fn every_changing_route_of_the_admin_api_writes_an_entry() -> Outcome {
     webhooks(&mut walk, &tenant).await?;
     invoice(&mut walk, &installation).await?;
     events(&mut walk).await?;
+    stripe(&mut walk, &tenant, &fake).await?;
 
     let all: BTreeSet<_> = walk.operations.iter().map(|operation| operation.id.clone()).collect();
     assert_eq!(walk.done, all, "every operation that is no GET is asked for here");
@@ -234,6 +245,48 @@ async fn invoice(walk: &mut Walk, installation: &Installation) -> Outcome {
     }
     let invoices = <[String; 3]>::try_from(invoices).expect("three months");
     steps(walk, &invoices).await
+}
+
+/// A tenant that is billed through Stripe, and a step there that somebody has to look at.
+async fn stripe(walk: &mut Walk, tenant: &str, fake: &FakeStripe) -> Outcome {
+    let billing = json!({"legal_name": "Acme AG"});
+    walk.ask(Method::PUT, &format!("{tenant}/billing"), billing).await?;
+    let nobody = json!({"collection": "send", "customer_id": "cus_nobody"});
+    walk.ask(Method::PUT, &format!("{tenant}/stripe"), nobody).await?;
+    let began = Instant::now();
+    let parked = loop {
+        let parked = walk.admin.get("/stripe/steps?state=parked").await?.body["data"][0].take();
+        if parked.is_object() {
+            break parked;
+        }
+        assert!(began.elapsed() < PARKED_MAX, "a customer that is not there is found out");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(
+        (&parked["kind"], &parked["outcome"]),
+        (&json!("customer"), &json!("Stripe has no such object"))
+    );
+    walk.post(
+        &format!(
+            "/stripe/steps/{}/{}/retry",
+            parked["subject"].as_str().unwrap_or_default(),
+            parked["sequence"]
+        ),
+        Value::Null,
+    )
+    .await?;
+    walk.post(&format!("{tenant}/stripe/unlink"), Value::Null).await?;
+    // A page is made at once, so its customer must be there.
+    let other = walk.post("/tenants", json!({"name": "card", "plan": "demo"})).await?;
+    let other = format!("/tenants/{}/stripe", id_of(&other));
+    let customer =
+        reqwest::Client::new().post(format!("{}/v1/customers", fake.origin())).bearer_auth(fake.secret_key());
+    let customer: Value = customer.send().await?.json().await?;
+    let link = json!({"collection": "charge", "customer_id": customer["id"]});
+    walk.ask(Method::PUT, &other, link).await?;
+    let page = walk.post(&format!("{other}/pages"), json!({"kind": "portal"})).await?;
+    assert!(page["url"].as_str().is_some_and(|url| url.starts_with("https://")), "{page}");
+    Ok(())
 }
 
 /// What may become of three invoices of 11.90 each.

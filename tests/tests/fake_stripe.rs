@@ -90,7 +90,8 @@ fn id(object: &Value) -> String {
 async fn customer(stripe: &FakeStripe) -> Outcome<String> {
     let card = ("invoice_settings[default_payment_method]", "pm_card_visa");
     let (status, customer) =
-        post(stripe, "/v1/customers", "", &[("name", "Acme"), ("payment_method", "pm_card_visa"), card]).await?;
+        post(stripe, "/v1/customers", "", &[("name", "Acme"), ("payment_method", "pm_card_visa"), card])
+            .await?;
     assert_eq!(status, 200, "{customer}");
     Ok(id(&customer))
 }
@@ -202,7 +203,8 @@ async fn the_clock_moves_only_when_it_is_told() -> Outcome {
         ("success_url", "https%3A%2F%2Fx.example"),
     ];
     let (_, session) = post(&stripe, "/v1/checkout/sessions", "", &setup).await?;
-    let states = || [id(&invoice), id(&session)].map(|id| stripe.object(&id).map(|found| found["status"].clone()));
+    let states =
+        || [id(&invoice), id(&session)].map(|id| stripe.object(&id).map(|found| found["status"].clone()));
     stripe.advance(Duration::from_secs(3_500));
     assert_eq!(states(), [Some(json!("draft")), Some(json!("open"))]);
     stripe.advance(Duration::from_secs(200));
@@ -255,8 +257,7 @@ async fn webhooks_say_what_became_of_them() -> Outcome {
     stripe.send_webhooks_to(&url, &["whsec_1"], Delivery::Held);
     post(&stripe, &format!("/v1/customers/{}", id(&made)), "", &[("name", "Beta")]).await?;
     let released = stripe.release(Order::Reversed).await;
-    let expected =
-        [("customer.updated".to_owned(), Some(200)), ("customer.created".to_owned(), Some(200))];
+    let expected = [("customer.updated".to_owned(), Some(200)), ("customer.created".to_owned(), Some(200))];
     assert_eq!(kinds(&released), expected);
     assert_eq!(stripe.release(Order::AsHappened).await, []);
     // A replay is no new event.

@@ -69,7 +69,8 @@ pub use rotate::Rotation;
 pub use spending::{LimitScope, SPENT_QUESTIONS_MAX, SpentQuestion};
 pub use statements::{StatementKeyUse, StoredStatement};
 pub use stripe::{
-    Collection, SessionKind, StepEnd, StepKind, StepState, StripeEvent, StripeSession, StripeStep, StripeTenant, Told,
+    Collection, SessionKind, StepEnd, StepKind, StepState, StripeEvent, StripeSession, StripeStep,
+    StripeTenant, Told,
 };
 pub use subscriptions::{
     NewSubscription, PeriodChoice, Subscription, SubscriptionChange, SubscriptionStanding, TenantChange,

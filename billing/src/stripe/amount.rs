@@ -23,7 +23,9 @@ pub enum AmountError {
         decimals: u32,
     },
     /// An amount to be paid whose last digit must be zero.
-    #[error("{amount} {currency} cannot be paid at Stripe: there the last {digits} digits of {currency} must be 0")]
+    #[error(
+        "{amount} {currency} cannot be paid at Stripe: there the last {digits} digits of {currency} must be 0"
+    )]
     Step {
         /// The amount.
         amount: String,
@@ -63,9 +65,7 @@ pub fn to_stripe(amount: MinorUnits, currency: Currency) -> Result<i64, AmountEr
     let factor = 10_i64.pow(ours - theirs);
     match amount.get() % factor {
         0 => Ok(amount.get() / factor),
-        _ => {
-            Err(AmountError::Decimals { amount: amount.to_text(currency), currency, decimals: theirs })
-        }
+        _ => Err(AmountError::Decimals { amount: amount.to_text(currency), currency, decimals: theirs }),
     }
 }
 

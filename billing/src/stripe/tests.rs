@@ -73,9 +73,7 @@ fn invoice(code: &str, lines: &[(&str, &str)], tax: Option<&str>, paid: Option<&
         "subtotal_exact": "0", "subtotal": "0", "total": due, "payment_days": 14,
     });
     if let Some(tax) = tax {
-        let one = |name: &str, mode: &str| {
-            json!({"name": name, "percent": "19", "mode": mode, "base": "0", "formula": "", "amount": tax})
-        };
+        let one = |name: &str, mode: &str| json!({"name": name, "percent": "19", "mode": mode, "base": "0", "formula": "", "amount": tax});
         body["taxes"] = json!({"status": "standard", "note": null, "net": "0", "tax": tax,
             "lines": [one("VAT", "exclusive"), one("Levy", "inclusive")]});
     }
@@ -92,8 +90,7 @@ fn lines_add_up_to_what_is_due() {
     let lines = [("input", "10.00"), ("nothing", "0.00"), ("late", "-1.50")];
     let push = Push::of(&invoice("USD", &lines, Some("1.62"), Some("0.12"), "10.00")).expect("adds up");
     let shown: Vec<_> = push.lines.iter().map(|line| (line.description.as_str(), line.amount)).collect();
-    let expected =
-        [("input", 1_000), ("late", -150), ("VAT 19 %", 162), ("Paid from credit: top-up", -12)];
+    let expected = [("input", 1_000), ("late", -150), ("VAT 19 %", 162), ("Paid from credit: top-up", -12)];
     assert_eq!((shown.as_slice(), push.total), (&expected[..], 1_000));
     assert_eq!((push.period.as_str(), push.payment_days), ("2026-11-01 to 2026-12-01", Some(14)));
     // One cent more or less is refused.
@@ -255,8 +252,12 @@ fn credit_notes_give_back_what_stands_at_stripe() {
         (by_stripe(false), Some(paid()), 250, credit(250, 250, false)),
         // Grants had paid 300 of 1,000: only 700 stand at Stripe.
         (by_stripe(false), Some(open()), 1_000, credit(700, 0, false)),
-        (by_stripe(false), Some(TheirInvoice { credited: 600, amount_remaining: 100, ..open() }), 400,
-            credit(100, 0, false)),
+        (
+            by_stripe(false),
+            Some(TheirInvoice { credited: 600, amount_remaining: 100, ..open() }),
+            400,
+            credit(100, 0, false),
+        ),
     ];
     for (ours, theirs, total, expected) in rows {
         let next = next(&Wanted::Credited(MinorUnits::new(total)), &ours, theirs.as_ref());

@@ -82,7 +82,8 @@ async fn with_stripe(
 }
 
 fn show(report: &Report) -> Result<(), CliError> {
-    let units = ["requests", "records", "days of tallies", "invoices", "exported records", "invoices at Stripe"];
+    let units =
+        ["requests", "records", "days of tallies", "invoices", "exported records", "invoices at Stripe"];
     for (hand_over, (count, unit)) in HandOver::ALL.into_iter().zip(report.compared.iter().zip(units)) {
         out::say(&format!("{:<18} {count} {unit} compared", hand_over.to_string()));
     }

@@ -238,7 +238,9 @@ fn check_stripe(config: &Config, sources: &Sources) -> Result<(), ConfigError> {
         }
     }
     match stripe.test_clock.is_some() && !is_test {
-        true => refused("test_clock", "stripe.test_clock: there are test clocks with a test key only".to_owned()),
+        true => {
+            refused("test_clock", "stripe.test_clock: there are test clocks with a test key only".to_owned())
+        }
         false => Ok(()),
     }
 }

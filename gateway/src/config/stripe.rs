@@ -61,3 +61,56 @@ fn return_url<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::
         false => Err(D::Error::custom("a return_url begins with https:// or http://")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::check;
+
+    const GOOD: &str = "[stripe]\nsecret_key = \"sk_test_1\"\nwebhook_secrets = [\"whsec_1\", \"whsec_2\"]\n";
+
+    #[test]
+    fn an_account_is_whole_or_refused() {
+        let config = check(&format!("{GOOD}test_clock = \"clock_1\"\n"), &[]).expect("good").stripe;
+        assert_eq!(
+            (config.webhook_secrets.len(), config.calls_per_second, config.days_until_due),
+            (2, 20, 30)
+        );
+        assert!(check("", &[]).expect("none").stripe.secret_key.is_none());
+        let empty = tempfile::NamedTempFile::new().expect("a file");
+        let of_file = format!("[stripe]\nsecret_key = {{ file = \"{}\" }}\n", empty.path().display());
+        let rows = [
+            (of_file, "FILE:2:14: stripe.secret_key: the secret is empty"),
+            ("[stripe]\nsecret_key = \"\"\n".to_owned(), "stripe.secret_key: the secret is empty"),
+            (
+                "[stripe]\nsecret_key = \"pk_test_1\"\n".to_owned(),
+                "a secret key of Stripe's begins with sk_live_",
+            ),
+            (
+                "[stripe]\nsecret_key = \"sk_test_1\"\n".to_owned(),
+                "stripe.webhook_secrets: at least one is needed",
+            ),
+            (GOOD.replace("whsec_2", ""), "stripe.webhook_secrets: the secret is empty"),
+            (
+                GOOD.replace("sk_test_1", "sk_live_1") + "test_clock = \"clock_1\"\n",
+                "test clocks with a test key only",
+            ),
+            ("[stripe]\nwebhook_secrets = [\"whsec_1\"]\n".to_owned(), "the section stripe needs secret_key"),
+            (format!("{GOOD}api_url = \"http://example.com\"\n"), "an api_url is https://"),
+            (format!("{GOOD}return_url = \"example.com\"\n"), "a return_url begins with https://"),
+            (format!("{GOOD}calls_per_second = 0\n"), "0 is not between 1 and 100"),
+            (format!("{GOOD}days_until_due = 366\n"), "366 is not between 1 and 365"),
+            (format!("{GOOD}secret = 1\n"), "unknown field `secret`"),
+        ];
+        for (file, expected) in rows {
+            let error = check(&file, &[]).expect_err(&file);
+            assert!(error.contains(expected), "{file}: {error}");
+            assert!(
+                !error.contains("whsec_1") && !error.contains("sk_test_1"),
+                "no secret is shown: {error}"
+            );
+        }
+        for url in ["https://stripe.example.com", "http://127.0.0.1:12111", "http://localhost:1"] {
+            assert!(check(&format!("{GOOD}api_url = \"{url}\"\n"), &[]).is_ok(), "{url}");
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! `POST /webhooks/stripe`: what Stripe tells. The only public route that takes a body.
+//! `POST /webhooks/stripe`: what Stripe tells, on the only public route that takes a body.
 //! Never reads more than the signature before that is known to be good, and never does what a message leads to.
 //! In the table of routes; the worker for Stripe does the rest.
 
@@ -17,7 +17,11 @@ const MESSAGE_BYTES_MAX: u32 = 512 * 1_024;
 const SECOND_US: i64 = 1_000_000;
 
 /// Takes a message of Stripe's: each event once.
-pub(super) async fn receive(request: HttpRequest, payload: web::Payload, app: web::Data<App>) -> HttpResponse {
+pub(super) async fn receive(
+    request: HttpRequest,
+    payload: web::Payload,
+    app: web::Data<App>,
+) -> HttpResponse {
     match take(&request, payload, &app).await {
         Ok(told) => HttpResponse::Ok().json(json!({ "received": true, "is_new": told == Told::New })),
         Err(error) => error.to_response(),
@@ -40,9 +44,7 @@ async fn take(request: &HttpRequest, payload: web::Payload, app: &App) -> Result
         let message = "the message was not kept; send it again";
         ApiError::new(Fault::Overloaded, "ledger_unavailable", message)
     })?;
-    told.ok_or_else(|| {
-        ApiError::new(Fault::Invalid, "invalid_json", "the body is no event of Stripe's")
-    })
+    told.ok_or_else(|| ApiError::new(Fault::Invalid, "invalid_json", "the body is no event of Stripe's"))
 }
 
 fn refused(error: &BadSignature) -> ApiError {

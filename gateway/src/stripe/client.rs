@@ -35,8 +35,8 @@ pub enum CallError {
     /// Too many calls.
     #[error("Stripe takes no more calls at the moment")]
     Limited(Duration),
-    /// The same call is still running.
-    #[error("Stripe is still busy with the same call")]
+    /// The same call is still running, or another one on the same object.
+    #[error("Stripe is still busy with the same call, or with the same object")]
     Busy,
     /// Stripe failed, or was asked something else, and answers so for as long as the key is the same.
     #[error("Stripe repeats an earlier answer with status {0}")]
@@ -156,9 +156,8 @@ impl Client {
             building = building.header("idempotency-key", key);
         }
         if let Some(body) = parts.body {
-            building = building
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(in_order(&body));
+            building =
+                building.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(in_order(&body));
         }
         self.send(building).await
     }
@@ -173,14 +172,12 @@ impl Client {
 
     async fn send<T: DeserializeOwned>(&self, building: RequestBuilder) -> Result<T, CallError> {
         self.pace.turn().await;
-        let building =
-            building.bearer_auth(&self.secret_key).header("stripe-version", VERSION.to_string());
+        let building = building.bearer_auth(&self.secret_key).header("stripe-version", VERSION.to_string());
         let response = building.send().await.map_err(|error| lost(&error))?;
         let head = Head::of(&response);
         let body = read_body(response).await?;
         if (200..300).contains(&head.status) {
-            return serde_json::from_slice(&body)
-                .map_err(|error| CallError::Unreadable(error.to_string()));
+            return serde_json::from_slice(&body).map_err(|error| CallError::Unreadable(error.to_string()));
         }
         let failure: Failure = serde_json::from_slice(&body).unwrap_or_default();
         let error = head.failure(failure.error);
@@ -235,10 +232,8 @@ impl Head {
         let message: String = message.unwrap_or_default().chars().take(MESSAGE_LENGTH_MAX).collect();
         let status = self.status;
         match (status, kind.as_str(), code.as_str()) {
-            (429, _, _) | (_, _, "lock_timeout") => {
-                CallError::Limited(self.retry_after.unwrap_or(LIMITED_WAIT))
-            }
-            (409, _, "idempotency_key_in_use") => CallError::Busy,
+            (_, _, "lock_timeout" | "idempotency_key_in_use") => CallError::Busy,
+            (429, _, _) => CallError::Limited(self.retry_after.unwrap_or(LIMITED_WAIT)),
             (_, "idempotency_error", _) => CallError::Stored(status),
             (401 | 403, _, _) => CallError::Unauthorized(status),
             (402, _, _) => CallError::Declined(message),
@@ -270,7 +265,7 @@ mod tests {
         let rows = [
             (429, "", "", false, CallError::Limited(LIMITED_WAIT)),
             (429, "", "", true, CallError::Limited(LIMITED_WAIT)),
-            (429, "invalid_request_error", "lock_timeout", false, CallError::Limited(LIMITED_WAIT)),
+            (429, "invalid_request_error", "lock_timeout", false, CallError::Busy),
             (409, "idempotency_error", "idempotency_key_in_use", false, CallError::Busy),
             (400, "idempotency_error", "", false, CallError::Stored(400)),
             (500, "api_error", "", false, CallError::Failed(500)),

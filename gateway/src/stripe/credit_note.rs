@@ -58,8 +58,7 @@ impl Stripe {
             (NUMBER_MARK.to_owned(), number.clone()),
             (TENANT_MARK.to_owned(), tenant.to_string()),
         ]);
-        let mut request =
-            CreateCreditNote::new(invoice).amount(amount).memo(number.clone()).metadata(marks);
+        let mut request = CreateCreditNote::new(invoice).amount(amount).memo(number.clone()).metadata(marks);
         if after_payment > 0 {
             request = match is_refunded {
                 true => request.refund_amount(after_payment),

@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 
 use billing::ledger::{StepEnd, StripeStep, Tenant};
-use domain::Timestamp;
 use stripe_core::customer::{
     CreateCustomer, ListCustomer, OptionalFieldsCustomerAddress, UpdateCustomer,
     UpdateCustomerInvoiceSettings,
@@ -24,10 +23,10 @@ const SECOND_US: i64 = 1_000_000;
 
 impl Stripe {
     /// Makes a tenant's customer where it has none, and tells it the tenant's details.
-    pub(super) async fn customer(&self, step: &StripeStep, now: Timestamp) -> Result<StepEnd, Trouble> {
+    pub(super) async fn customer(&self, step: &StripeStep) -> Result<StepEnd, Trouble> {
         let mut turn = Turn { step, generation: step.generation };
         loop {
-            match self.customer_once(&turn, now).await {
+            match self.customer_once(&turn).await {
                 Ok(outcome) => return Ok(StepEnd::Done { outcome, then: None }),
                 Err(Trouble::Call(CallError::Stored(_))) if turn.generation == step.generation => {
                     self.give_up_keys(&mut turn).await?;
@@ -37,7 +36,7 @@ impl Stripe {
         }
     }
 
-    async fn customer_once(&self, turn: &Turn<'_>, _now: Timestamp) -> Result<String, Trouble> {
+    async fn customer_once(&self, turn: &Turn<'_>) -> Result<String, Trouble> {
         let tenant = self.ledger.find_tenant(&turn.step.tenant_id.to_string()).await?;
         let linked = self.ledger.stripe_tenant(turn.step.tenant_id).await?;
         let (Some(tenant), Some(linked)) = (tenant, linked) else {

@@ -129,7 +129,11 @@ impl Stripe {
             push,
             state: standing.state,
             due: standing.due,
-            is_paid_by_stripe: standing.events.iter().filter_map(|event| event.reference.as_ref()).any(of_stripe),
+            is_paid_by_stripe: standing
+                .events
+                .iter()
+                .filter_map(|event| event.reference.as_ref())
+                .any(of_stripe),
             is_made: id.is_some(),
         };
         let theirs = match id {
@@ -140,10 +144,7 @@ impl Stripe {
     }
 
     /// An invoice at Stripe and how it is collected; of a draft with its lines. `None`: it is gone.
-    pub(super) async fn theirs(
-        &self,
-        id: &str,
-    ) -> Result<Option<(TheirInvoice, Option<String>)>, Trouble> {
+    pub(super) async fn theirs(&self, id: &str) -> Result<Option<(TheirInvoice, Option<String>)>, Trouble> {
         let found: wire::Invoice = match self.client.get(&RetrieveInvoice::new(id)).await {
             Ok(found) => found,
             Err(CallError::Missing) => return Ok(None),
@@ -317,8 +318,7 @@ impl Stripe {
                 request = request.starting_after(last);
             }
             let page: wire::List<wire::Named> = self.client.get(&request).await?;
-            let is_it =
-                |row: &&wire::Named| row.has(NUMBER_MARK, number) && row.has(TENANT_MARK, tenant);
+            let is_it = |row: &&wire::Named| row.has(NUMBER_MARK, number) && row.has(TENANT_MARK, tenant);
             if let Some(found) = page.data.iter().find(is_it) {
                 return Ok(Some(found.id.clone()));
             }

@@ -93,8 +93,7 @@ impl Stripe {
         let Some(secret_key) = &settings.secret_key else { return Ok(None) };
         let named = |name: &'static str| move |why: String| format!("{name}: {why}");
         let secret_key = secret_key.read().map_err(named("stripe.secret_key"))?;
-        let secrets: Result<Vec<_>, _> =
-            settings.webhook_secrets.iter().map(config::Secret::read).collect();
+        let secrets: Result<Vec<_>, _> = settings.webhook_secrets.iter().map(config::Secret::read).collect();
         let secrets = secrets.map_err(named("stripe.webhook_secrets"))?;
         let url = settings.api_url.as_deref().unwrap_or(API_URL);
         let base = Url::parse(&format!("{}/", url.trim_end_matches('/')));

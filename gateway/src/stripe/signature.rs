@@ -52,9 +52,8 @@ pub fn verify(
     let fits = |secret: &String| {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
         // Comparing takes the same time wherever the two differ.
-        let is_it = |text: &&str| {
-            from_hex(text).is_some_and(|bytes| hmac::verify(&key, &signed, &bytes).is_ok())
-        };
+        let is_it =
+            |text: &&str| from_hex(text).is_some_and(|bytes| hmac::verify(&key, &signed, &bytes).is_ok());
         signatures.iter().any(is_it)
     };
     if !secrets.iter().filter(|secret| !secret.is_empty()).any(fits) {

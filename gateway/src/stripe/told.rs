@@ -133,8 +133,7 @@ impl Stripe {
             SessionKind::Card => {
                 let turn = Turn { step, generation: step.generation };
                 let intent = found.setup_intent.unwrap_or_default();
-                let intent: wire::SetupIntent =
-                    self.client.read(&format!("/setup_intents/{intent}")).await?;
+                let intent: wire::SetupIntent = self.client.read(&format!("/setup_intents/{intent}")).await?;
                 let linked = self.ledger.stripe_tenant(known.tenant_id).await?;
                 let customer = linked.and_then(|linked| linked.customer_id);
                 let (Some(customer), Some(card)) = (customer, intent.payment_method) else {

@@ -56,7 +56,7 @@ impl Stripe {
 
     async fn take(&self, step: &StripeStep, now: Timestamp) -> Result<StepEnd, Trouble> {
         match step.kind {
-            StepKind::Customer => self.customer(step, now).await,
+            StepKind::Customer => self.customer(step).await,
             StepKind::Invoice
             | StepKind::Collect
             | StepKind::Settle
@@ -83,10 +83,7 @@ fn end_of(step: &StripeStep, trouble: &Trouble, now: Timestamp) -> StepEnd {
             retry_after(step.attempts)
         }
         Trouble::Call(
-            CallError::Declined(_)
-            | CallError::Missing
-            | CallError::Refused(_)
-            | CallError::Unreadable(_),
+            CallError::Declined(_) | CallError::Missing | CallError::Refused(_) | CallError::Unreadable(_),
         )
         | Trouble::Ledger(_)
         | Trouble::Stripe(_)
@@ -113,11 +110,22 @@ fn log(step: &StripeStep, end: &StepEnd) {
             tracing::info!(stripe.subject = subject, stripe.step = kind, attempt, outcome, "done at Stripe");
         }
         StepEnd::Later { outcome, .. } => {
-            tracing::info!(stripe.subject = subject, stripe.step = kind, attempt, outcome, "not yet done at Stripe");
+            tracing::info!(
+                stripe.subject = subject,
+                stripe.step = kind,
+                attempt,
+                outcome,
+                "not yet done at Stripe"
+            );
         }
         StepEnd::Parked { outcome } => {
-            tracing::error!(stripe.subject = subject, stripe.step = kind, attempt, outcome,
-                "parked: somebody has to look, and then `tallygate stripe retry`");
+            tracing::error!(
+                stripe.subject = subject,
+                stripe.step = kind,
+                attempt,
+                outcome,
+                "parked: somebody has to look, and then `tallygate stripe retry`"
+            );
         }
     }
 }
@@ -137,11 +145,63 @@ pub(crate) async fn run(app: Arc<App>, stripe: Arc<Stripe>, stopping: Cancellati
 
 #[cfg(test)]
 mod tests {
+    use billing::ledger::StepState;
+    use domain::TenantId;
+
     use super::*;
+
+    fn step(attempts: u32) -> StripeStep {
+        StripeStep {
+            subject: "TG-000001".to_owned(),
+            sequence: 1,
+            tenant_id: TenantId::from_uuid(uuid::Uuid::nil()),
+            kind: StepKind::Invoice,
+            detail: String::new(),
+            idempotency_key: "tg-0-TG-000001-1".to_owned(),
+            generation: 0,
+            state: StepState::Pending,
+            attempts,
+            due_at: Timestamp::from_unix_micros(0),
+            lease_until: Timestamp::from_unix_micros(0),
+            outcome: String::new(),
+            created_at: Timestamp::from_unix_micros(0),
+            ended_at: None,
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_and_the_rest_is_parked() {
+        // Seconds until the next try; nothing: somebody has to look.
+        let text = || "x".to_owned();
+        let rows = [
+            (CallError::Lost("not in time"), Some(8)),
+            (CallError::Failed(503), Some(8)),
+            (CallError::Stored(500), Some(8)),
+            (CallError::Unauthorized(401), Some(8)),
+            (CallError::Limited(Duration::from_secs(77)), Some(77)),
+            (CallError::Busy, Some(3)),
+            (CallError::Missing, None),
+            (CallError::Refused(text()), None),
+            (CallError::Declined(text()), None),
+            (CallError::Unreadable(text()), None),
+        ];
+        let now = Timestamp::from_unix_micros(5_000_000);
+        for (error, expected) in rows {
+            let found = match end_of(&step(3), &Trouble::Call(error.clone()), now) {
+                StepEnd::Later { at, .. } => Some(at.unix_micros() / 1_000_000 - 5),
+                StepEnd::Parked { .. } => None,
+                StepEnd::Done { .. } => Some(-1),
+            };
+            assert_eq!(found, expected, "{error}");
+        }
+        let away = Trouble::Ledger(LedgerError::OtherDatabase("x"));
+        assert!(matches!(end_of(&step(1), &away, now), StepEnd::Parked { .. }));
+    }
 
     #[test]
     fn waits_double_up_to_an_hour() {
-        let seconds: Vec<_> = [1, 2, 3, 11, 12, 13, u32::MAX].map(|tries| retry_after(tries).as_secs()).into();
+        let seconds: Vec<_> =
+            [1, 2, 3, 11, 12, 13, u32::MAX].map(|tries| retry_after(tries).as_secs()).into();
         assert_eq!(seconds, [2, 4, 8, 2_048, 3_600, 3_600, 3_600]);
     }
 }

@@ -18,7 +18,8 @@ pub use sessions::{SessionKind, StripeSession};
 pub use steps::{StepEnd, StepKind, StepState, StripeStep};
 
 use super::{
-    Ledger, LedgerError, Transaction, Value, error::read_back, invoices::lock_numbers, raise_revision, tenants,
+    Ledger, LedgerError, Transaction, Value, error::read_back, invoices::lock_numbers, raise_revision,
+    tenants,
 };
 
 /// Longest id of Stripe's that is taken. Unit: bytes; theirs have at most 255.
@@ -187,10 +188,7 @@ impl Ledger {
     }
 }
 
-async fn find(
-    transaction: &mut Transaction,
-    tenant: TenantId,
-) -> Result<Option<StripeTenant>, LedgerError> {
+async fn find(transaction: &mut Transaction, tenant: TenantId) -> Result<Option<StripeTenant>, LedgerError> {
     let row = transaction.find(sql::TENANT, &[Value::Id(tenant.as_uuid())]).await?;
     row.map(StripeTenant::from_row).transpose()
 }

@@ -160,11 +160,8 @@ impl Ledger {
             }
         };
         let mut transaction = self.pool.write().await?;
-        let values = [
-            Value::Text(&session.session_id),
-            Value::Int(now.unix_micros()),
-            Value::MaybeText(payment_id),
-        ];
+        let values =
+            [Value::Text(&session.session_id), Value::Int(now.unix_micros()), Value::MaybeText(payment_id)];
         transaction.execute(sql::COMPLETE_SESSION, &values).await?;
         if session.kind == SessionKind::Card {
             let values = [Value::Id(session.tenant_id.as_uuid()), Value::Int(now.unix_micros())];

@@ -287,8 +287,7 @@ impl Ledger {
                 }
             }
             StepEnd::Later { at, .. } => {
-                let values =
-                    [subject, sequence, lease, Value::Int(at.unix_micros()), Value::Text(&outcome)];
+                let values = [subject, sequence, lease, Value::Int(at.unix_micros()), Value::Text(&outcome)];
                 transaction.execute(sql::POSTPONE, &values).await?;
             }
             StepEnd::Parked { .. } => {
@@ -300,7 +299,8 @@ impl Ledger {
                         "kind": step.kind.as_str(),
                         "reason": outcome,
                     });
-                    insert_event(&mut transaction, (step.tenant_id, EventKind::StripeParked), &body, now).await?;
+                    insert_event(&mut transaction, (step.tenant_id, EventKind::StripeParked), &body, now)
+                        .await?;
                 }
             }
         }
@@ -334,8 +334,7 @@ impl Ledger {
         let values = [Value::Text(subject), place, Value::Int(now.unix_micros())];
         let changed = transaction.execute(sql::RETRY, &values).await?;
         let row = transaction.find(sql::STEP, &[Value::Text(subject), place]).await?;
-        let missing =
-            || LedgerError::Missing { what: "step", name: format!("{subject}:{sequence}") };
+        let missing = || LedgerError::Missing { what: "step", name: format!("{subject}:{sequence}") };
         let step = StripeStep::from_row(row.ok_or_else(missing)?)?;
         if changed == 0 {
             let state = step.state.as_str();

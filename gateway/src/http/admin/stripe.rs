@@ -23,13 +23,7 @@ use crate::{
 };
 
 pub(super) fn configure(routes: &mut ServiceConfig<'_>) {
-    routes
-        .service(show)
-        .service(link)
-        .service(unlink)
-        .service(make_page)
-        .service(steps)
-        .service(retry);
+    routes.service(show).service(link).service(unlink).service(make_page).service(steps).service(retry);
 }
 
 /// How a tenant pays at Stripe.
