@@ -128,7 +128,7 @@ async fn an_invoice_is_paid_by_a_card_that_was_left() -> Outcome {
     let hook = format!("{}/webhooks/stripe", server.origin());
     fake.send_webhooks_to(&hook, &[SECRET, "whsec_next"], Delivery::Twice);
     let ledger = Ledger::connect(&installation.ledger_url()).await.expect("the ledger");
-    let text = "name = \"flat\"\nversion = 1\ncurrency = \"USD\"\n[[charge]]\nname = \"seat\"\nscheme = \"flat\"\namount = \"10\"\n";
+    let text = "name = \"flat\"\nversion = 1\ncurrency = \"USD\"\n[slo]\nclass = \"standard\"\n[[charge]]\nname = \"seat\"\nscheme = \"flat\"\namount = \"10\"\n";
     let plan = Plan::from_text("flat.toml", text).expect("a plan");
     ledger.publish_plan(&plan, LONG_AGO).await.expect("published");
     let (limits, terms) = (Limits::default(), TenantTerms::default());

@@ -78,6 +78,8 @@ impl World {
     /// A tenant under a plan of its own, that charges these amounts each month.
     pub(crate) async fn tenant(&self, name: &str, currency: &str, amounts: &[&str]) -> Tenant {
         let mut text = format!("name = \"{name}\"\nversion = 1\ncurrency = \"{currency}\"\n");
+        text += "[slo]\nclass = \"standard\"\n[[price]]\nmodel = \"demo\"\n";
+        text += "input_per_mtok = \"1\"\noutput_per_mtok = \"1\"\n";
         for (index, amount) in amounts.iter().enumerate() {
             text += &format!("[[charge]]\nname = \"c{index}\"\nscheme = \"flat\"\namount = \"{amount}\"\n");
         }
