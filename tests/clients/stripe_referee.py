@@ -108,6 +108,9 @@ def every_answer_has_its_id_and_version():
     same(headers["Stripe-Version"], stripe.api_version)
     other = customer()
     check(other.last_response.headers["Request-Id"] != headers["Request-Id"], "the same request id twice")
+    old = customer(stripe_version="2025-09-30.clover")
+    same(old.last_response.headers["Stripe-Version"], "2025-09-30.clover")
+    is_invalid(lambda: customer(stripe_version="newest"), http_status=400)
 
 
 @case
@@ -180,6 +183,9 @@ def ids_are_expanded():
     listed = stripe.Invoice.list(customer=of.id, expand=["data.customer"])
     same({found.customer.name for found in listed.data}, {"Acme"})
     is_invalid(lambda: stripe.Invoice.retrieve(paid.id, expand=["colour"]), param="expand")
+    # Nothing is made when the answer cannot be as asked.
+    is_invalid(lambda: stripe.Invoice.create(customer=of.id, expand=["colour"]), param="expand")
+    same(len(stripe.Invoice.list(customer=of.id).data), 2)
 
 
 @case
@@ -754,6 +760,11 @@ def events_are_signed_and_sent():
     same((event.type, event.data.object.id, event.data.object.metadata["k"]), ("customer.created", made.id, "v"))
     same((event.api_version, event.livemode, event.request.id), (stripe.api_version, False, made.last_response.headers["Request-Id"]))
     same(stripe.Event.retrieve(event.id).to_dict(), event.to_dict())
+    made.delete()
+    same(received(2)[1].type, "customer.deleted")
+    found = stripe.Event.list(types=["customer.deleted", "customer.created"], limit=2)
+    same([event.type for event in found.data], ["customer.deleted", "customer.created"])
+    same({event.type for event in stripe.Event.list(type="customer.created").data}, {"customer.created"})
     body, signature = Receiver.got[0]
     same(signature.count(",v1="), 2)
     # Each of the two secrets fits, another does not, nor does another body.

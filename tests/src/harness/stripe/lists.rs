@@ -60,7 +60,19 @@ pub(super) fn list(
     kind: &'static str,
     url: &str,
     fields: &[&str],
+    params: Params,
+) -> Result<Value, Refusal> {
+    list_where(store, kind, url, fields, params, |_| true)
+}
+
+/// As [`list`], of the objects that are as asked besides.
+pub(super) fn list_where(
+    store: &Store,
+    kind: &'static str,
+    url: &str,
+    fields: &[&str],
     mut params: Params,
+    is_asked: impl Fn(&Value) -> bool,
 ) -> Result<Value, Refusal> {
     let mut wanted = Vec::new();
     for field in fields {
@@ -71,6 +83,7 @@ pub(super) fn list(
     let span = span(&mut params)?;
     let is_wanted = |object: &&Value| {
         object["deleted"] != true
+            && is_asked(object)
             && wanted.iter().all(|(field, value)| text(object, field) == value)
             && span.iter().all(|(is_in, bound)| is_in(&object["created"].as_i64().unwrap_or(0), bound))
     };

@@ -152,6 +152,11 @@ impl FakeStripe {
         self.objects(kind).into_iter().filter(|object| object["metadata"][key] == value).collect()
     }
 
+    /// The invoices of a number, of which there should be one: Stripe does not see to that.
+    pub fn invoices_numbered(&self, number: &str) -> Vec<Value> {
+        self.objects("invoice").into_iter().filter(|invoice| invoice["number"] == number).collect()
+    }
+
     /// The lines of an invoice, in the order in which they were added.
     pub fn lines(&self, invoice: &str) -> Vec<Value> {
         let mut lines = lines::of(&self.shared.state().store, invoice);

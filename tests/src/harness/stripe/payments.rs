@@ -94,6 +94,7 @@ pub(super) fn charge(store: &mut Store, due: &Due<'_>) -> Result<Value, Refusal>
     let reason = store.decline.take().or_else(|| fails.map(str::to_owned));
     let (intent_id, charge_id) = (store.id("pi"), store.id("ch"));
     let created = store.time_of(due.customer);
+    let customer = Some(due.customer).filter(|customer| !customer.is_empty());
     let has_failed = reason.is_some();
     let charge = json!({
         "id": charge_id,
@@ -104,7 +105,7 @@ pub(super) fn charge(store: &mut Store, due: &Due<'_>) -> Result<Value, Refusal>
         "captured": !has_failed,
         "created": created,
         "currency": due.currency,
-        "customer": due.customer,
+        "customer": customer,
         "description": due.description,
         "failure_code": reason.as_ref().map(|_| "card_declined"),
         "failure_message": reason.as_ref().map(|_| "Your card was declined."),
@@ -128,7 +129,7 @@ pub(super) fn charge(store: &mut Store, due: &Due<'_>) -> Result<Value, Refusal>
         "amount_received": if has_failed { 0 } else { due.amount },
         "created": created,
         "currency": due.currency,
-        "customer": due.customer,
+        "customer": customer,
         "description": due.description,
         "last_payment_error": error,
         "latest_charge": charge_id,

@@ -55,7 +55,7 @@ fn read(store: &Store, path: &str, parts: &[&str], params: Params) -> Answer {
         ["refunds"] => list("refund", &["charge", "payment_intent"], params),
         ["checkout", "sessions"] => list(checkout::KIND, &["customer", "payment_intent", "status"], params),
         ["test_helpers", "test_clocks"] => list(clocks::KIND, &[], params),
-        ["events"] => list("event", &["type"], params),
+        ["events"] => events(store, path, params),
         ["customers", id] => one(store, "customer", id, "id", params),
         ["invoices", id] => one(store, "invoice", id, "invoice", params),
         ["invoiceitems", id] => one(store, "invoiceitem", id, "id", params),
@@ -78,20 +78,21 @@ fn one(store: &Store, kind: &'static str, id: &str, param: &str, params: Params)
     store.at(kind, id, param).map(|object| store.show(kind, object))
 }
 
+/// Events, of some kinds if it is asked for them.
+fn events(store: &Store, path: &str, mut params: Params) -> Answer {
+    let kinds = params.texts("types")?.unwrap_or_default();
+    lists::list_where(store, "event", path, &["type"], params, |event| {
+        kinds.is_empty() || kinds.iter().any(|kind| event["type"] == kind.as_str())
+    })
+}
+
 /// Invoice items, those that no invoice has if it is asked for them.
 fn pending_items(store: &Store, path: &str, mut params: Params) -> Answer {
     let Some(is_pending) = params.truth("pending")? else {
         return lists::list(store, items::KIND, path, &["customer", "invoice"], params);
     };
-    let customer = params.text("customer")?;
-    let is_wanted = |item: &&Value| {
-        item["invoice"].is_null() == is_pending
-            && customer.as_ref().is_none_or(|customer| item["customer"] == customer.as_str())
-    };
-    let found = store.all(items::KIND).iter().filter(is_wanted).rev().cloned().collect();
-    let page = lists::page(found, &mut params, path)?;
-    params.finish()?;
-    Ok(page)
+    let is_asked = |item: &Value| item["invoice"].is_null() == is_pending;
+    lists::list_where(store, items::KIND, path, &["customer", "invoice"], params, is_asked)
 }
 
 fn post(store: &mut Store, path: &str, parts: &[&str], params: Params) -> Answer {

@@ -227,8 +227,23 @@ fn turned_away(asked: &Asked, faults: &[Fault]) -> Option<Reply> {
             reply.with("Stripe-Rate-Limited-Reason", "global-rate")
         });
     }
-    let refusal = unknown_key(asked.header("authorization"))?;
+    let refusal = unknown_key(asked.header("authorization")).or_else(|| unreadable(asked))?;
     Some(Reply::json(refusal.status, &refusal.to_wire()))
+}
+
+/// The refusal of a call in JSON, or in a version that has no date.
+fn unreadable(asked: &Asked) -> Option<Refusal> {
+    if asked.header("content-type").starts_with("application/json") {
+        let message = "Invalid request: unsupported content type (application/json); use \
+                       application/x-www-form-urlencoded.";
+        return Some(Refusal::unfit(message));
+    }
+    let version = asked.header("stripe-version");
+    let date = version.split('.').next().unwrap_or("");
+    let digits: Vec<usize> =
+        date.split('-').filter(|part| part.bytes().all(|byte| byte.is_ascii_digit())).map(str::len).collect();
+    let is_dated = version.is_empty() || digits == [4, 2, 2];
+    (!is_dated).then(|| Refusal::unfit(format!("Invalid Stripe API version: {version}")))
 }
 
 /// The refusal of a call without the account's secret key.
@@ -336,6 +351,8 @@ fn work(
         }
     }
     let expanded = form.remove("expand");
+    // What cannot be expanded is refused before there is work, as far as the asker can see.
+    let before = expanded.as_ref().map(|_| store.clone());
     let outcome = routes::route(store, &asked.method, &asked.path, Params::new(form));
     store.decline = None;
     if faults.contains(&Fault::BreakAfter) {
@@ -343,8 +360,12 @@ fn work(
     }
     let outcome = outcome.and_then(|mut answer| {
         let paths = expanded.iter().filter_map(Value::as_object).flat_map(|paths| paths.values());
-        paths.filter_map(Value::as_str).try_for_each(|path| lists::expand(store, &mut answer, path))?;
-        Ok(answer)
+        let done =
+            paths.filter_map(Value::as_str).try_for_each(|path| lists::expand(store, &mut answer, path));
+        if let (Err(_), Some(before)) = (&done, before) {
+            *store = before;
+        }
+        done.map(|()| answer)
     });
     match outcome {
         Ok(answer) => (Reply::json(200, &answer), true),

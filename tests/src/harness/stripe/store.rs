@@ -17,7 +17,7 @@ use super::{API_VERSION, lines, refusal::Refusal};
 const SEARCH_LAG_SECONDS: i64 = 60;
 
 /// Every object, by its kind, in the order of creation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Store {
     objects: BTreeMap<&'static str, Vec<Value>>,
     /// When each object was put here, by the account's clock.
