@@ -755,8 +755,10 @@ def received(count):
 @case
 def events_are_signed_and_sent():
     deliver("as_happens")
-    made = customer(metadata={"k": "v"})
+    key = str(uuid.uuid4())
+    made = customer(metadata={"k": "v"}, idempotency_key=key)
     [event] = received(1)
+    same((event.request.idempotency_key, event.pending_webhooks), (key, 1))
     same((event.type, event.data.object.id, event.data.object.metadata["k"]), ("customer.created", made.id, "v"))
     same((event.api_version, event.livemode, event.request.id), (stripe.api_version, False, made.last_response.headers["Request-Id"]))
     same(stripe.Event.retrieve(event.id).to_dict(), event.to_dict())
