@@ -142,11 +142,13 @@ use TheirStatus::{Draft, Open};
 
 /// What a decision is, without its words.
 fn kind(next: &Next) -> String {
-    match next {
-        Next::Done(_) => "done".to_owned(),
-        Next::Park(_) => "park".to_owned(),
-        other => format!("{other:?}"),
+    if matches!(next, Next::Done(_)) {
+        return "done".to_owned();
     }
+    if matches!(next, Next::Park(_)) {
+        return "park".to_owned();
+    }
+    format!("{next:?}")
 }
 
 #[test]

@@ -89,7 +89,16 @@ impl Stripe {
             let outcome = match next {
                 Next::Done(outcome) => return Ok(self.done(step, outcome, theirs.as_ref())),
                 Next::Park(outcome) => return Ok(StepEnd::Parked { outcome }),
-                next => self.make(&turn, &ours, (&next, id), now).await,
+                Next::Create
+                | Next::AddLines(_)
+                | Next::Finalize
+                | Next::Delete
+                | Next::Pay
+                | Next::Send
+                | Next::PayElsewhere
+                | Next::Void
+                | Next::WriteOff
+                | Next::Credit { .. } => self.make(&turn, &ours, (&next, id), now).await,
             };
             match outcome {
                 Ok(Made::Something) => {}

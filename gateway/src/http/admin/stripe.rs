@@ -224,9 +224,11 @@ async fn link(call: Call, body: web::Payload) -> Answer {
     };
     let how = (collection, customer_id.as_deref());
     let linked = call.ledger().link_stripe(tenant.id, how, call.now()).await;
-    let linked = linked.map_err(|error| match error {
-        LedgerError::BadText { what, .. } => ApiError::invalid("invalid_value", what, error.to_string()),
-        other => other.into(),
+    let linked = linked.map_err(|error| {
+        if let LedgerError::BadText { what, .. } = &error {
+            return ApiError::invalid("invalid_value", *what, error.to_string());
+        }
+        error.into()
     })?;
     Ok(ok(&TenantWire::to_wire(linked)))
 }
