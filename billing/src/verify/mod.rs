@@ -3,6 +3,7 @@
 //! Called by `tallygate verify`; records are read one after another, so memory stays flat.
 
 mod difference;
+mod earlier;
 mod events;
 mod usage;
 
@@ -24,6 +25,7 @@ use crate::{
 };
 
 pub use difference::Difference;
+pub use earlier::{Corrections, Earlier, verify_corrections};
 pub use events::EventLineProblem;
 pub(crate) use events::{EventReader, ReadEvents};
 pub use usage::RecordProblem;
@@ -90,6 +92,39 @@ pub enum VerifyError {
     /// The invoice says something else than its usage and plans.
     #[error("the invoice is not what its usage and plans come to: {0}")]
     Differs(Difference),
+    /// A line about an earlier invoice says something else than that invoice and its usage.
+    #[error("what the invoice says of {number} is not what that invoice and its usage come to: {difference}")]
+    CorrectionDiffers {
+        /// The earlier invoice.
+        number: String,
+        /// Where.
+        difference: Difference,
+    },
+    /// The usage of an earlier period is not that of the day on which the correction was made.
+    #[error(
+        "the correction of {number} counts {records} usage records and {events} events, and {found_records} and {found_events} were given: \
+         it takes the export of the day on which the invoice was made"
+    )]
+    EarlierUsage {
+        /// The earlier invoice.
+        number: String,
+        /// What the correction says.
+        records: u64,
+        /// What the correction says.
+        events: u64,
+        /// What was given.
+        found_records: u64,
+        /// What was given.
+        found_events: u64,
+    },
+    /// Something is wrong with what was given for an earlier invoice.
+    #[error("{number}: {problem}")]
+    Earlier {
+        /// The earlier invoice.
+        number: String,
+        /// What.
+        problem: Box<Self>,
+    },
     /// The statement is none, or its signature does not fit.
     #[error("the statement: {0}")]
     Statement(#[from] StatementError),
@@ -171,40 +206,7 @@ pub(crate) fn compare(
 ) -> Result<Invoice, VerifyError> {
     let issued = read_invoice(invoice)?;
     let (tenant, period) = (tenant(&issued)?, period(&issued)?);
-    let mut needed: BTreeSet<_> = read.sums().map(|sum| sum.price_version.clone()).collect();
-    needed.extend(events.sums.iter().map(|sum| sum.price_version.clone()));
-    let at_end = issued.plan_at_end.as_deref().map(str::parse::<PlanVersionId>).transpose();
-    let at_end = at_end.map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
-    let facts = issued.subscription.as_ref().map(BilledSubscription::to_facts).transpose();
-    let facts = facts.map_err(|error| VerifyError::BadInvoice(format!("subscription: {error}")))?;
-    let of_fees: BTreeSet<_> = facts.iter().flat_map(PeriodFacts::plans).cloned().collect();
-    for version in needed.iter().chain(&at_end).chain(&of_fees) {
-        if !plans.contains_key(version) {
-            return Err(VerifyError::MissingPlan(version.clone()));
-        }
-    }
-    let used = plans.iter().filter(|(id, _)| needed.contains(*id));
-    let used: BTreeMap<_, _> = used.map(|(id, plan)| (id.clone(), plan.clone())).collect();
-    let subscribed = plans.iter().filter(|(id, _)| of_fees.contains(*id));
-    let subscribed: BTreeMap<_, _> = subscribed.map(|(id, plan)| (id.clone(), plan.clone())).collect();
-    let (sums, projects) = (read.sums().cloned().collect::<Vec<_>>(), read.projects());
-    let late: Vec<_> = match used.values().any(|plan| !plan.late_requests_percent().value().is_zero()) {
-        true => read.late().cloned().collect(),
-        false => Vec::new(),
-    };
-    let mut computed = Invoice::build(&InvoiceParts {
-        tenant: &tenant,
-        period: &period,
-        now: made_at(&issued)?,
-        sums: &sums,
-        late: &late,
-        events: &events.sums,
-        events_count: events.count(),
-        plans: &used,
-        projects: &projects,
-        plan_at_end: at_end.as_ref().and_then(|id| plans.get(id)),
-        subscription: facts.as_ref().map(|facts| Subscribed { facts, plans: &subscribed }),
-    })?;
+    let mut computed = rated(&issued, (read, events), plans, made_at(&issued)?)?;
     // What only the issuer says: there is nothing to compute it from.
     (computed.status, computed.number) = (issued.status, issued.number.clone());
     (computed.made_at, computed.issued_as) = (issued.made_at.clone(), issued.issued_as.clone());
@@ -229,6 +231,52 @@ pub(crate) fn compare(
         Some(difference) => Err(VerifyError::Differs(difference)),
         None => Ok(issued),
     }
+}
+
+/// What the period of an issued invoice comes to by usage that is given, as it would be rated at an instant.
+///
+/// Errors: a plan that is missing; usage that cannot be rated.
+fn rated(
+    issued: &Invoice,
+    (read, events): (&ReadUsage, &ReadEvents),
+    plans: &BTreeMap<PlanVersionId, Plan>,
+    now: Timestamp,
+) -> Result<Invoice, VerifyError> {
+    let (tenant, period) = (tenant(issued)?, period(issued)?);
+    let mut needed: BTreeSet<_> = read.sums().map(|sum| sum.price_version.clone()).collect();
+    needed.extend(events.sums.iter().map(|sum| sum.price_version.clone()));
+    let at_end = issued.plan_at_end.as_deref().map(str::parse::<PlanVersionId>).transpose();
+    let at_end = at_end.map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
+    let facts = issued.subscription.as_ref().map(BilledSubscription::to_facts).transpose();
+    let facts = facts.map_err(|error| VerifyError::BadInvoice(format!("subscription: {error}")))?;
+    let of_fees: BTreeSet<_> = facts.iter().flat_map(PeriodFacts::plans).cloned().collect();
+    for version in needed.iter().chain(&at_end).chain(&of_fees) {
+        if !plans.contains_key(version) {
+            return Err(VerifyError::MissingPlan(version.clone()));
+        }
+    }
+    let used = plans.iter().filter(|(id, _)| needed.contains(*id));
+    let used: BTreeMap<_, _> = used.map(|(id, plan)| (id.clone(), plan.clone())).collect();
+    let subscribed = plans.iter().filter(|(id, _)| of_fees.contains(*id));
+    let subscribed: BTreeMap<_, _> = subscribed.map(|(id, plan)| (id.clone(), plan.clone())).collect();
+    let (sums, projects) = (read.sums().cloned().collect::<Vec<_>>(), read.projects());
+    let late: Vec<_> = match used.values().any(|plan| !plan.late_requests_percent().value().is_zero()) {
+        true => read.late().cloned().collect(),
+        false => Vec::new(),
+    };
+    Ok(Invoice::build(&InvoiceParts {
+        tenant: &tenant,
+        period: &period,
+        now,
+        sums: &sums,
+        late: &late,
+        events: &events.sums,
+        events_count: events.count(),
+        plans: &used,
+        projects: &projects,
+        plan_at_end: at_end.as_ref().and_then(|id| plans.get(id)),
+        subscription: facts.as_ref().map(|facts| Subscribed { facts, plans: &subscribed }),
+    })?)
 }
 
 /// The plan versions that an invoice needs: of its usage, of the end of its period, and of its fees.

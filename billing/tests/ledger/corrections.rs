@@ -2,10 +2,14 @@
 //! Never a change of an invoice that was issued before.
 //! Run on both databases.
 
+use std::io::Cursor;
+
 use billing::{
     invoice::{self, Invoice, Line, LineKind},
     ledger::{InvoiceState, Ledger, Tenant, TenantBilling},
+    plan::Plan,
     rate::MinorUnits,
+    verify::{Corrections, Earlier, verify_corrections},
 };
 use domain::{EndReason, Period, Timestamp, Tokens, UsageRecord};
 
@@ -64,6 +68,28 @@ async fn billed(ledger: &Ledger, tenant: &Tenant) -> i64 {
     sum
 }
 
+/// An issued invoice as somebody has it later.
+async fn earlier(ledger: &Ledger, number: &str) -> Earlier<'static> {
+    let invoice = ledger.find_invoice(number).await.expect("read").expect("there").body;
+    Earlier { invoice, usage: None, events: None, is_void: false }
+}
+
+/// The same with the usage of its period.
+async fn original(ledger: &Ledger, number: &str, usage: &str) -> Earlier<'static> {
+    Earlier { usage: Some(Box::new(Cursor::new(usage.to_owned()))), ..earlier(ledger, number).await }
+}
+
+/// What a tenant exports of a month.
+async fn export(ledger: &Ledger, tenant: &Tenant, name: &str) -> String {
+    let page = ledger.records_page(tenant.id, &month(name), None, None, 1_000).await.expect("records");
+    page.records.into_iter().map(|stored| exported(&(stored.journaled, stored.hash))).collect()
+}
+
+fn corrected(invoice: &Invoice, earlier: Vec<Earlier<'_>>) -> Result<Corrections, String> {
+    let plans = vec![Plan::demo().expect("a plan")];
+    verify_corrections(&invoice.to_json().expect("json"), earlier, plans).map_err(|error| error.to_string())
+}
+
 on_each_database! {
     async fn late_usage_comes_onto_the_next_invoice_once(database: &Database) {
         let ledger = &database.ledger;
@@ -71,6 +97,7 @@ on_each_database! {
         ship(ledger, used(&acme, 10_000_000, NOW)).await;
         assert_eq!(issue(ledger, &acme, "2026-11").await.total, "6.00");
         ship(ledger, used(&acme, 5_000_000, NOW)).await;
+        let whole = export(ledger, &acme, "2026-11").await;
         let usage = exported(&ship(ledger, used(&acme, 1_000_000, at("2026-12-05T00:00:00Z"))).await);
         let preview = invoice::preview(ledger, &acme, &month("2026-12"), at("2026-12-06T00:00:00Z")).await.expect("a preview");
         assert_eq!(preview.total, "3.60");
@@ -94,11 +121,30 @@ on_each_database! {
             let error = verified(&Invoice::from_issued(&forged).expect("reads"), &usage).expect_err(from);
             assert!(error.contains("is not 9"), "{error}");
         }
+        // With the original and its usage the correction itself is computed.
+        let given = vec![original(ledger, "TG-000001", &whole).await];
+        assert_eq!(corrected(&december, given), Ok(Corrections { computed: 1, stated: 0 }));
+        assert_eq!(corrected(&december, vec![]), Ok(Corrections { computed: 0, stated: 1 }));
+        assert_eq!(corrected(&december, vec![earlier(ledger, "TG-000001").await]), Ok(Corrections { computed: 0, stated: 1 }));
+        let raised = json.replace("\"now\": \"9.00\"", "\"now\": \"9.50\"").replace("9.00 - 6.00", "9.50 - 6.00");
+        let raised = raised.replace("\"exact\": \"3.00\"", "\"exact\": \"3.50\"");
+        let raised = Invoice::from_issued(&raised).expect("reads");
+        let error = corrected(&raised, vec![original(ledger, "TG-000001", &whole).await]).expect_err("more than was used");
+        assert!(error.contains("TG-000001") && error.contains("is \"9.50\", and comes to \"9.00\""), "{error}");
+        let part = whole.split_inclusive('\n').next().expect("a line");
+        let error = corrected(&december, vec![original(ledger, "TG-000001", part).await]).expect_err("a record is missing");
+        assert!(error.contains("counts 2 usage records and 0 events, and 1 and 0 were given"), "{error}");
         // Nothing of it is due again, and a second late record only for itself.
         assert_eq!(extras(&issue(ledger, &acme, "2027-01").await).len(), 0);
         ship(ledger, used(&acme, 100, NOW)).await;
         let february = issue(ledger, &acme, "2027-02").await;
         assert_eq!(february.subtotal_exact, "0.00006");
+        // It needs what December billed of November already: without that it comes to more.
+        let whole = export(ledger, &acme, "2026-11").await;
+        let given = vec![original(ledger, "TG-000001", &whole).await, earlier(ledger, "TG-000002").await];
+        assert_eq!(corrected(&february, given), Ok(Corrections { computed: 1, stated: 0 }));
+        let error = corrected(&february, vec![original(ledger, "TG-000001", &whole).await]).expect_err("December is missing");
+        assert!(error.contains("comes to"), "{error}");
         assert_eq!(billed(ledger, &acme).await, 960);
         // A month of an earlier time corrects no later one.
         let october = invoice::issue(ledger, &acme, &month("2026-10"), NOW).await;
@@ -113,6 +159,11 @@ on_each_database! {
         ledger.void_invoice("TG-000001", "a mistake", NOW).await.expect("void");
         let december = issue(ledger, &acme, "2026-12").await;
         assert_eq!((december.total.as_str(), extras(&december)[0].quantity), ("6.00", 10_000_000));
+        let whole = export(ledger, &acme, "2026-11").await;
+        let void = Earlier { is_void: true, ..original(ledger, "TG-000001", &whole).await };
+        assert_eq!(corrected(&december, vec![void]), Ok(Corrections { computed: 1, stated: 0 }));
+        let error = corrected(&december, vec![original(ledger, "TG-000001", &whole).await]).expect_err("it was void");
+        assert!(error.contains("TG-000001"), "{error}");
         assert_eq!(extras(&issue(ledger, &acme, "2027-01").await).len(), 0);
         // The invoice that carried the correction becomes void as well: it is due once more, once.
         ledger.void_invoice("TG-000002", "another", NOW).await.expect("void");
@@ -149,10 +200,20 @@ on_each_database! {
         let whole = issue(ledger, &acme, "2026-11").await;
         assert_eq!((whole.number.as_deref(), whole.subtotal.as_str(), extras(&whole).len()), (Some("TG-000003"), "0.06", 2));
         assert_eq!(billed(ledger, &acme).await, 1_236);
+        let parts = vec![earlier(ledger, "TG-000001").await, earlier(ledger, "TG-000002").await];
+        assert_eq!(corrected(&whole, parts), Ok(Corrections { computed: 2, stated: 0 }));
+        assert_eq!(corrected(&whole, vec![earlier(ledger, "TG-000001").await]), Ok(Corrections { computed: 1, stated: 1 }));
+        let other = Invoice::from_issued(&whole.to_json().expect("json").replace("\"-6.30\"", "\"-6.00\"")).expect("reads");
+        let error = corrected(&other, vec![earlier(ledger, "TG-000002").await]).expect_err("another total");
+        assert!(error.contains("TG-000002") && error.contains("-6.30"), "{error}");
         // A part that becomes void after the whole was issued is owed again.
         ledger.void_invoice("TG-000002", "a mistake", NOW).await.expect("void");
         let december = issue(ledger, &acme, "2026-12").await;
         assert_eq!((december.subtotal.as_str(), extras(&december)[0].item.as_str()), ("6.30", "TG-000002"));
+        let usage = export(ledger, &acme, "2026-11").await;
+        let void = Earlier { is_void: true, ..earlier(ledger, "TG-000002").await };
+        let given = vec![earlier(ledger, "TG-000001").await, void, original(ledger, "TG-000003", &usage).await];
+        assert_eq!(corrected(&december, given), Ok(Corrections { computed: 1, stated: 0 }));
         assert_eq!(extras(&issue(ledger, &acme, "2027-01").await).len(), 0);
         assert_eq!(billed(ledger, &acme).await, 1_236);
     }

@@ -114,6 +114,15 @@ pub(super) async fn extras(
     Ok(lines)
 }
 
+/// The lines that take off what was invoiced of a period while it ran; for who has the documents.
+pub(crate) fn part_lines(
+    all: &[Document],
+    tenant: &Tenant,
+    period: &Period,
+) -> Result<Vec<Line>, LedgerError> {
+    Ok(invoiced_parts(all, tenant, period)?.into_iter().map(|extra| extra.line).collect())
+}
+
 /// What was invoiced of a period while it ran, taken off.
 pub(super) fn invoiced_parts(
     all: &[Document],
@@ -158,18 +167,40 @@ async fn corrections(
     let facts = stated.as_ref().map(BilledSubscription::to_facts).transpose();
     let facts = facts.map_err(|error| LedgerError::corrupt("subscription of an invoice", &error))?;
     let Built { invoice, .. } = rate(transaction, tenant, (period, now), (&found, facts)).await?;
+    differences(tenant, (all, original), &invoiced, (&invoice, counted), now)
+}
+
+/// What an earlier period comes to as it is rated now, less what was invoiced of it; for who has the documents.
+pub(crate) fn correction_lines(
+    tenant: &Tenant,
+    (all, original): (&[Document], &Document),
+    (rated, counted): (&Invoice, (u64, u64)),
+    now: Timestamp,
+) -> Result<Vec<Line>, LedgerError> {
+    let (invoiced, _) = invoiced_of(all, original, counted)?;
+    let lines = differences(tenant, (all, original), &invoiced, (rated, counted), now)?;
+    Ok(lines.into_iter().map(|extra| extra.line).collect())
+}
+
+fn differences(
+    tenant: &Tenant,
+    (all, original): (&[Document], &Document),
+    invoiced: &Sums,
+    (rated, counted): (&Invoice, (u64, u64)),
+    now: Timestamp,
+) -> Result<Vec<Extra>, LedgerError> {
     let mut due = Sums::new();
-    for line in &invoice.lines {
+    for line in &rated.lines {
         due.entry(key_of(line)).or_default().add(line)?;
     }
-    for part in invoiced_parts(all, tenant, period)? {
+    for part in invoiced_parts(all, tenant, &original.period)? {
         due.entry(key_of(&part.line)).or_default().add(&part.line)?;
     }
     let keys: BTreeSet<&Key> = due.keys().chain(invoiced.keys()).collect();
     let nothing = Sum::default();
     let of = |sums: &'_ Sums, key: &Key| sums.get(key).cloned().unwrap_or_else(|| nothing.clone());
     let lines = keys.into_iter().map(|key| {
-        let (now_due, before) = (of(&due, key), of(&invoiced, key));
+        let (now_due, before) = (of(&due, key), of(invoiced, key));
         line(tenant, original, (key, &now_due, &before), counted, now)
     });
     Ok(lines.flatten().collect())

@@ -2,6 +2,8 @@
 //! Never reads a configuration, a ledger or a server: the files are all there is.
 //! Called by `Cli::run`.
 
+mod earlier;
+
 use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader},
@@ -40,6 +42,8 @@ pub(super) struct Arguments {
     /// The signed statement; without it, with a public key, the file beside the invoice that ends in .statement.json.
     #[arg(long, value_name = "FILE", requires = "public_keys")]
     statement: Option<PathBuf>,
+    #[command(flatten)]
+    earlier: earlier::Arguments,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
@@ -48,13 +52,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let plans = plans.collect::<Result<_, CliError>>()?;
     let (statement, keys) = (statement(arguments)?, public_keys(arguments)?);
     let proof = statement.as_deref().map(|statement| Proof { statement, keys: &keys });
+    let plans: Vec<Plan> = plans;
     let mut events = arguments.events.as_deref().map(usage).transpose()?;
     let events: Option<&mut dyn BufRead> = match &mut events {
         Some(events) => Some(&mut **events),
         None => None,
     };
     let verified =
-        verify::verify_with_events(&invoice, usage(&arguments.usage)?, events, plans, proof.as_ref());
+        verify::verify_with_events(&invoice, usage(&arguments.usage)?, events, plans.clone(), proof.as_ref());
     let verified = verified.map_err(|error| {
         if let VerifyError::Io(source) = error {
             return CliError::Io { what: shown(&arguments.usage), source };
@@ -71,6 +76,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
     }
     if let Some(key_id) = verified.key_id {
         out::say(&format!("its statement fits all of it, and is signed by the key {key_id}"));
+    }
+    for line in earlier::verify(&arguments.earlier, &invoice, plans)? {
+        out::say(&line);
     }
     if verified.records_late > 0 {
         let late = verified.records_late;
