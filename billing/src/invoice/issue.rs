@@ -19,9 +19,9 @@ use super::{
 use crate::ledger::{
     EventKind, EventSum, IssuedInvoice, Ledger, LedgerError, LineColumns, ProjectSums, Settlement, Tenant,
     Transaction, UsageSum, check_event_tallies, check_tallies, count_events, event_sums, find_issued,
-    find_plan, hold_still, insert_event, invoice_number, lock_invoice_numbers, note_part, paid_by_grants,
-    parties, period_facts, plan_in_force, project_name, projects_of, settle, settle_invoice, settle_periods,
-    store_invoice, usage_split_by_project, usage_sums_by_project,
+    find_plan, hold_still, insert_event, invoice_number, is_of_whole_hours, lock_invoice_numbers, note_part,
+    paid_by_grants, parties, period_facts, plan_in_force, project_name, projects_of, require_attached,
+    settle, settle_invoice, settle_periods, store_invoice, usage_split_by_project, usage_sums_by_project,
 };
 use crate::statement;
 use crate::{
@@ -201,6 +201,8 @@ pub(super) struct Usage {
 }
 
 /// Reads a period's usage. Late requests are told apart where a plan of it, or the `other` one, gives credit for them.
+///
+/// Errors: usage that is in records alone, some of which were detached.
 pub(super) async fn usage(
     transaction: &mut Transaction,
     tenant: &Tenant,
@@ -212,7 +214,12 @@ pub(super) async fn usage(
     let mut late = ProjectSums::new();
     let mut plans = plans_of(transaction, &all).await?;
     let is_given = |plan: &Plan| !plan.late_requests_percent().value().is_zero();
-    if plans.values().chain(other).any(is_given) {
+    let is_split = plans.values().chain(other).any(is_given);
+    if is_split || !is_of_whole_hours(period) {
+        // Sums of whole hours are kept for ever; what else there is to know is in the records alone.
+        require_attached(transaction, period).await?;
+    }
+    if is_split {
         (all, late) = usage_split_by_project(transaction, tenant.id, period).await?;
         plans = plans_of(transaction, &all).await?;
     }

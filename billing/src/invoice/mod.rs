@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use alerts::tell_missed_targets;
 pub use build::InvoiceParts;
 pub use correct::Correction;
-pub(crate) use correct::{correction_lines, part_lines};
+pub(crate) use correct::{correction_lines, is_behind, part_lines};
 pub(crate) use credit::credit;
 pub use credit::{CREDIT_NOTE_SCHEMA, CreditLine, CreditLineRequest, CreditNote, CreditRequest, CreditTax};
 pub use daily::DayTokens;

@@ -212,6 +212,16 @@ pub enum LedgerError {
         /// The table that has them. `None`: they were dropped.
         place: Option<String>,
     },
+    /// Something of a month is due on the next invoice, and is computed from its records.
+    #[error(
+        "the month {month} stays where it is: usage that came late, or what a void invoice billed, is due on the next invoice of {tenants}; issue that first"
+    )]
+    MonthBehind {
+        /// Which month.
+        month: String,
+        /// Some of the tenants.
+        tenants: String,
+    },
     /// A month that has not ended.
     #[error("the month {0} has not ended")]
     MonthRunning(String),
@@ -561,6 +571,7 @@ impl LedgerError {
             | Self::Replaced(_)
             | Self::JournalsBehind { .. }
             | Self::MonthOpen { .. }
+            | Self::MonthBehind { .. }
             | Self::MonthRunning(_)
             | Self::RecordsDetached { .. }
             | Self::OtherDatabase(_)

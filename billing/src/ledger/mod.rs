@@ -102,10 +102,11 @@ pub(crate) use statements::{
 };
 pub(crate) use subscriptions::{facts as period_facts, settle as settle_periods};
 pub(crate) use tallies::{
-    ProjectSums, check as check_tallies, split_by_project as usage_split_by_project,
+    ProjectSums, check as check_tallies, is_of_whole_hours, split_by_project as usage_split_by_project,
     sums_by_project as usage_sums_by_project,
 };
 pub(crate) use usage_events::{check_event_tallies, count_events, event_sums, events_page};
+pub(crate) use walk::require_attached;
 
 use pool::{Pool, Value};
 

@@ -297,6 +297,11 @@ pub(crate) async fn check(
     found.map_or(Ok(()), |row| Err(row.into_error()))
 }
 
+/// Whether sums over a period are sums of tallies alone.
+pub(crate) fn is_of_whole_hours(period: &Period) -> bool {
+    [period.start(), period.end()].iter().all(|at| at.unix_micros().rem_euclid(HOUR_US) == 0)
+}
+
 /// Where whole hours end and edges begin: values for the usage statements.
 pub(super) fn span_values(tenant: TenantId, start: Timestamp, end: Timestamp) -> [Value<'static>; 7] {
     let (start, end) = (start.unix_micros(), end.unix_micros());

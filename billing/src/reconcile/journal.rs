@@ -132,6 +132,7 @@ async fn shipped_as(
 ) -> Result<(), ReconcileError> {
     let hand_over = HandOver::JournalToLedger;
     let mut page: Vec<StoredRecord> = Vec::new();
+    let mut detached = Vec::new();
     for (journaled, hash) in batch {
         let place = journaled.sequence;
         if page.last().is_none_or(|last| last.journaled.sequence < place) {
@@ -140,6 +141,39 @@ async fn shipped_as(
         let subject = format!("request {}", journaled.record.request_id);
         let found = page.iter().find(|stored| stored.journaled.sequence == place);
         match found {
+            None => detached.push((journaled, *hash)),
+            Some(stored) => {
+                walk.equal((hand_over, &subject), journaled, &stored.journaled);
+                walk.equal((hand_over, &subject), hash, &stored.hash);
+            }
+        }
+    }
+    for run in detached.chunk_by(|(one, _), (next, _)| one.sequence + 1 == next.sequence) {
+        detached_as(walk, journal_id, run).await?;
+    }
+    walk.count(hand_over, u64::try_from(batch.len()).unwrap_or(u64::MAX));
+    Ok(())
+}
+
+/// Records that are not among the ledger's, one after another: of those that were detached it keeps the hashes.
+async fn detached_as(
+    walk: &mut Walk<'_>,
+    journal_id: JournalId,
+    run: &[(&JournaledRecord, RecordHash)],
+) -> Result<(), ReconcileError> {
+    let hand_over = HandOver::JournalToLedger;
+    let [(first, _), ..] = run else { return Ok(()) };
+    let [.., (last, last_hash)] = run else { return Ok(()) };
+    // The last one's hash covers all before it.
+    let all = walk.ledger.detached_link(journal_id, (first.sequence - 1, last.sequence)).await?;
+    if all.as_ref() == Some(last_hash) {
+        return Ok(());
+    }
+    for (journaled, hash) in run {
+        let place = journaled.sequence;
+        let subject = format!("request {}", journaled.record.request_id);
+        match walk.ledger.detached_link(journal_id, (place - 1, place)).await? {
+            Some(kept) => walk.equal((hand_over, &subject), hash, &kept),
             None => walk.note(Finding {
                 hand_over,
                 subject,
@@ -147,12 +181,7 @@ async fn shipped_as(
                 before: format!("record {place} of journal {journal_id}"),
                 after: "not there".to_owned(),
             }),
-            Some(stored) => {
-                walk.equal((hand_over, &subject), journaled, &stored.journaled);
-                walk.equal((hand_over, &subject), hash, &stored.hash);
-            }
         }
     }
-    walk.count(hand_over, u64::try_from(batch.len()).unwrap_or(u64::MAX));
     Ok(())
 }

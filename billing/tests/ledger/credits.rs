@@ -330,6 +330,42 @@ on_each_database! {
         assert_eq!(standing(ledger, &acme).await[0], "0.50");
     }
 
+    async fn books_are_proved_over_detached_months(database: &Database) {
+        let ledger = &database.ledger;
+        let acme = tenant(ledger, "acme", "UTC").await;
+        ledger.make_months(later(0), 2).await.expect("made");
+        let mut chain = Chain::new();
+        ship(ledger, &mut chain, [charged(&acme, "demo", NOW, DOLLAR)]).await;
+        let end = Some(later(2 * HOUR_US));
+        let ending = NewGrant { expires_at: end, ..NewGrant::paid(dollars("5"), "k", "") };
+        ledger.add_grant(acme.id, &ending, NOW).await.expect("granted");
+        ledger.add_grant(acme.id, &NewGrant::paid(dollars("9"), "l", ""), NOW).await.expect("granted");
+        // In December, too, so that a batch has records of both months.
+        let december = later(40 * 24 * HOUR_US);
+        ship(ledger, &mut chain, [charged(&acme, "demo", NOW, 2 * DOLLAR), charged(&acme, "demo", december, DOLLAR)]).await;
+        ledger.tend_credits(later(3 * HOUR_US), NOW).await.expect("booked");
+        // A late one draws on what was booked as breakage.
+        ship(ledger, &mut chain, [charged(&acme, "demo", NOW, DOLLAR)]).await;
+        let before = ledger.prove_credits(acme.id).await.expect("proved");
+        assert_eq!((before.taken, before.records), (0, 3));
+        let period = november("UTC");
+        billing::invoice::issue(ledger, &acme, &period, period.end()).await.expect("issued");
+        ledger.detach_month("2026-11", later(400 * 24 * HOUR_US)).await.expect("detached");
+        let after = ledger.prove_credits(acme.id).await.expect("proved");
+        assert_eq!(after.records, 1, "December's");
+        assert!(after.taken >= 3 && after.transfers >= before.transfers, "{after:?}");
+        // What is new is proved as ever.
+        ship(ledger, &mut chain, [charged(&acme, "demo", december, DOLLAR)]).await;
+        let next = ledger.prove_credits(acme.id).await.expect("proved");
+        assert_eq!((next.records, next.taken), (2, after.taken));
+        let forged = match database.is_sqlite() {
+            true => "DROP TRIGGER usage_records_keep_update; UPDATE usage_records SET charge_nanos = charge_nanos + 1",
+            false => "ALTER TABLE usage_records DISABLE TRIGGER ALL; UPDATE usage_records SET charge_nanos = charge_nanos + 1",
+        };
+        database.raw(forged).await.expect("somebody with all rights");
+        assert!(ledger.prove_credits(acme.id).await.is_err(), "the records that are left still count");
+    }
+
     async fn charges_from_before_the_first_grant_are_owed_by_invoice(database: &Database) {
         let ledger = &database.ledger;
         let acme = tenant(ledger, "acme", "UTC").await;

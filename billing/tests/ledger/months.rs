@@ -6,7 +6,7 @@ use billing::{
     invoice,
     ledger::{Ledger, LedgerError, MonthState, Shipped, Tenant},
 };
-use domain::{Period, Timestamp};
+use domain::{EndReason, Period, Timestamp, Tokens, UsageRecord};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::{
@@ -127,12 +127,16 @@ on_each_database! {
             }
         }
         // What comes late for that month is kept, beside what was detached, and can be detached as well.
-        let late = chain.add(record(&acme, 9, at("2026-11-20T00:00:00Z")));
+        let late = chain.add(record(&acme, 5, at("2026-11-20T00:00:00Z")));
         ledger.ship(chain.journal_id, std::slice::from_ref(&late)).await.expect("shipped");
         let found = ledger.find_record(late.0.record.request_id).await.expect("read").expect("there");
         assert_eq!(found.hash, late.1);
         ledger.make_months_of_outside().await.expect("moved");
         assert_eq!(ledger.records_outside_months().await.expect("a count"), 0);
+        // It is due on the next invoice, and waits for that.
+        let behind = ledger.detach_month("2026-11", at(LATER)).await.expect_err("it is on no invoice");
+        assert!(matches!(&behind, LedgerError::MonthBehind { tenants, .. } if tenants == "acme"), "{behind}");
+        issue(ledger, &acme, &["2026-12"]).await;
         ledger.detach_month("2026-11", at(LATER)).await.expect("its second part");
         assert_eq!(state(ledger, "2026-11").await.len(), 2);
         assert_eq!(database.number(COUNT).await, 1);
@@ -159,6 +163,36 @@ on_each_database! {
         issue(ledger, &acme, &["2026-12"]).await;
         assert_eq!(names(1).await, (vec!["2026-12".to_owned(), "2027-01".to_owned()], String::new()));
         assert_eq!(database.number(COUNT).await, 1, "February and March are kept");
+    }
+
+    async fn what_was_detached_is_not_given_back(database: &Database) {
+        let ledger = &database.ledger;
+        // Months there begin at half past: their edges are in the records alone.
+        let acme = tenant(ledger, "acme", "Asia/Kolkata").await;
+        ledger.make_months(at("2026-12-15T00:00:00Z"), 1).await.expect("made");
+        let month = |name: &str| Period::month(name, "Asia/Kolkata").expect("a month");
+        let issue = async |name| invoice::issue(ledger, &acme, &month(name), at(LATER)).await.expect("issued");
+        let used = |number, time: &str| UsageRecord { output_tokens: Tokens::new(5_000_000), tokens_in_slo: Tokens::new(5_000_000),
+            reason: EndReason::Completed, ..record(&acme, number, at(time)) };
+        let mut chain = Chain::new();
+        let batch = chain.add_all([used(1, "2026-11-11T12:00:00Z"), used(2, "2026-11-30T18:10:00Z")]);
+        ledger.ship(chain.journal_id, &batch).await.expect("shipped");
+        let november = issue("2026-11").await;
+        assert_eq!((november.total.as_str(), november.records), ("6.00", 2));
+        issue("2026-12").await;
+        let late = chain.add_all([used(3, "2026-11-12T12:00:00Z")]);
+        ledger.ship(chain.journal_id, &late).await.expect("shipped");
+        let behind = ledger.detach_month("2026-11", at(LATER)).await.expect_err("the late one is on no invoice");
+        assert!(matches!(behind, LedgerError::MonthBehind { .. }), "{behind}");
+        assert_eq!(issue("2027-01").await.total, "3.00");
+        ledger.detach_month("2026-11", at(LATER)).await.expect("detached");
+        // What it comes to cannot be said any more, so nothing of it is corrected, and nothing is guessed.
+        let next = invoice::preview(ledger, &acme, &month("2027-02"), at(LATER)).await.expect("a draft");
+        assert_eq!((next.total.as_str(), next.lines.iter().filter(|line| line.correction.is_some()).count()), ("0.00", 0));
+        let again = invoice::preview(ledger, &acme, &month("2026-11"), at(LATER)).await;
+        assert!(matches!(again, Err(LedgerError::RecordsDetached { .. })), "{again:?}");
+        let void = ledger.void_invoice("TG-000001", "a mistake", at(LATER)).await.expect_err("it cannot be billed again");
+        assert!(void.to_string().contains("usage records of its period were detached"), "{void}");
     }
 
     async fn records_without_a_month_are_counted_and_put_in_order(database: &Database) {

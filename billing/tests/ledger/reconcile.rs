@@ -219,6 +219,35 @@ on_each_database! {
         assert_eq!((finding.hand_over, finding.field.as_str()), (HandOver::EngineToJournal, "key_id"));
         assert_eq!((finding.before.as_str(), finding.after.as_str()), ("\"key2\"", "\"other\""));
     }
+
+    async fn a_journal_is_followed_over_a_detached_month(database: &Database) {
+        let ledger = &database.ledger;
+        let acme = tenant(ledger, "acme", "UTC").await;
+        ledger.make_months(at("2026-12-15T00:00:00Z"), 1).await.expect("made");
+        let folder = tempfile::tempdir().expect("a folder");
+        let (journal, _) =
+            Journal::open(JournalConfig::new(folder.path()), Arc::new(SystemClock)).expect("a journal");
+        for day in ["2026-11-11", "2026-12-01", "2026-11-12", "2026-11-13"] {
+            close(&journal, record(&acme, 5, at(&format!("{day}T00:00:00Z")))).await;
+        }
+        Shipper::new(ledger.clone(), journal.clone()).ship_all().await.expect("shipped");
+        let period = november("UTC");
+        invoice::issue(ledger, &acme, &period, period.end()).await.expect("issued");
+        ledger.detach_month("2026-11", at("2028-01-15T00:00:00Z")).await.expect("detached");
+        let scope = Scope { journal: Some(folder.path().to_owned()), ..Scope::default() };
+        let report = reconcile(ledger, &scope, &mut Quiet).await.expect("compared");
+        assert_eq!((report.findings, report.compared[0]), (vec![], 4));
+        // A record that is neither there nor detached is missed.
+        let statement = match database.is_sqlite() {
+            true => "DROP TRIGGER usage_records_keep_delete; DELETE FROM usage_records",
+            false => "ALTER TABLE usage_records DISABLE TRIGGER ALL; DELETE FROM usage_records",
+        };
+        database.raw(statement).await.expect("damaged");
+        let report = reconcile(ledger, &scope, &mut Quiet).await.expect("compared");
+        let finding = &report.findings[0];
+        assert_eq!((finding.hand_over, finding.after.as_str()), (HandOver::JournalToLedger, "not there"));
+        assert!(finding.before.starts_with("record 2 of journal"), "{finding}");
+    }
 }
 
 /// Opens and closes a request as a gateway does.

@@ -134,6 +134,12 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
                  ({charged} {currency} charged)",
                 tenant.name
             ));
+            if proof.taken > 0 {
+                let taken = proof.taken;
+                out::say(&format!(
+                    "{taken} of them are for records that were detached, and were taken as booked"
+                ));
+            }
             Ok(())
         }
     }

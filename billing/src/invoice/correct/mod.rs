@@ -78,10 +78,14 @@ impl Sum {
 
     fn add(&mut self, line: &Line) -> Result<(), LedgerError> {
         self.exact = Some(self.exact().plus(&exact_of(&line.exact)?));
-        self.quantity = self.quantity.saturating_add(line.quantity);
+        let overflow = domain::QuantityError::Overflow { unit: "quantity" };
+        self.quantity = self.quantity.checked_add(line.quantity).ok_or(overflow)?;
         self.requests = self.requests.max(line.requests);
         if self.description.is_empty() {
             (self.unit, self.description) = (line.unit.clone(), line.description.clone());
+        } else if self.description != line.description {
+            // Several lines of one charge: tiers, for example.
+            self.description.clone_from(&line.item);
         }
         Ok(())
     }
@@ -123,6 +127,28 @@ pub(crate) fn part_lines(
     Ok(invoiced_parts(all, tenant, period)?.into_iter().map(|extra| extra.line).collect())
 }
 
+/// Whether something of a tenant's time is on no invoice yet although all of that time is: usage that came late, or
+/// what a void invoice billed.
+pub(crate) async fn is_behind(
+    transaction: &mut Transaction,
+    tenant: &Tenant,
+    span: &Period,
+    now: Timestamp,
+) -> Result<bool, LedgerError> {
+    let all = documents(transaction, tenant.id).await?;
+    let mut seen = BTreeSet::new();
+    for original in all.iter().filter(|document| !document.is_of_part) {
+        let is_within = original.period.start() < span.end() && original.period.end() > span.start();
+        if is_within
+            && seen.insert(original.period.start())
+            && !corrections(transaction, tenant, (&all, original), now).await?.is_empty()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// What was invoiced of a period while it ran, taken off.
 pub(super) fn invoiced_parts(
     all: &[Document],
@@ -153,8 +179,15 @@ async fn corrections(
     now: Timestamp,
 ) -> Result<Vec<Extra>, LedgerError> {
     let period = &original.period;
-    let found = usage(transaction, tenant, period, None).await?;
-    let records = found.sums.iter().fold(0_u64, |sum, row| sum.saturating_add(row.totals.requests));
+    let found = match usage(transaction, tenant, period, None).await {
+        // What it comes to cannot be said any more. Nothing of it was due when its records were detached, and it
+        // cannot become void since.
+        Err(LedgerError::RecordsDetached { .. }) => return Ok(Vec::new()),
+        found => found?,
+    };
+    let overflow = domain::QuantityError::Overflow { unit: "records" };
+    let records = found.sums.iter().try_fold(0_u64, |sum, row| sum.checked_add(row.totals.requests));
+    let records = records.ok_or(overflow)?;
     let counted = (records, found.events.1);
     let (invoiced, is_touched) = invoiced_of(all, original, counted)?;
     if !is_touched {
@@ -229,8 +262,9 @@ fn line(
         ),
         model: key.model.clone(),
         price_version: key.price_version.clone(),
-        requests: due.requests.saturating_sub(before.requests),
-        quantity: due.quantity.saturating_sub(before.quantity),
+        // What was not on a line before; nothing where less is due than was.
+        requests: due.requests.checked_sub(before.requests).unwrap_or(0),
+        quantity: due.quantity.checked_sub(before.quantity).unwrap_or(0),
         unit: about.unit.clone(),
         formula: Some(format!("{due_text} - {before_text}")),
         exact: exact.to_text(tenant.currency),

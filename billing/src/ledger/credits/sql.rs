@@ -198,6 +198,9 @@ pub(super) const CHARGED_BY_MODEL: Statement = Statement::both(
      GROUP BY model HAVING SUM(charge_nanos) > 0 ORDER BY model",
 );
 
+/// Whether any records were ever detached.
+pub(super) const DETACHED_MONTHS: Statement = Statement::both("SELECT COUNT(*) FROM detached_months");
+
 /// Tenants with grants whose time is over and of which something is left.
 pub(super) const EXPIRED: Statement = Statement::each(
     "SELECT DISTINCT grants.tenant_id FROM grants JOIN credit_accounts

@@ -14,6 +14,7 @@ use super::{
     IssuedInvoice, Ledger, LedgerError, Transaction, Value,
     error::read_back,
     invoices::{find_by_number, lock_numbers},
+    walk::detached_within,
 };
 use crate::rate::MinorUnits;
 
@@ -244,7 +245,8 @@ impl Ledger {
     /// Makes an invoice void: it never should have been. What it billed comes onto the next invoice.
     ///
     /// Asked again, nothing changes.
-    /// Errors: no such invoice; one that is paid, was paid in part or has credit notes; no reason.
+    /// Errors: no such invoice; one that is paid, was paid in part or has credit notes; one of which usage records were
+    /// detached; no reason.
     pub async fn void_invoice(
         &self,
         number: &str,
@@ -264,6 +266,11 @@ impl Ledger {
         }
         if [found.paid, found.credited, found.granted].iter().any(|amount| *amount != MinorUnits::ZERO) {
             let why = "a part of it was paid or credited; issue a credit note for the rest";
+            return Err(found.refuse("become void", why));
+        }
+        if is_detached(&mut transaction, number).await? {
+            let why = "usage records of its period were detached, and what it billed could not be billed again; issue \
+                       a credit note";
             return Err(found.refuse("become void", why));
         }
         add(&mut transaction, &found, (InvoiceEventKind::Void, None, reason), now).await?;
@@ -338,6 +345,12 @@ pub(super) async fn existing(
 ) -> Result<InvoiceStanding, LedgerError> {
     let missing = || LedgerError::Missing { what: "invoice", name: number.to_owned() };
     standing(transaction, number, now).await?.ok_or_else(missing)
+}
+
+/// Whether records of an invoice's period were detached.
+async fn is_detached(transaction: &mut Transaction, number: &str) -> Result<bool, LedgerError> {
+    let Some(issued) = find_by_number(transaction, number).await? else { return Ok(false) };
+    Ok(detached_within(transaction, &issued.period).await?.is_some())
 }
 
 async fn add(

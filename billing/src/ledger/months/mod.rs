@@ -4,12 +4,17 @@
 
 mod sql;
 
-use domain::{Period, Timestamp};
+use domain::{Period, TenantId, Timestamp};
+use uuid::Uuid;
 
-use super::{Ledger, LedgerError, Transaction, Value};
+use super::{Ledger, LedgerError, Transaction, Value, tenants};
+use crate::invoice::is_behind;
 
 /// Months of records outside that one command puts in order: ten years.
 const OUTSIDE_MONTHS_MAX: u32 = 120;
+
+/// Tenants that a refusal names.
+const TENANTS_NAMED_MAX: usize = 20;
 
 /// Where a month's records are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +134,7 @@ impl Ledger {
     /// Takes a month (`YYYY-MM`, of UTC) out of the usage records and keeps it aside. Its sums stay.
     ///
     /// Errors: a text that is no month, a month that has not ended, that is not all on issued invoices of all tenants,
-    /// or of which there is nothing.
+    /// of which something is still due on a next invoice, or of which there is nothing.
     pub async fn detach_month(&self, month: &str, now: Timestamp) -> Result<DetachedMonth, LedgerError> {
         let period = Period::month(month, UTC)?;
         if period.end() > now {
@@ -141,6 +146,10 @@ impl Ledger {
         if !open.is_empty() {
             let tenants = open.into_iter().map(|(name,)| name).collect::<Vec<_>>().join(", ");
             return Err(LedgerError::MonthOpen { month: month.to_owned(), tenants });
+        }
+        let behind = behind(&mut transaction, &period, now).await?;
+        if !behind.is_empty() {
+            return Err(LedgerError::MonthBehind { month: month.to_owned(), tenants: behind.join(", ") });
         }
         let now = Value::Int(now.unix_micros());
         let place = match is_postgres(&transaction) {
@@ -175,7 +184,9 @@ impl Ledger {
             }
             match self.detach_month(&found.month, now).await {
                 Ok(month) => detached.push(month),
-                Err(why @ LedgerError::MonthOpen { .. }) => return Ok((detached, Some(why))),
+                Err(why @ (LedgerError::MonthOpen { .. } | LedgerError::MonthBehind { .. })) => {
+                    return Ok((detached, Some(why)));
+                }
                 Err(other) => return Err(other),
             }
         }
@@ -205,6 +216,27 @@ impl Ledger {
         transaction.commit().await?;
         u64::try_from(dropped).map_err(|error| LedgerError::corrupt("count", &error))
     }
+}
+
+/// Tenants with records of a month of which something is due on their next invoice: at most twenty of them.
+async fn behind(
+    transaction: &mut Transaction,
+    month: &Period,
+    now: Timestamp,
+) -> Result<Vec<String>, LedgerError> {
+    let bounds = [Value::Int(month.start().unix_micros()), Value::Int(month.end().unix_micros())];
+    let tenants: Vec<(Uuid,)> = transaction.rows(sql::TENANTS_OF_MONTH, &bounds).await?;
+    let mut behind = Vec::new();
+    for (tenant,) in tenants {
+        let tenant = tenants::find_by_id(transaction, TenantId::from_uuid(tenant)).await?;
+        if is_behind(transaction, &tenant, month, now).await? {
+            behind.push(tenant.name);
+        }
+        if behind.len() == TENANTS_NAMED_MAX {
+            break;
+        }
+    }
+    Ok(behind)
 }
 
 /// Partitions are of UTC, whatever zones tenants have.

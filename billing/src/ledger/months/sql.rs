@@ -57,6 +57,12 @@ pub(super) const OPEN_TENANTS: Statement = Statement::each(
      ORDER BY 1 LIMIT 20",
 );
 
+/// Whose records there are from `$1` to `$2`.
+pub(super) const TENANTS_OF_MONTH: Statement = Statement::both(
+    "SELECT DISTINCT tenant_id FROM usage_records WHERE finished_unix_us >= $1 AND finished_unix_us < $2
+     ORDER BY tenant_id",
+);
+
 /// PostgreSQL: all of it, and the table that has the month now; NULL where there is no such month.
 pub(super) const DETACH: Statement = Statement::both("SELECT tallygate_detach_month($1, $2)");
 /// SQLite, from here to [`REMOVE_DETACHED`]: `$1` and `$2` the month, each step guarded by triggers.

@@ -99,14 +99,9 @@ impl Ledger {
         journal: JournalId,
         (after, last): (u64, u64),
     ) -> Result<Option<RecordHash>, LedgerError> {
-        let place = |sequence: u64| Value::Int(i64::try_from(sequence).unwrap_or(i64::MAX));
-        let values = [Value::Id(journal.as_uuid()), place(after), place(last)];
         let mut transaction = self.pool.read().await?;
-        let found: Option<(i64, Option<Vec<u8>>)> = transaction.find(sql::DETACHED_LINKS, &values).await?;
-        let Some((count, Some(hash))) = found else { return Ok(None) };
-        if u64::try_from(count).ok() != last.checked_sub(after) {
-            return Ok(None);
-        }
+        let (count, hash) = detached_links(&mut transaction, journal, (after, last)).await?;
+        let Some(hash) = hash.filter(|_| Some(count) == last.checked_sub(after)) else { return Ok(None) };
         let hash: [u8; 32] =
             hash.try_into().map_err(|_| LedgerError::corrupt("record hash", &"not 32 bytes"))?;
         Ok(Some(RecordHash::from_bytes(hash)))
@@ -152,7 +147,7 @@ impl Ledger {
 }
 
 /// As [`Ledger::require_attached`].
-pub(super) async fn require_attached(
+pub(crate) async fn require_attached(
     transaction: &mut Transaction,
     period: &Period,
 ) -> Result<(), LedgerError> {
@@ -166,10 +161,32 @@ pub(super) async fn require_attached(
 
 /// The first month of a period whose records were detached, and the table that has them, unless
 /// they were dropped.
-async fn detached_within(
+pub(super) async fn detached_within(
     transaction: &mut Transaction,
     period: &Period,
 ) -> Result<Option<(String, String)>, LedgerError> {
     let values = [Value::Int(period.start().unix_micros()), Value::Int(period.end().unix_micros())];
     transaction.find(sql::DETACHED_WITHIN, &values).await
+}
+
+/// How many of a journal's records between two places were detached.
+pub(in crate::ledger) async fn count_detached(
+    transaction: &mut Transaction,
+    journal: JournalId,
+    places: (u64, u64),
+) -> Result<u64, LedgerError> {
+    Ok(detached_links(transaction, journal, places).await?.0)
+}
+
+/// The same, and the hash of the last of them when it is one.
+async fn detached_links(
+    transaction: &mut Transaction,
+    journal: JournalId,
+    (after, last): (u64, u64),
+) -> Result<(u64, Option<Vec<u8>>), LedgerError> {
+    let place = |sequence: u64| Value::Int(i64::try_from(sequence).unwrap_or(i64::MAX));
+    let values = [Value::Id(journal.as_uuid()), place(after), place(last)];
+    let (count, hash): (i64, Option<Vec<u8>>) = transaction.row(sql::DETACHED_LINKS, &values).await?;
+    let count = u64::try_from(count).map_err(|error| LedgerError::corrupt("count", &error))?;
+    Ok((count, hash))
 }
