@@ -203,6 +203,7 @@ fn record(tenant: &Tenant, number: u64, records: u64) -> Outcome<UsageRecord> {
         project_id: None,
         usage_source: UsageSource::Engine,
         charge: Nanos::new(number),
+        embeddings_tokens: Tokens::ZERO,
     })
 }
 

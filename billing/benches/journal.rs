@@ -166,6 +166,7 @@ impl Template {
             project_id: open.project_id,
             usage_source: UsageSource::Engine,
             charge: Nanos::new(4_200),
+            embeddings_tokens: Tokens::ZERO,
         }
     }
 

@@ -140,5 +140,6 @@ fn record(tenant: &Tenant, number: u64, finished_at: Timestamp) -> Outcome<Usage
         project_id: None,
         usage_source: UsageSource::Engine,
         charge: Nanos::new(number),
+        embeddings_tokens: Tokens::ZERO,
     })
 }

@@ -139,7 +139,7 @@ impl FromStr for UsageSource {
 
 /// What one admitted request used.
 ///
-/// Exactly one exists for each admitted request, whatever became of it. The last three fields came later than the
+/// Exactly one exists for each admitted request, whatever became of it. The last four fields came later than the
 /// others: a record without them reads as one with what was true before, and is written without them again, so
 /// that its bytes, and with them the hash of its place in the journal, stay the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,6 +204,9 @@ pub struct UsageRecord {
     /// What budgets and balances count: the charge before credits, rounded up; zero when nothing is charged.
     #[serde(rename = "charge_nanos", default, skip_serializing_if = "Nanos::is_zero")]
     pub charge: Nanos,
+    /// Computed prompt tokens, where the request was for embeddings; zero where it was for text.
+    #[serde(default, skip_serializing_if = "Tokens::is_zero")]
+    pub embeddings_tokens: Tokens,
 }
 
 impl UsageRecord {
@@ -302,7 +305,7 @@ mod tests {
         assert!("Completed".parse::<EndReason>().is_err());
     }
 
-    /// A record as it was written before projects, usage sources and charges.
+    /// A record as it was written before projects, usage sources, charges and tokens of embeddings.
     const OLD_RECORD: &str = r#"{"request_id":"01937000-0000-7000-8000-000000000001","tenant_id":"01937000-0000-7000-8000-000000000002","key_id":"k","model":"demo","backend":"local","slo":{"class":"batch","ttft_target_us":null,"ttft_target_us_per_1k_prompt":0,"tpot_target_us":null},"reason":"completed","prompt_tokens":3,"cached_prompt_tokens":0,"output_tokens":2,"reasoning_tokens":0,"ttft_us":5,"tpot_us":6,"slo_met":true,"tokens_in_slo":2,"energy_mj":7,"energy_source":"modelled","client_stall_us":0,"queue_us":1,"started_unix_us":10,"finished_unix_us":20,"price_version":"demo@1"}"#;
 
     #[test]
@@ -315,10 +318,13 @@ mod tests {
             project_id: Some(project),
             usage_source: UsageSource::Estimated,
             charge: Nanos::new(4),
+            embeddings_tokens: Tokens::new(3),
             ..old
         };
         let json = serde_json::to_string(&new).expect("json");
-        let added = format!(r#","project_id":"{project}","usage_source":"estimated","charge_nanos":4}}"#);
+        let added = format!(
+            r#","project_id":"{project}","usage_source":"estimated","charge_nanos":4,"embeddings_tokens":3}}"#
+        );
         assert_eq!(json, OLD_RECORD.trim_end_matches('}').to_owned() + &added);
         assert_eq!(serde_json::from_str::<UsageRecord>(&json).expect("it reads"), new);
     }

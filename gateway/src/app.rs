@@ -93,7 +93,7 @@ impl App {
     pub async fn warn_unpriced(&self) -> Result<(), LedgerError> {
         let plans = self.ledger.plans().await?;
         for route in self.serving().backends.all() {
-            if !plans.iter().any(|plan| plan.sells(&route.model)) {
+            if !plans.iter().any(|plan| plan.sells(&route.model) || plan.sells_embeddings(&route.model)) {
                 tracing::warn!(model = %route.model, "no published plan prices this model: requests for it are refused");
             }
         }

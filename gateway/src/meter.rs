@@ -16,6 +16,8 @@ pub struct Subject {
     pub open: OpenEntry,
     /// When the last byte of the request had been read, on the monotonic clock.
     pub started: Instant,
+    /// It is for embeddings, not for text.
+    pub is_for_embeddings: bool,
 }
 
 /// The running measurement of one request.
@@ -118,6 +120,8 @@ impl Meter {
     /// The counts are the target's; the times are those of the connection. What it is charged is not known here.
     pub fn finish(self, tally: &Tally, reason: EndReason, now: Instant, at: Timestamp) -> UsageRecord {
         let slo_met = self.is_slo_met(now, reason);
+        let computed = tally.prompt_tokens.checked_sub(tally.cached_prompt_tokens).unwrap_or(Tokens::ZERO);
+        let embeddings_tokens = if self.subject.is_for_embeddings { computed } else { Tokens::ZERO };
         let open = self.subject.open;
         let gaps = tally.output_tokens.get().saturating_sub(1).min(self.tokens.saturating_sub(1));
         let span = self.last.get().saturating_sub(self.first.unwrap_or(Micros::ZERO).get());
@@ -147,6 +151,7 @@ impl Meter {
             project_id: open.project_id,
             usage_source: tally.usage_source,
             charge: Nanos::ZERO,
+            embeddings_tokens,
         }
     }
 
@@ -185,7 +190,7 @@ mod tests {
             price_version: PlanVersionId::new("demo@1").expect("a plan version"),
             project_id: None,
         };
-        Meter::new(Subject { open, started: origin })
+        Meter::new(Subject { open, started: origin, is_for_embeddings: false })
     }
 
     fn tally(output: u64) -> Tally {

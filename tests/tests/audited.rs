@@ -152,6 +152,8 @@ async fn tenants(walk: &mut Walk, tenant: &str) -> Outcome {
     walk.post(&path("pause"), Value::Null).await?;
     walk.post(&path("resume"), Value::Null).await?;
     walk.post(&path("cancel"), json!({"at": "period_end"})).await?;
+    let kept = walk.post(&path("withdraw-cancellation"), Value::Null).await?;
+    assert_eq!(kept["ends_at"], Value::Null, "{kept}");
     walk.ask(Method::PUT, &format!("{tenant}/limits"), json!({"limits": {"concurrency": 3}})).await?;
     walk.post(&format!("{tenant}/grants"), json!({"amount_nanos": 7, "idempotency_key": "first"})).await?;
     walk.ask(Method::PUT, &format!("{tenant}/credit-terms"), json!({"overage": "allow"})).await?;

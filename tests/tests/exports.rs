@@ -99,6 +99,7 @@ fn record(tenant: TenantId, number: u64) -> Outcome<UsageRecord> {
         project_id: None,
         usage_source: UsageSource::Engine,
         charge: Nanos::ZERO,
+        embeddings_tokens: Tokens::ZERO,
     })
 }
 

@@ -14,7 +14,7 @@ use crate::ledger::StoredRecord;
 pub(crate) type Paths = BTreeMap<ProjectId, String>;
 
 /// The columns; the first ones are those that earlier versions had.
-pub(super) static COLUMNS: [Column; 33] = [
+pub(super) static COLUMNS: [Column; 34] = [
     Column::new("request_id", Kind::Text),
     Column::new("key_id", Kind::Text),
     Column::new("model", Kind::Text),
@@ -48,6 +48,7 @@ pub(super) static COLUMNS: [Column; 33] = [
     Column::new("sequence", Kind::Count),
     Column::new("previous_hash", Kind::Text),
     Column::new("hash", Kind::Text),
+    Column::new("embeddings_tokens", Kind::Count),
 ];
 
 /// One record.
@@ -92,6 +93,7 @@ pub(super) fn row(stored: &StoredRecord, paths: &Paths) -> Result<Vec<Cell>, Qua
         Cell::Count(sequence.map_err(|_| QuantityError::Overflow { unit: "records" })?),
         text(journaled.previous_hash.to_string()),
         text(stored.hash.to_string()),
+        Cell::Count(record.embeddings_tokens.to_i64()?),
     ])
 }
 

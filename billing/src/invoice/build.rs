@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 
 use bigdecimal::Zero as _;
 use domain::{Currency, EndReason, Period, PlanVersionId, Timestamp, Tokens};
-use jiff::tz::TimeZone;
 
 use super::{
     Attainment, BilledPeriod, BilledSubscription, BilledTenant, Invoice, Line, LineKind, SCHEMA, Status,
-    Subscribed, attainment, charges as charge_lines, energy,
+    Subscribed, attainment, charges as charge_lines, embeddings, energy,
     share::{self, ProjectUse},
     subscription,
 };
@@ -87,6 +86,12 @@ impl Invoice {
 }
 
 pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
+    // Tokens of embeddings are input, unless their plan counts them apart.
+    let apart = embeddings::Apart::of(parts);
+    build_of(&apart.parts(parts))
+}
+
+fn build_of(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
     let currency = parts.tenant.currency;
     let mut drafts = token_drafts(parts)?;
     if let Some(plan) = parts.plan_at_end {
@@ -123,7 +128,7 @@ pub(super) fn build(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
         tenant: BilledTenant { id: parts.tenant.id.to_string(), name: parts.tenant.name.clone() },
         issuer: None,
         customer: None,
-        period: billed_period(parts.period, parts.now),
+        period: BilledPeriod::of(parts.period, parts.now),
         currency: currency.to_string(),
         currency_decimals: currency.exponent(),
         plan_at_end: parts.plan_at_end.map(|plan| plan.id().to_string()),
@@ -173,23 +178,6 @@ fn check_currency(plan: &Plan, currency: Currency) -> Result<(), RateError> {
     match plan.currency() == currency {
         true => Ok(()),
         false => Err(RateError::MixedCurrencies { first: currency, second: plan.currency() }),
-    }
-}
-
-pub(super) fn billed_period(period: &Period, now: Timestamp) -> BilledPeriod {
-    let zone = TimeZone::get(period.zone()).unwrap_or(TimeZone::UTC);
-    let local = |at: Timestamp| match jiff::Timestamp::from_microsecond(at.unix_micros()) {
-        Ok(instant) => instant.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
-        Err(_) => at.to_string(),
-    };
-    BilledPeriod {
-        start: local(period.start()),
-        end: local(period.end()),
-        zone: period.zone().to_owned(),
-        start_unix_us: period.start().unix_micros(),
-        end_unix_us: period.end().unix_micros(),
-        has_begun: period.start() <= now,
-        has_ended: period.end() <= now,
     }
 }
 
@@ -252,6 +240,7 @@ fn meters<'a>(
 ) -> Result<impl Iterator<Item = (&'static str, &'static str, Tokens, &'a UnitPrice)>, RateError> {
     let computed = totals.prompt_tokens.checked_sub(totals.cached_prompt_tokens);
     let computed = computed.ok_or(RateError::Impossible("more cached prompt tokens than prompt tokens"))?;
+    let computed = embeddings::without(computed, totals)?;
     let meters = [
         ("input", "input tokens", computed, &price.input),
         ("cached_input", "cached input tokens", totals.cached_prompt_tokens, &price.cached_input),
@@ -271,7 +260,7 @@ impl Use<'_> {
         };
         let model = self.model.parse().map_err(|_| unpriced())?;
         match self.plan.price_of(&model) {
-            None if !self.plan.sells(&model) => Err(unpriced()),
+            None if !self.plan.sells(&model) && !self.plan.sells_embeddings(&model) => Err(unpriced()),
             price => Ok(price),
         }
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bigdecimal::BigDecimal;
 use domain::SloClass;
 
-use super::{InvoiceParts, Line, LineKind, build::Draft};
+use super::{InvoiceParts, Line, LineKind, build::Draft, embeddings};
 use crate::{
     ledger::UsageSum,
     plan::{Basis, Charge, Discount, DiscountAmount, Meter, Plan, TOKENS_CHARGE, Tier, UsageCharge},
@@ -138,11 +138,14 @@ fn own_counts(parts: &InvoiceParts<'_>, plan: &Plan, usage: &UsageCharge) -> Res
         let own = match usage.meter {
             Meter::InputTokens => {
                 let computed = totals.prompt_tokens.checked_sub(totals.cached_prompt_tokens);
-                computed.ok_or(RateError::Impossible("more cached prompt tokens than prompt tokens"))?.get()
+                let computed =
+                    computed.ok_or(RateError::Impossible("more cached prompt tokens than prompt tokens"))?;
+                embeddings::without(computed, totals)?.get()
             }
             Meter::CachedInputTokens => totals.cached_prompt_tokens.get(),
             Meter::OutputTokens => totals.output_tokens.get(),
             Meter::ReasoningTokens => totals.reasoning_tokens.get(),
+            Meter::EmbeddingsTokens => totals.embeddings_tokens.get(),
             Meter::Requests => totals.requests,
             Meter::Energy => totals.energy.get(),
             // Of no request.

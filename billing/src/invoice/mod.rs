@@ -10,6 +10,7 @@ mod correct;
 mod credit;
 mod daily;
 mod due;
+mod embeddings;
 mod energy;
 mod html;
 mod issue;
@@ -22,6 +23,8 @@ mod subscription;
 mod text;
 mod threshold;
 
+use domain::{Period, Timestamp};
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 pub use alerts::tell_missed_targets;
@@ -165,6 +168,26 @@ pub struct BilledPeriod {
 }
 
 impl BilledPeriod {
+    /// A period as it stands now.
+    fn of(period: &Period, now: Timestamp) -> Self {
+        let zone = TimeZone::get(period.zone()).unwrap_or(TimeZone::UTC);
+        let local = |at: Timestamp| match jiff::Timestamp::from_microsecond(at.unix_micros()) {
+            Ok(instant) => {
+                instant.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+            }
+            Err(_) => at.to_string(),
+        };
+        Self {
+            start: local(period.start()),
+            end: local(period.end()),
+            zone: period.zone().to_owned(),
+            start_unix_us: period.start().unix_micros(),
+            end_unix_us: period.end().unix_micros(),
+            has_begun: period.start() <= now,
+            has_ended: period.end() <= now,
+        }
+    }
+
     /// What a reader must know of a period that is not over.
     fn remark(&self) -> Option<&'static str> {
         match (self.has_begun, self.has_ended) {

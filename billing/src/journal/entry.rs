@@ -109,5 +109,6 @@ pub fn crashed_record(open: OpenEntry, checkpoint: Option<CheckpointEntry>) -> U
         // Nobody told more than the checkpoint counted, and a crash is never charged.
         usage_source: UsageSource::Engine,
         charge: Nanos::ZERO,
+        embeddings_tokens: Tokens::ZERO,
     }
 }

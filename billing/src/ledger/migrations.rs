@@ -36,6 +36,7 @@ const SQLITE_MIGRATIONS: &[Embedded] = &[
     (15, "months", include_str!("../../../migrations/sqlite/0015_months.sql")),
     (16, "stripe", include_str!("../../../migrations/sqlite/0016_stripe.sql")),
     (17, "usage_events", include_str!("../../../migrations/sqlite/0017_usage_events.sql")),
+    (18, "embeddings", include_str!("../../../migrations/sqlite/0018_embeddings.sql")),
 ];
 /// The same steps in the other dialect.
 const POSTGRES_MIGRATIONS: &[Embedded] = &[
@@ -56,6 +57,7 @@ const POSTGRES_MIGRATIONS: &[Embedded] = &[
     (15, "months", include_str!("../../../migrations/postgres/0015_months.sql")),
     (16, "stripe", include_str!("../../../migrations/postgres/0016_stripe.sql")),
     (17, "usage_events", include_str!("../../../migrations/postgres/0017_usage_events.sql")),
+    (18, "embeddings", include_str!("../../../migrations/postgres/0018_embeddings.sql")),
 ];
 
 /// The number of the last migration: the version of the tables that this program works with.

@@ -91,6 +91,7 @@ pub(super) struct RecordRow {
     project_id: Option<Uuid>,
     usage_source: String,
     charge_nanos: i64,
+    embeddings_tokens: i64,
 }
 
 impl StoredRecord {
@@ -129,6 +130,7 @@ impl StoredRecord {
             project_id: row.project_id.map(ProjectId::from_uuid),
             usage_source: read_back("usage source", &row.usage_source)?,
             charge: Nanos::from_i64(row.charge_nanos)?,
+            embeddings_tokens: Tokens::from_i64(row.embeddings_tokens)?,
         };
         let journaled = JournaledRecord {
             journal_id: JournalId::from_uuid(row.journal_id),

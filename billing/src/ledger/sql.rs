@@ -342,7 +342,7 @@ macro_rules! record_columns {
          slo_class, ttft_target_us, ttft_target_us_per_1k_prompt, tpot_target_us, reason, prompt_tokens,
          cached_prompt_tokens, output_tokens, reasoning_tokens, ttft_us, tpot_us, slo_met, tokens_in_slo,
          energy_mj, energy_source, client_stall_us, queue_us, started_unix_us, finished_unix_us,
-         price_version, project_id, usage_source, charge_nanos"
+         price_version, project_id, usage_source, charge_nanos, embeddings_tokens"
     };
 }
 pub(super) use record_columns;
@@ -371,7 +371,7 @@ pub(super) const INSERT_RECORDS: Statement = Statement::each(
             value ->> 'slo_met', value ->> 'tokens_in_slo', value ->> 'energy_mj', value ->> 'energy_source',
             value ->> 'client_stall_us', value ->> 'queue_us', value ->> 'started_unix_us',
             value ->> 'finished_unix_us', value ->> 'price_version', unhex(value ->> 'project_id'),
-            value ->> 'usage_source', value ->> 'charge_nanos'
+            value ->> 'usage_source', value ->> 'charge_nanos', value ->> 'embeddings_tokens'
          FROM incoming WHERE true
          ON CONFLICT (request_id) DO NOTHING RETURNING request_id"
     ),
@@ -384,7 +384,8 @@ pub(super) const INSERT_RECORDS: Statement = Statement::each(
             cached_prompt_tokens bigint, output_tokens bigint, reasoning_tokens bigint, ttft_us bigint,
             tpot_us bigint, slo_met boolean, tokens_in_slo bigint, energy_mj bigint, energy_source text,
             client_stall_us bigint, queue_us bigint, started_unix_us bigint, finished_unix_us bigint,
-            price_version text, project_id uuid, usage_source text, charge_nanos bigint)
+            price_version text, project_id uuid, usage_source text, charge_nanos bigint,
+            embeddings_tokens bigint)
          ), taken AS (
            INSERT INTO usage_record_keys (request_id, journal_id, sequence, record_hash, tenant_id, finished_unix_us)
            SELECT request_id, journal_id, sequence, decode(record_hash, 'hex'), tenant_id, finished_unix_us
@@ -397,7 +398,8 @@ pub(super) const INSERT_RECORDS: Statement = Statement::each(
             tenant_id, key_id, model, backend, slo_class, ttft_target_us, ttft_target_us_per_1k_prompt,
             tpot_target_us, reason, prompt_tokens, cached_prompt_tokens, output_tokens, reasoning_tokens,
             ttft_us, tpot_us, slo_met, tokens_in_slo, energy_mj, energy_source, client_stall_us, queue_us,
-            started_unix_us, finished_unix_us, price_version, project_id, usage_source, charge_nanos
+            started_unix_us, finished_unix_us, price_version, project_id, usage_source, charge_nanos,
+            embeddings_tokens
          FROM incoming JOIN taken USING (request_id) RETURNING request_id"
     ),
 );
@@ -417,7 +419,8 @@ macro_rules! add_tallies {
         concat!(
             "INSERT INTO tallies_hourly (tenant_id, unix_hour, key_id, model, slo_class, reason,
                 price_version, energy_source, project_id, requests, requests_slo_met, prompt_tokens,
-                cached_prompt_tokens, output_tokens, reasoning_tokens, tokens_in_slo, late_tokens, energy_mj) ",
+                cached_prompt_tokens, output_tokens, reasoning_tokens, tokens_in_slo, late_tokens, energy_mj,
+                embeddings_tokens) ",
             $source,
             " ON CONFLICT (tenant_id, unix_hour, key_id, model, slo_class, reason, price_version, energy_source,
                            project_id)
@@ -430,7 +433,8 @@ macro_rules! add_tallies {
                 reasoning_tokens = tallies_hourly.reasoning_tokens + excluded.reasoning_tokens,
                 tokens_in_slo = tallies_hourly.tokens_in_slo + excluded.tokens_in_slo,
                 late_tokens = tallies_hourly.late_tokens + excluded.late_tokens,
-                energy_mj = tallies_hourly.energy_mj + excluded.energy_mj"
+                energy_mj = tallies_hourly.energy_mj + excluded.energy_mj,
+                embeddings_tokens = tallies_hourly.embeddings_tokens + excluded.embeddings_tokens"
         )
     };
 }
@@ -442,18 +446,20 @@ pub(super) const ADD_TALLIES: Statement = Statement::each(
             value ->> 'slo_class', value ->> 'reason', value ->> 'price_version', value ->> 'energy_source',
             unhex(value ->> 'project_id'), value ->> 'requests', value ->> 'requests_slo_met', value ->> 'prompt_tokens',
             value ->> 'cached_prompt_tokens', value ->> 'output_tokens', value ->> 'reasoning_tokens',
-            value ->> 'tokens_in_slo', value ->> 'late_tokens', value ->> 'energy_mj'
+            value ->> 'tokens_in_slo', value ->> 'late_tokens', value ->> 'energy_mj',
+            value ->> 'embeddings_tokens'
          FROM json_each($1) WHERE true"
     ),
     add_tallies!(
         "SELECT tenant_id, unix_hour, key_id, model, slo_class, reason, price_version, energy_source,
             project_id, requests, requests_slo_met, prompt_tokens, cached_prompt_tokens, output_tokens,
-            reasoning_tokens, tokens_in_slo, late_tokens, energy_mj
+            reasoning_tokens, tokens_in_slo, late_tokens, energy_mj, embeddings_tokens
          FROM json_to_recordset($1::json) AS tally (
             tenant_id uuid, unix_hour bigint, key_id text, model text, slo_class text, reason text,
             price_version text, energy_source text, project_id uuid, requests bigint, requests_slo_met bigint,
             prompt_tokens bigint, cached_prompt_tokens bigint, output_tokens bigint,
-            reasoning_tokens bigint, tokens_in_slo bigint, late_tokens bigint, energy_mj bigint)"
+            reasoning_tokens bigint, tokens_in_slo bigint, late_tokens bigint, energy_mj bigint,
+            embeddings_tokens bigint)"
     ),
 );
 
@@ -474,22 +480,23 @@ macro_rules! usage_sums {
                CAST(SUM(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
                CAST(SUM(tokens_in_slo) AS BIGINT) AS tokens_in_slo,
                CAST(SUM(late_tokens) AS BIGINT) AS late_tokens,
-               CAST(SUM(energy_mj) AS BIGINT) AS energy_mj
+               CAST(SUM(energy_mj) AS BIGINT) AS energy_mj,
+               CAST(SUM(embeddings_tokens) AS BIGINT) AS embeddings_tokens
              FROM (
                SELECT ",
             $columns,
             ", requests, requests_slo_met, prompt_tokens, cached_prompt_tokens, output_tokens,
-                 reasoning_tokens, tokens_in_slo, late_tokens, energy_mj
+                 reasoning_tokens, tokens_in_slo, late_tokens, energy_mj, embeddings_tokens
                FROM tallies_hourly WHERE tenant_id = $1 AND unix_hour >= $2 AND unix_hour < $3
                UNION ALL SELECT ",
             $of_records,
             ", 1, CASE WHEN slo_met THEN 1 ELSE 0 END, prompt_tokens, cached_prompt_tokens, output_tokens,
-                 reasoning_tokens, tokens_in_slo, output_tokens - tokens_in_slo, energy_mj
+                 reasoning_tokens, tokens_in_slo, output_tokens - tokens_in_slo, energy_mj, embeddings_tokens
                FROM usage_records WHERE tenant_id = $1 AND finished_unix_us >= $4 AND finished_unix_us < $5
                UNION ALL SELECT ",
             $of_records,
             ", 1, CASE WHEN slo_met THEN 1 ELSE 0 END, prompt_tokens, cached_prompt_tokens, output_tokens,
-                 reasoning_tokens, tokens_in_slo, output_tokens - tokens_in_slo, energy_mj
+                 reasoning_tokens, tokens_in_slo, output_tokens - tokens_in_slo, energy_mj, embeddings_tokens
                FROM usage_records WHERE tenant_id = $1 AND finished_unix_us >= $6 AND finished_unix_us < $7
              ) AS used GROUP BY ",
             $columns,
@@ -534,7 +541,8 @@ macro_rules! usage_split {
                CAST(SUM(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
                CAST(SUM(tokens_in_slo) AS BIGINT) AS tokens_in_slo,
                CAST(SUM(output_tokens - tokens_in_slo) AS BIGINT) AS late_tokens,
-               CAST(SUM(energy_mj) AS BIGINT) AS energy_mj
+               CAST(SUM(energy_mj) AS BIGINT) AS energy_mj,
+               CAST(SUM(embeddings_tokens) AS BIGINT) AS embeddings_tokens
              FROM usage_records WHERE tenant_id = $1 AND finished_unix_us >= $2 AND finished_unix_us < $3
              GROUP BY 1, 2, 3, 4, 5, 6, slo_met ORDER BY 1, 2, 3, 4, 5, 6, slo_met"
         )
@@ -562,11 +570,12 @@ macro_rules! tally_difference {
             CAST(SUM(reasoning_tokens) AS BIGINT) AS reasoning_tokens,
             CAST(SUM(tokens_in_slo) AS BIGINT) AS tokens_in_slo,
             CAST(SUM(late_tokens) AS BIGINT) AS late_tokens,
-            CAST(SUM(energy_mj) AS BIGINT) AS energy_mj
+            CAST(SUM(energy_mj) AS BIGINT) AS energy_mj,
+               CAST(SUM(embeddings_tokens) AS BIGINT) AS embeddings_tokens
      FROM (
        SELECT unix_hour, key_id, model, slo_class, reason, price_version, energy_source, project_id, requests,
               requests_slo_met, prompt_tokens, cached_prompt_tokens, output_tokens, reasoning_tokens,
-              tokens_in_slo, late_tokens, energy_mj
+              tokens_in_slo, late_tokens, energy_mj, embeddings_tokens
        FROM tallies_hourly WHERE tenant_id = $1 AND unix_hour >= $2 AND unix_hour < $3
          AND NOT EXISTS (SELECT 1 FROM detached_months
                          WHERE start_unix_us <= unix_hour * 3600000000 AND end_unix_us > unix_hour * 3600000000)
@@ -577,7 +586,7 @@ macro_rules! tally_difference {
             ", -COUNT(*),
               -SUM(CASE WHEN slo_met THEN 1 ELSE 0 END), -SUM(prompt_tokens), -SUM(cached_prompt_tokens),
               -SUM(output_tokens), -SUM(reasoning_tokens), -SUM(tokens_in_slo),
-              -SUM(output_tokens - tokens_in_slo), -SUM(energy_mj)
+              -SUM(output_tokens - tokens_in_slo), -SUM(energy_mj), -SUM(embeddings_tokens)
        FROM usage_records WHERE tenant_id = $1 AND finished_unix_us >= $4 AND finished_unix_us < $5
          AND NOT EXISTS (SELECT 1 FROM detached_months
                          WHERE start_unix_us <= finished_unix_us AND end_unix_us > finished_unix_us)
@@ -587,6 +596,7 @@ macro_rules! tally_difference {
      HAVING SUM(requests) <> 0 OR SUM(requests_slo_met) <> 0 OR SUM(prompt_tokens) <> 0
          OR SUM(cached_prompt_tokens) <> 0 OR SUM(output_tokens) <> 0 OR SUM(reasoning_tokens) <> 0
          OR SUM(tokens_in_slo) <> 0 OR SUM(late_tokens) <> 0 OR SUM(energy_mj) <> 0
+         OR SUM(embeddings_tokens) <> 0
      ORDER BY unix_hour, key_id, model, slo_class, reason, price_version, energy_source, project_id LIMIT 1"
         )
     };

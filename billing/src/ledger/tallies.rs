@@ -35,6 +35,8 @@ pub struct UsageTotals {
     /// Energy.
     #[serde(rename = "energy_mj")]
     pub energy: Millijoules,
+    /// Computed prompt tokens of requests for embeddings.
+    pub embeddings_tokens: Tokens,
 }
 
 /// What was used of one model, under one plan version, for one reason.
@@ -68,6 +70,7 @@ pub(super) struct TotalsRow {
     tokens_in_slo: i64,
     late_tokens: i64,
     energy_mj: i64,
+    embeddings_tokens: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -116,6 +119,7 @@ impl UsageTotals {
             tokens_in_slo: Tokens::from_i64(row.tokens_in_slo)?,
             late_tokens: Tokens::from_i64(row.late_tokens)?,
             energy: Millijoules::from_i64(row.energy_mj)?,
+            embeddings_tokens: Tokens::from_i64(row.embeddings_tokens)?,
         })
     }
 
@@ -131,6 +135,7 @@ impl UsageTotals {
             tokens_in_slo: record.tokens_in_slo,
             late_tokens: record.late_tokens(),
             energy: record.energy,
+            embeddings_tokens: record.embeddings_tokens,
         }
     }
 
@@ -151,6 +156,7 @@ impl UsageTotals {
             tokens_in_slo: self.tokens_in_slo.checked_add(other.tokens_in_slo)?,
             late_tokens: self.late_tokens.checked_add(other.late_tokens)?,
             energy: self.energy.checked_add(other.energy)?,
+            embeddings_tokens: self.embeddings_tokens.checked_add(other.embeddings_tokens)?,
         })
     }
 }
@@ -189,7 +195,7 @@ impl DifferenceRow {
 
 impl TotalsRow {
     /// Every count, with its name.
-    pub(super) fn counts(&self) -> [(&'static str, i64); 9] {
+    pub(super) fn counts(&self) -> [(&'static str, i64); 10] {
         [
             ("requests", self.requests),
             ("requests within the SLO", self.requests_slo_met),
@@ -200,6 +206,7 @@ impl TotalsRow {
             ("tokens within the SLO", self.tokens_in_slo),
             ("late tokens", self.late_tokens),
             ("millijoules", self.energy_mj),
+            ("tokens of embeddings", self.embeddings_tokens),
         ]
     }
 }

@@ -139,6 +139,8 @@ fn check_record(record: &UsageRecord) -> Result<(), LedgerError> {
     let is_text = |text: &str| text.len() <= BACKEND_LENGTH_MAX && !text.chars().any(char::is_control);
     let why = if record.cached_prompt_tokens > record.prompt_tokens {
         "more cached prompt tokens than prompt tokens"
+    } else if record.embeddings_tokens > record.prompt_tokens {
+        "more tokens of embeddings than prompt tokens"
     } else if record.reasoning_tokens > record.output_tokens {
         "more reasoning tokens than output tokens"
     } else if record.tokens_in_slo > record.output_tokens {
@@ -259,6 +261,7 @@ struct RecordColumns<'a> {
     project_id: Option<String>,
     usage_source: &'static str,
     charge_nanos: i64,
+    embeddings_tokens: i64,
 }
 
 impl<'a> RecordColumns<'a> {
@@ -298,6 +301,7 @@ impl<'a> RecordColumns<'a> {
             project_id: record.project_id.map(|project| hex_id(project.as_uuid())),
             usage_source: record.usage_source.as_str(),
             charge_nanos: record.charge.to_i64()?,
+            embeddings_tokens: record.embeddings_tokens.to_i64()?,
         })
     }
 }

@@ -99,6 +99,8 @@ pub enum Meter {
     OutputTokens,
     /// Produced tokens that were reasoning.
     ReasoningTokens,
+    /// Prompt tokens of requests for embeddings that were computed.
+    EmbeddingsTokens,
     /// Requests.
     Requests,
     /// Energy. Counted in millijoules.
@@ -109,11 +111,12 @@ pub enum Meter {
 
 impl Meter {
     /// Every meter that a plan need not define, in the order of documentation.
-    pub const BUILT_IN: [Self; 6] = [
+    pub const BUILT_IN: [Self; 7] = [
         Self::InputTokens,
         Self::CachedInputTokens,
         Self::OutputTokens,
         Self::ReasoningTokens,
+        Self::EmbeddingsTokens,
         Self::Requests,
         Self::Energy,
     ];
@@ -125,6 +128,7 @@ impl Meter {
             Self::CachedInputTokens => "cached_input_tokens",
             Self::OutputTokens => "output_tokens",
             Self::ReasoningTokens => "reasoning_tokens",
+            Self::EmbeddingsTokens => "embeddings_tokens",
             Self::Requests => "requests",
             Self::Energy => "energy",
             Self::Custom(name) => name.as_str(),
@@ -134,9 +138,11 @@ impl Meter {
     /// What it counts when nothing is converted. `None`: the plan says it.
     pub const fn counts(self) -> Option<&'static str> {
         Some(match self {
-            Self::InputTokens | Self::CachedInputTokens | Self::OutputTokens | Self::ReasoningTokens => {
-                "tokens"
-            }
+            Self::InputTokens
+            | Self::CachedInputTokens
+            | Self::OutputTokens
+            | Self::ReasoningTokens
+            | Self::EmbeddingsTokens => "tokens",
             Self::Requests => "requests",
             Self::Energy => "mJ",
             Self::Custom(_) => return None,
@@ -150,6 +156,7 @@ impl Meter {
             | Self::CachedInputTokens
             | Self::OutputTokens
             | Self::ReasoningTokens
+            | Self::EmbeddingsTokens
             | Self::Requests => true,
             Self::Energy | Self::Custom(_) => false,
         }

@@ -278,13 +278,31 @@ impl Plan {
         self.terms.trial
     }
 
-    /// Whether requests to a model can be sold: it has a price, or a charge for its tokens or its requests.
+    /// Whether requests for text to a model can be sold: it has a price, or a charge for its tokens or its requests.
     pub fn sells(&self, model: &ModelName) -> bool {
-        let is_sold_by = |charge: &Charge| match &charge.basis {
-            Basis::Usage(usage) => usage.meter.is_of_requests() && usage.filter.takes_model(model),
+        let is_its = |meter: Meter| meter.is_of_requests() && meter != Meter::EmbeddingsTokens;
+        self.price_of(model).is_some() || self.charges_for(model, is_its)
+    }
+
+    /// Whether requests for embeddings to a model can be sold: it has a price, or a charge for what they use.
+    pub fn sells_embeddings(&self, model: &ModelName) -> bool {
+        let own = [Meter::EmbeddingsTokens, Meter::InputTokens, Meter::Requests];
+        self.price_of(model).is_some() || self.charges_for(model, |meter| own.contains(&meter))
+    }
+
+    /// Whether a charge counts tokens of embeddings of such requests: they are no input tokens then.
+    pub fn has_embeddings_apart(&self, model: &ModelName, class: SloClass) -> bool {
+        self.terms.charges.iter().any(|charge| match &charge.basis {
+            Basis::Usage(usage) => usage.meter == Meter::EmbeddingsTokens && usage.filter.takes(model, class),
             Basis::Flat(_) | Basis::Percentage { .. } => false,
-        };
-        self.price_of(model).is_some() || self.terms.charges.iter().any(is_sold_by)
+        })
+    }
+
+    fn charges_for(&self, model: &ModelName, is_its: impl Fn(Meter) -> bool) -> bool {
+        self.terms.charges.iter().any(|charge| match &charge.basis {
+            Basis::Usage(usage) => is_its(usage.meter) && usage.filter.takes_model(model),
+            Basis::Flat(_) | Basis::Percentage { .. } => false,
+        })
     }
 
     /// The text it was read from, as stored.

@@ -13,7 +13,7 @@ use bigdecimal::{BigDecimal, Signed, ToPrimitive, Zero, num_bigint::BigInt};
 use domain::{Currency, Fault, PeriodError, PlanVersionId, QuantityError, Tokens};
 
 pub(crate) use cap::PlanRates;
-pub use cap::{ChargedTokens, affordable_output_tokens, charge_nanos, hold_nanos};
+pub use cap::{ChargedTokens, affordable_output_tokens, charge_nanos, hold_embeddings_nanos, hold_nanos};
 pub use charge::{PartKind, PeriodCounts, RatedCharge, RatedPart, rate_charge, to_units};
 pub use display::allocate_by_largest_remainder;
 

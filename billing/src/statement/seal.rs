@@ -48,6 +48,15 @@ pub struct SealSums {
     pub late_tokens: u64,
     /// Energy. Unit: millijoules.
     pub energy_mj: u64,
+    /// Computed prompt tokens of requests for embeddings; left out where there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub embeddings_tokens: u64,
+}
+
+/// Whether a sum that came later than the others is left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
+fn is_zero(sum: &u64) -> bool {
+    *sum == 0
 }
 
 /// How far a journal's records belong to an invoice.
@@ -117,6 +126,7 @@ impl SealSums {
             tokens_in_slo: totals.tokens_in_slo.get(),
             late_tokens: totals.late_tokens.get(),
             energy_mj: totals.energy.get(),
+            embeddings_tokens: totals.embeddings_tokens.get(),
         }
     }
 }

@@ -37,6 +37,8 @@ pub enum EventKind {
     Resume,
     /// It is over.
     Cancel,
+    /// It goes on after all: its planned end is taken back.
+    Withdraw,
 }
 
 /// Where a trial ends: at midnight of a day.
@@ -151,6 +153,7 @@ impl Terms {
                     }
                 }
                 EventKind::Cancel => term.end = Some(at),
+                EventKind::Withdraw => term.end = None,
             }
         }
         Self(terms)

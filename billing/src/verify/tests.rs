@@ -60,6 +60,7 @@ fn record(number: u64) -> UsageRecord {
         project_id: number.is_multiple_of(2).then(|| ProjectId::from_uuid(Uuid::from_u128(7))),
         usage_source: UsageSource::Engine,
         charge: Nanos::ZERO,
+        embeddings_tokens: Tokens::ZERO,
     }
 }
 

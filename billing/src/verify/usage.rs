@@ -26,7 +26,7 @@ use crate::{
 /// A record has less than a kilobyte; beyond this a line is something else. Unit: bytes.
 const LINE_BYTES_MAX: u64 = 64 * 1_024;
 /// Fields that a record leaves out where they say the usual.
-const USUAL_FIELDS: [&str; 3] = ["project_id", "usage_source", "charge_nanos"];
+const USUAL_FIELDS: [&str; 4] = ["project_id", "usage_source", "charge_nanos", "embeddings_tokens"];
 
 /// What is wrong with a record.
 #[derive(Debug, thiserror::Error)]

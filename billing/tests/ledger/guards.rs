@@ -136,7 +136,7 @@ const ONLY_SQLITE: &[(&str, &str)] = &[
                     record_hash, tenant_id, key_id, model, backend, slo_class, ttft_target_us,
                     ttft_target_us_per_1k_prompt, tpot_target_us, reason, prompt_tokens, 0, 0, 0, ttft_us, tpot_us,
                     slo_met, 0, energy_mj, energy_source, client_stall_us, queue_us, started_unix_us,
-                    finished_unix_us, price_version, project_id, usage_source, 0 FROM usage_records WHERE sequence = 2",
+                    finished_unix_us, price_version, project_id, usage_source, 0, 0 FROM usage_records WHERE sequence = 2",
                 "this place in the journal holds another usage record",
             ),
             ("UPDATE OR REPLACE usage_records SET sequence = 1 WHERE sequence = 2", "usage records never change"),
@@ -246,7 +246,7 @@ on_each_database! {
                 previous_hash, record_hash, tenant_id, key_id, model, backend, slo_class, ttft_target_us,
                 ttft_target_us_per_1k_prompt, tpot_target_us, reason, prompt_tokens, 0, 0, 0, ttft_us, tpot_us,
                 slo_met, 0, energy_mj, energy_source, client_stall_us, queue_us, started_unix_us,
-                finished_unix_us, price_version, project_id, usage_source, 0 FROM usage_records";
+                finished_unix_us, price_version, project_id, usage_source, 0, 0 FROM usage_records";
             database.raw(replace).await.expect("ignored");
         }
         for (query, before) in FINGERPRINT.iter().zip(before) {

@@ -48,6 +48,7 @@ fn plus(totals: &UsageTotals, record: &UsageRecord) -> UsageTotals {
             Tokens::new(record.output_tokens.get() - record.tokens_in_slo.get()),
         ),
         energy: domain::Millijoules::new(totals.energy.get() + record.energy.get()),
+        embeddings_tokens: add(totals.embeddings_tokens, record.embeddings_tokens),
     }
 }
 

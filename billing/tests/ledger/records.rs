@@ -108,6 +108,8 @@ pub(crate) fn record(tenant: &Tenant, number: u64, finished_at: Timestamp) -> Us
         project_id: (!number.is_multiple_of(4)).then(|| project(number % 4)),
         usage_source: UsageSource::ALL[usize::try_from(number % 3).expect("small")],
         charge: Nanos::new(number * 1_000),
+        // Every sixth is for embeddings.
+        embeddings_tokens: Tokens::new(if number % 6 == 5 { number % 200 + 10 - number % 10 } else { 0 }),
     }
 }
 

@@ -323,6 +323,35 @@ on_each_database! {
         assert_eq!(shown(&april).0, "2026-04-05");
     }
 
+    async fn a_planned_cancellation_can_be_withdrawn(database: &Database) {
+        let ledger = &database.ledger;
+        let plans = [plan("silver", 1, &fee("31", "advance"))];
+        let acme = tenant_of(ledger, &plans, "UTC").await;
+        start(ledger, &acme, Cycle::Calendar, None).await;
+        let withdraw = SubscriptionChange::WithdrawCancellation;
+        let told = refused(ledger, &acme, &withdraw, "2026-03-04T00:00:01Z").await;
+        assert_eq!(told, "the subscription cannot be kept from a planned end: it is active");
+        for day in ["2026-03-05", "2026-03-20"] {
+            let cancel = SubscriptionChange::CancelAtPeriodEnd;
+            let planned = ledger.change_subscription(acme.id, &cancel, at(&format!("{day}T00:00:01Z"))).await;
+            assert_eq!(planned.expect("planned").term.and_then(|term| term.end), Some(at("2026-04-01T00:00:00Z")));
+            let kept = ledger.change_subscription(acme.id, &withdraw, at(&format!("{day}T10:00:00Z"))).await;
+            let kept = kept.expect("withdrawn");
+            assert_eq!((kept.state, kept.term.and_then(|term| term.end)), (State::Active, None));
+        }
+        // It goes on as if nothing had happened: April is billed ahead, and begins.
+        let march = issue(ledger, &acme, "2026-03-10T00:00:00Z").await;
+        assert_eq!(shown(&march).2, ["Base fee, 2026-04-01 to 2026-05-01, in advance 31.00"]);
+        check_verifies(ledger, &acme, &march, &plans).await;
+        // What has come cannot be taken back.
+        let cancel = SubscriptionChange::CancelNow;
+        ledger.change_subscription(acme.id, &cancel, at("2026-04-10T00:00:00Z")).await.expect("cancelled");
+        let told = refused(ledger, &acme, &withdraw, "2026-04-10T00:00:01Z").await;
+        assert!(told.starts_with("the subscription cannot be kept from a planned end: it ended at"), "{told}");
+        let noted = "SELECT COUNT(*) FROM audit_log WHERE object_kind LIKE 'subscription%' AND action LIKE '%created'";
+        assert!(database.number(noted).await >= 5, "each step is noted");
+    }
+
     async fn only_what_fits_is_done_and_nothing_is_dated_back(database: &Database) {
         let ledger = &database.ledger;
         let acme = tenant_of(ledger, &[plan("silver", 1, "")], "UTC").await;
@@ -340,6 +369,7 @@ on_each_database! {
             (SubscriptionChange::Resume, "the subscription cannot be resumed: there is none"),
             (SubscriptionChange::CancelNow, "the subscription cannot be cancelled: there is none"),
             (SubscriptionChange::CancelAtPeriodEnd, "the subscription cannot be cancelled: there is none"),
+            (SubscriptionChange::WithdrawCancellation, "the subscription cannot be kept from a planned end: there is none"),
         ];
         for (change, expected) in rows {
             assert_eq!(refused(ledger, &acme, &change, now).await, expected);

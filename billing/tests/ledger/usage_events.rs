@@ -1,6 +1,8 @@
 //! Usage events in the ledger: each once for ever, in a chain, on the invoice of its time, proved to the tenant.
 //! Never what is an event and what it counts for; that is tested beside the code.
 //! Run on both databases.
+//!
+//! Long because each promise is shown on events, invoices and proofs together, and all of them share one plan.
 
 use billing::{
     export::{Dataset, Export, Format, Request, Whose},

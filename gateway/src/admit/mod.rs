@@ -51,6 +51,8 @@ pub struct Demand {
     pub prompt_tokens_max: Tokens,
     /// Tokens of the longest prompt, when there are several.
     pub longest_prompt_tokens: Tokens,
+    /// It asks for embeddings, not for text.
+    pub is_for_embeddings: bool,
     /// Answers asked for, over all prompts.
     pub choices: u32,
     /// The output bound of each that it names. Unit: tokens.
@@ -306,7 +308,7 @@ impl Admitter {
         route: &Route,
         demand: &Demand,
     ) -> Result<Admission, Refusal> {
-        self.check(&principal, route)?;
+        self.check(&principal, route, demand.is_for_embeddings)?;
         let output_tokens_max = output_tokens_max(route, demand)?;
         let promise = principal.promise();
         let slo = promise.grant(&demand.wish)?;
@@ -329,7 +331,8 @@ impl Admitter {
             price_version: principal.plan().id().clone(),
             project_id: principal.key().project_id,
         };
-        let subject = Subject { open, started: demand.started };
+        let is_for_embeddings = demand.is_for_embeddings;
+        let subject = Subject { open, started: demand.started, is_for_embeddings };
         let (output_tokens_max, hold) = (granted.output_tokens_max, granted.hold);
         let time_max = demand.time_max;
         Ok(Admission {
@@ -345,11 +348,11 @@ impl Admitter {
         })
     }
 
-    fn check(&self, principal: &Principal, route: &Route) -> Result<(), Refusal> {
+    fn check(&self, principal: &Principal, route: &Route, is_for_embeddings: bool) -> Result<(), Refusal> {
         if self.is_draining() {
             return Err(Refusal::Draining);
         }
-        check_model(principal, route)?;
+        check_model(principal, route, is_for_embeddings)?;
         self.journal.is_writable().map_err(Refusal::Journal)
     }
 }
@@ -357,11 +360,15 @@ impl Admitter {
 /// Whether the key may use the model and its plan prices it; takes nothing.
 ///
 /// Errors: the first reason against it.
-pub fn check_model(principal: &Principal, route: &Route) -> Result<(), Refusal> {
+pub fn check_model(principal: &Principal, route: &Route, is_for_embeddings: bool) -> Result<(), Refusal> {
     if !principal.is_listed(&route.model) {
         return Err(Refusal::ModelNotAllowed(principal.credential(), route.model.clone()));
     }
-    if !principal.is_priced(&route.model) {
+    let is_priced = match is_for_embeddings {
+        true => principal.has_embeddings_priced(&route.model),
+        false => principal.is_priced(&route.model),
+    };
+    if !is_priced {
         return Err(Refusal::ModelNotPriced(route.model.clone()));
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use billing::{
     plan::Plan,
-    rate::{affordable_output_tokens, hold_nanos},
+    rate::{RateError, affordable_output_tokens, hold_embeddings_nanos, hold_nanos},
 };
 use domain::{ModelName, Nanos, Tokens};
 
@@ -92,12 +92,18 @@ fn refusal((exceeded, views): (Box<Exceeded>, LimitViews)) -> Refusal {
 
 /// The most that a request can be charged when each choice may have this many tokens.
 fn hold(plan: &Plan, model: &ModelName, demand: &Demand, output_tokens_max: u32) -> Result<Nanos, Refusal> {
+    if demand.is_for_embeddings {
+        return hold_embeddings_nanos(plan, model, demand.prompt_tokens_max)
+            .map_err(|error| unbounded(&error));
+    }
     let output = u64::from(output_tokens_max).checked_mul(u64::from(demand.choices));
     let output = Tokens::new(output.ok_or(Refusal::Unpriceable)?);
-    hold_nanos(plan, model, demand.prompt_tokens_max, output).map_err(|error| {
-        tracing::warn!(error = %error, "a request's charge has no bound");
-        Refusal::Unpriceable
-    })
+    hold_nanos(plan, model, demand.prompt_tokens_max, output).map_err(|error| unbounded(&error))
+}
+
+fn unbounded(error: &RateError) -> Refusal {
+    tracing::warn!(error = %error, "a request's charge has no bound");
+    Refusal::Unpriceable
 }
 
 /// Output tokens of each choice that what is left pays for; `None`: not even one.
@@ -112,6 +118,11 @@ fn affordable(
         return None;
     }
     let left = Nanos::new(left_nanos);
+    if demand.is_for_embeddings {
+        // All or nothing: there is no output to have less of.
+        let hold = hold_embeddings_nanos(plan, model, demand.prompt_tokens_max).ok()?;
+        return (hold <= left).then_some(u32::MAX);
+    }
     let output = affordable_output_tokens(plan, model, demand.prompt_tokens_max, left).ok()??;
     let each = output.get().checked_div(u64::from(demand.choices))?;
     Some(u32::try_from(each).unwrap_or(u32::MAX)).filter(|each| *each >= 1)

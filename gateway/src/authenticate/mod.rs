@@ -243,7 +243,7 @@ impl Principal {
 
     /// Whether the key may use the model and the plan prices it.
     pub fn may_use(&self, model: &ModelName) -> bool {
-        self.is_listed(model) && self.is_priced(model)
+        self.is_listed(model) && (self.is_priced(model) || self.has_embeddings_priced(model))
     }
 
     /// Whether the key's allow list has the model.
@@ -251,7 +251,12 @@ impl Principal {
         self.key.models.as_ref().is_none_or(|models| models.contains(model))
     }
 
-    /// Whether the tenant's plan has a price for the model.
+    /// Whether the tenant's plan has a price for embeddings by the model.
+    pub fn has_embeddings_priced(&self, model: &ModelName) -> bool {
+        self.plan.sells_embeddings(model)
+    }
+
+    /// Whether the tenant's plan has a price for text by the model.
     pub fn is_priced(&self, model: &ModelName) -> bool {
         self.plan.sells(model)
     }

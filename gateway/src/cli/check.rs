@@ -249,7 +249,7 @@ fn check_stripe(config: &Config) -> Result<String, CliError> {
 
 /// A model without a price is loaded for nobody. Nothing can be said when the ledger does not open.
 fn note_unpriced(model: &ModelName, plans: Option<&[Plan]>) {
-    let is_priced = |plan: &Plan| plan.sells(model);
+    let is_priced = |plan: &Plan| plan.sells(model) || plan.sells_embeddings(model);
     if plans.is_some_and(|plans| !plans.iter().any(is_priced)) {
         out::say(&format!("  note: no plan prices {model}; requests for it will be refused"));
     }

@@ -58,6 +58,8 @@ pub(super) enum Command {
         #[command(flatten)]
         when: When,
     },
+    /// Withdraw a cancellation whose time has not come: the subscription goes on.
+    Withdraw(Whose),
 }
 
 #[derive(Debug, Args)]
@@ -93,6 +95,7 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
         Command::Resume(whose) => (whose, SubscriptionChange::Resume),
         Command::Cancel { whose, when: When { now: true, .. } } => (whose, SubscriptionChange::CancelNow),
         Command::Cancel { whose, .. } => (whose, SubscriptionChange::CancelAtPeriodEnd),
+        Command::Withdraw(whose) => (whose, SubscriptionChange::WithdrawCancellation),
     };
     let tenant = open::tenant(&ledger, &whose.tenant).await?;
     show(&tenant, &ledger.change_subscription(tenant.id, &change, SystemClock.now()).await?)

@@ -109,7 +109,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
 }
 
 /// The figures of a group, in the order of the columns.
-fn columns(totals: &UsageTotals) -> [(&'static str, u64); 9] {
+fn columns(totals: &UsageTotals) -> [(&'static str, u64); 10] {
     [
         ("requests", totals.requests),
         ("requests_slo_met", totals.requests_slo_met),
@@ -120,6 +120,7 @@ fn columns(totals: &UsageTotals) -> [(&'static str, u64); 9] {
         ("tokens_in_slo", totals.tokens_in_slo.get()),
         ("late_tokens", totals.late_tokens.get()),
         ("energy_mj", totals.energy.get()),
+        ("embeddings_tokens", totals.embeddings_tokens.get()),
     ]
 }
 
@@ -150,12 +151,13 @@ fn text(tenant: &Tenant, period: &Period, rows: &[GroupUsage]) -> Result<(), Cli
         "IN SLO",
         "LATE",
         "ENERGY MJ",
+        "EMBEDDINGS",
     ];
     out::table(headings, &cells);
     Ok(())
 }
 
-fn cells_of(name: &str, totals: &UsageTotals) -> [String; 10] {
+fn cells_of(name: &str, totals: &UsageTotals) -> [String; 11] {
     let figures = columns(totals);
     std::array::from_fn(|column| match column {
         0 => name.to_owned(),

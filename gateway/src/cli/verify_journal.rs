@@ -179,6 +179,7 @@ mod tests {
                 project_id: entry.project_id,
                 usage_source: UsageSource::Engine,
                 charge: Nanos::ZERO,
+                embeddings_tokens: Tokens::ZERO,
             };
             drop(journal.close(record).await.expect("close"));
         }

@@ -17,7 +17,8 @@ use super::{
 use crate::{
     admit::{Demand, SloWish, WhenLate},
     dispatch::{
-        Allowance, Answer, EngineWork, PromptTokens, RemoteRoute, Route, UpstreamWork, run_on_engine,
+        Allowance, Answer, EngineWork, PromptTokens, RemoteRoute, Route, UpstreamCall, UpstreamWork,
+        run_on_engine,
     },
 };
 
@@ -126,12 +127,17 @@ impl Planned<'_> {
                 usize::try_from(other.work.choices).unwrap_or(usize::MAX),
             ),
         };
+        let is_for_embeddings = match self {
+            Self::Engine { .. } => false,
+            Self::Remote(other) => other.work.call == UpstreamCall::Embeddings,
+        };
         let Asked { request_id, tenant_id, output_tokens_max, wish, started, time_max, when_late } = *asked;
         Demand {
             request_id,
             tenant_id,
             prompt_tokens: Tokens::new(prompt_tokens),
             longest_prompt_tokens: Tokens::new(longest_prompt_tokens),
+            is_for_embeddings,
             prompt_tokens_max: Tokens::new(prompt_tokens_max),
             choices: u32::try_from(choices).unwrap_or(u32::MAX),
             output_tokens_max,

@@ -282,6 +282,7 @@ fn charge(plan: &Plan, record: &UsageRecord) -> Nanos {
         cached_prompt: record.cached_prompt_tokens,
         output: record.output_tokens,
         reasoning: record.reasoning_tokens,
+        embeddings: record.embeddings_tokens,
     };
     charge_nanos(plan, (&record.model, record.slo.class), record.reason, tokens).unwrap_or_else(|error| {
         // Admission found a price and a bound for more than this, so only a defect of ours leads here.

@@ -14,8 +14,8 @@ use domain::{Period, PlanVersionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BilledSubscription, Invoice, Line, LineKind,
-    build::{Built, billed_period},
+    BilledPeriod, BilledSubscription, Invoice, Line, LineKind,
+    build::Built,
     is_zero,
     issue::{rate, usage},
 };
@@ -251,7 +251,7 @@ fn line(
     if exact.is_zero() {
         return None;
     }
-    let shown = billed_period(&original.period, now);
+    let shown = BilledPeriod::of(&original.period, now);
     let (due_text, before_text) =
         (due.exact().to_text(tenant.currency), before.exact().to_text(tenant.currency));
     let about = if due.description.is_empty() { before } else { due };

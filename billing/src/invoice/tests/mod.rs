@@ -3,6 +3,7 @@
 //! Run by `cargo test`; `TALLYGATE_UPDATE_SNAPSHOTS=1` writes the files anew.
 
 mod charges;
+mod embeddings;
 mod late;
 mod meters;
 mod subscription;
@@ -55,6 +56,7 @@ fn sum(version: &str, model: &str, reason: EndReason, counts: [u64; 6]) -> Usage
             tokens_in_slo: Tokens::new(output - late),
             late_tokens: Tokens::new(late),
             energy: Millijoules::new(requests.min(1_000_000) * 1_234),
+            embeddings_tokens: Tokens::ZERO,
         },
     }
 }

@@ -95,6 +95,7 @@ fn closed(request_id: RequestId) -> UsageRecord {
         project_id: open.project_id,
         usage_source: UsageSource::Upstream,
         charge: Nanos::new(77),
+        embeddings_tokens: Tokens::ZERO,
     }
 }
 

@@ -242,6 +242,7 @@ async fn open_requests_become_crashed_records() {
             finished_at: checkpoint.at,
             usage_source: UsageSource::Engine,
             charge: Nanos::ZERO,
+            embeddings_tokens: Tokens::ZERO,
             ..closed(id(number))
         }
     };

@@ -60,14 +60,14 @@ macro_rules! insert_tallies {
         concat!(
             "INSERT INTO tallies_hourly (tenant_id, unix_hour, key_id, model, slo_class, reason, price_version,
                 energy_source, project_id, requests, requests_slo_met, prompt_tokens, cached_prompt_tokens,
-                output_tokens, reasoning_tokens, tokens_in_slo, late_tokens, energy_mj)
+                output_tokens, reasoning_tokens, tokens_in_slo, late_tokens, energy_mj, embeddings_tokens)
              SELECT tenant_id, ",
             hour!(),
             ", key_id, model, slo_class, reason, price_version, energy_source, ",
             $project,
             ", COUNT(*), SUM(CASE WHEN slo_met THEN 1 ELSE 0 END), SUM(prompt_tokens),
                 SUM(cached_prompt_tokens), SUM(output_tokens), SUM(reasoning_tokens), SUM(tokens_in_slo),
-                SUM(output_tokens - tokens_in_slo), SUM(energy_mj)
+                SUM(output_tokens - tokens_in_slo), SUM(energy_mj), SUM(embeddings_tokens)
              FROM usage_records WHERE tenant_id = $1 AND finished_unix_us >= $2 AND finished_unix_us < $3
              GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9"
         )
@@ -81,7 +81,7 @@ pub(super) const INSERT_TALLIES: Statement = Statement::each(
 /// One tally's counts; no row where there is no such tally.
 pub(super) const TALLY: Statement = Statement::both(
     "SELECT requests, requests_slo_met, prompt_tokens, cached_prompt_tokens, output_tokens, reasoning_tokens,
-            tokens_in_slo, late_tokens, energy_mj
+            tokens_in_slo, late_tokens, energy_mj, embeddings_tokens
      FROM tallies_hourly
      WHERE tenant_id = $1 AND unix_hour = $2 AND key_id = $3 AND model = $4 AND slo_class = $5 AND reason = $6
        AND price_version = $7 AND energy_source = $8 AND project_id = $9",

@@ -68,6 +68,7 @@ struct SealedRow {
     reasoning_tokens: i64,
     tokens_in_slo: i64,
     energy_mj: i64,
+    embeddings_tokens: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -100,6 +101,7 @@ impl SealedRecord {
                 tokens_in_slo: in_slo,
                 late_tokens: output.checked_sub(in_slo).unwrap_or(Tokens::ZERO),
                 energy: Millijoules::from_i64(row.energy_mj)?,
+                embeddings_tokens: Tokens::from_i64(row.embeddings_tokens)?,
             },
         })
     }

@@ -13,7 +13,7 @@ pub(super) const HOLD_STILL: Statement = Statement::each(
 );
 pub(super) const SEALED_PAGE: Statement = Statement::both(
     "SELECT request_id, journal_id, sequence, record_hash, finished_unix_us, slo_met, prompt_tokens,
-            cached_prompt_tokens, output_tokens, reasoning_tokens, tokens_in_slo, energy_mj
+            cached_prompt_tokens, output_tokens, reasoning_tokens, tokens_in_slo, energy_mj, embeddings_tokens
      FROM usage_records
      WHERE tenant_id = $1 AND finished_unix_us >= $2 AND finished_unix_us < $3
        AND (finished_unix_us, request_id) > ($4, $5)

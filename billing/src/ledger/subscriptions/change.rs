@@ -33,6 +33,8 @@ pub enum SubscriptionChange {
     CancelNow,
     /// End it with the period that runs.
     CancelAtPeriodEnd,
+    /// Take back an end that has not come.
+    WithdrawCancellation,
 }
 
 /// A subscription to begin, under the plan that the tenant has.
@@ -105,6 +107,7 @@ impl Ledger {
                 let end = |from: Timestamp| Ok(timeline.at(from.max(now))?.end);
                 cancel(&timeline, now, end)?
             }
+            SubscriptionChange::WithdrawCancellation => withdraw(&timeline, now)?,
         };
         events::insert(&mut transaction, tenant.id, &event, now).await?;
         periods::store_begun(&mut transaction, &tenant, now).await?;
@@ -231,6 +234,15 @@ fn cancel(
     match term.end.is_some_and(|planned| planned <= at) {
         true => Err(refused("cancelled again", state())),
         false => Ok(Event { at, kind: EventKind::Cancel }),
+    }
+}
+
+/// The latest subscription goes on, if it has a planned end that has not come.
+fn withdraw(timeline: &Timeline, now: Timestamp) -> Result<Event, LedgerError> {
+    let terms = timeline.terms();
+    match terms.all().last().and_then(|term| term.end).is_some_and(|end| now < end) {
+        true => Ok(Event { at: Timestamp::from_unix_micros(events::NEVER_US), kind: EventKind::Withdraw }),
+        false => Err(refused("kept from a planned end", terms.state_at(now))),
     }
 }
 

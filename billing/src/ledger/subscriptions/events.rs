@@ -15,6 +15,10 @@ use crate::{
     subscription::{Event, EventKind, Terms, TrialEnd},
 };
 
+/// The instant of an end that never comes: a cancellation that was withdrawn is stored as one for then, which programs of
+/// an earlier version understand as well.
+pub(super) const NEVER_US: i64 = i64::MAX;
+
 #[derive(sqlx::FromRow)]
 struct EventRow {
     tenant_id: Uuid,
@@ -49,6 +53,7 @@ impl EventRow {
             "trial" => EventKind::Trial(until.ok_or_else(lacks("no end of the trial"))?),
             "pause" => EventKind::Pause,
             "resume" => EventKind::Resume,
+            "cancel" if self.at_unix_us == NEVER_US => EventKind::Withdraw,
             "cancel" => EventKind::Cancel,
             other => return Err(LedgerError::corrupt("subscription event", &other)),
         };
@@ -83,7 +88,7 @@ pub(super) async fn of_tenant(
     let events = rows.into_iter().map(EventRow::into_event).collect::<Result<Vec<_>, _>>()?;
     let is_at_once = |event: &&Event| match event.kind {
         EventKind::Trial(_) | EventKind::Pause | EventKind::Resume => true,
-        EventKind::Start { .. } | EventKind::Cancel => false,
+        EventKind::Start { .. } | EventKind::Cancel | EventKind::Withdraw => false,
     };
     let last = events.iter().filter(is_at_once).map(|event| event.at).max();
     Ok((Terms::of(events), last))
@@ -103,7 +108,7 @@ pub(super) async fn insert(
         EventKind::Trial(end) => ("trial", None, None, Some((*end, None))),
         EventKind::Pause => ("pause", None, None, None),
         EventKind::Resume => ("resume", None, None, None),
-        EventKind::Cancel => ("cancel", None, None, None),
+        EventKind::Cancel | EventKind::Withdraw => ("cancel", None, None, None),
     };
     let usage = trial.and_then(|(_, usage)| usage).map(TrialUsage::as_str);
     let (day, until_day) =

@@ -2,6 +2,7 @@
 //! Never an event that is changed or deleted, also not by retention, and never a part of a batch.
 //! Called by the operators' interface, exports, invoices and `verify`'s counterparts.
 
+mod insert;
 mod sql;
 mod sums;
 
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError, Project, Tenant, Transaction, Value, plans, projects, tenants,
-    usage::{hash_from_column, hex_id, to_json},
+    usage::{hash_from_column, to_json},
 };
 use crate::{
     plan::{MeterName, Plan},
@@ -49,53 +50,6 @@ struct EventRow {
     body: String,
     previous_hash: Vec<u8>,
     event_hash: Vec<u8>,
-}
-
-/// An event as the bulk insert reads it. Named like the columns.
-#[derive(Serialize)]
-struct EventColumns<'a> {
-    tenant_id: String,
-    sequence: i64,
-    source: &'a str,
-    event_id: &'a str,
-    event_type: &'a str,
-    time_unix_us: i64,
-    received_unix_us: i64,
-    project_id: Option<String>,
-    price_version: &'a str,
-    counts: String,
-    body: String,
-    previous_hash: RecordHash,
-    event_hash: RecordHash,
-}
-
-#[derive(Serialize)]
-struct CountColumns<'a> {
-    tenant_id: String,
-    sequence: i64,
-    meter: &'a str,
-    time_unix_us: i64,
-    price_version: &'a str,
-    project_id: String,
-    counts: u64,
-}
-
-/// What an hourly sum of events is kept by, in the order in which rows are touched.
-#[derive(PartialEq, Eq, PartialOrd, Ord, Serialize)]
-struct TallyKey<'a> {
-    tenant_id: String,
-    unix_hour: i64,
-    meter: &'a str,
-    price_version: &'a str,
-    project_id: String,
-}
-
-#[derive(Serialize)]
-struct Tally<'a> {
-    #[serde(flatten)]
-    key: TallyKey<'a>,
-    events: u64,
-    counts: u64,
 }
 
 impl Ledger {
@@ -150,7 +104,7 @@ impl Ledger {
             answer.push((stored.clone(), hash));
             fresh.push((stored, hash));
         }
-        insert(&mut transaction, &fresh).await?;
+        insert::all(&mut transaction, &fresh).await?;
         transaction.commit().await?;
         Ok(answer)
     }
@@ -162,7 +116,8 @@ impl Ledger {
         after: u64,
         rows_max: usize,
     ) -> Result<Vec<HashedEvent>, LedgerError> {
-        let values = [Value::Id(tenant.as_uuid()), Value::Int(column(after)?), Value::rows_max(rows_max)];
+        let values =
+            [Value::Id(tenant.as_uuid()), Value::Int(insert::column(after)?), Value::rows_max(rows_max)];
         let mut transaction = self.pool.read().await?;
         let rows: Vec<EventRow> = transaction.rows(sql::CHAIN, &values).await?;
         rows.into_iter().map(from_row).collect()
@@ -326,74 +281,6 @@ async fn count(
         counts,
         event: event.clone(),
     }))
-}
-
-async fn insert(transaction: &mut Transaction, fresh: &[HashedEvent]) -> Result<(), LedgerError> {
-    if fresh.is_empty() {
-        return Ok(());
-    }
-    let events: Vec<_> = fresh.iter().map(columns).collect::<Result<_, _>>()?;
-    transaction.execute(sql::INSERT_EVENTS, &[Value::Text(&to_json(&events)?)]).await?;
-    let (mut counts, mut tallies) = (Vec::new(), BTreeMap::<TallyKey<'_>, (u64, u64)>::new());
-    for (stored, _) in fresh {
-        let project = hex_id(stored.project_id.map_or(Uuid::nil(), |project| project.as_uuid()));
-        for (meter, count) in &stored.counts {
-            let (meter, price_version) = (meter.as_str(), stored.price_version.as_str());
-            let tenant_id = hex_id(stored.tenant_id.as_uuid());
-            let key = TallyKey {
-                tenant_id: tenant_id.clone(),
-                unix_hour: stored.time.unix_hour(),
-                meter,
-                price_version,
-                project_id: project.clone(),
-            };
-            let tally = tallies.entry(key).or_default();
-            // One event says a million millionth part of what this holds at most, and a batch is a thousand.
-            *tally = (tally.0.saturating_add(1), tally.1.saturating_add(*count));
-            counts.push(CountColumns {
-                tenant_id,
-                sequence: column(stored.sequence)?,
-                meter,
-                time_unix_us: stored.time.unix_micros(),
-                price_version,
-                project_id: project.clone(),
-                counts: *count,
-            });
-        }
-    }
-    if counts.is_empty() {
-        return Ok(());
-    }
-    let tallies = tallies.into_iter().map(|(key, (events, counts))| Tally { key, events, counts });
-    let tallies: Vec<_> = tallies.collect();
-    transaction.execute(sql::INSERT_COUNTS, &[Value::Text(&to_json(&counts)?)]).await?;
-    transaction.execute(sql::ADD_TALLIES, &[Value::Text(&to_json(&tallies)?)]).await?;
-    Ok(())
-}
-
-fn column(sequence: u64) -> Result<i64, LedgerError> {
-    i64::try_from(sequence).map_err(|error| LedgerError::corrupt("sequence", &error))
-}
-
-fn columns((stored, hash): &HashedEvent) -> Result<EventColumns<'_>, LedgerError> {
-    let counts: BTreeMap<&str, u64> =
-        stored.counts.iter().map(|(meter, count)| (meter.as_str(), *count)).collect();
-    let counts = serde_json::to_string(&counts).map_err(|error| LedgerError::corrupt("counts", &error))?;
-    Ok(EventColumns {
-        tenant_id: hex_id(stored.tenant_id.as_uuid()),
-        sequence: column(stored.sequence)?,
-        source: &stored.event.source,
-        event_id: &stored.event.id,
-        event_type: &stored.event.event_type,
-        time_unix_us: stored.time.unix_micros(),
-        received_unix_us: stored.received_at.unix_micros(),
-        project_id: stored.project_id.map(|project| hex_id(project.as_uuid())),
-        price_version: stored.price_version.as_str(),
-        counts,
-        body: stored.event.to_json(),
-        previous_hash: stored.previous_hash,
-        event_hash: *hash,
-    })
 }
 
 fn from_row(row: EventRow) -> Result<HashedEvent, LedgerError> {

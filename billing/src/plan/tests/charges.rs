@@ -116,7 +116,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "meter = \"requests\"",
         "meter = \"calls\"",
-        "`meter` must be one of input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, requests, energy, not \
+        "`meter` must be one of input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, embeddings_tokens, requests, energy, not \
          \"calls\"",
     ),
     ("size = \"1000\"", "size = \"0\"", "`size` must be above zero"),

@@ -116,7 +116,7 @@ fn bad_meters_are_refused_with_their_place() {
         (("values = [\"eu\", \"us\"]", "values = [\"eu\", \"eu\"]"), "the value \"eu\" stands here twice"),
         (
             ("meter = \"images\"", "meter = \"imagse\""),
-            "`meter` must be one of input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, requests, energy, gpu_seconds, images, not \"imagse\"",
+            "`meter` must be one of input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, embeddings_tokens, requests, energy, gpu_seconds, images, not \"imagse\"",
         ),
         (
             ("meter = \"images\"", "meter = \"images\"\nmodels = [\"demo\"]"),

@@ -28,6 +28,8 @@ pub struct ChargedTokens {
     pub output: Tokens,
     /// Produced tokens that were reasoning.
     pub reasoning: Tokens,
+    /// Computed prompt tokens of a request for embeddings; zero of one for text.
+    pub embeddings: Tokens,
 }
 
 /// What caps count for a request: its charge before any credit, rounded up; zero for reasons that are not billed.
@@ -50,8 +52,12 @@ pub fn charge_nanos(
     let rates = plan.rates().of_request(price, model, class)?;
     let computed = tokens.prompt.checked_sub(tokens.cached_prompt);
     let computed = computed.ok_or(RateError::Impossible("more cached prompt tokens than prompt tokens"))?;
+    let embeddings = if rates.has_embeddings_apart { tokens.embeddings } else { Tokens::ZERO };
+    let computed = computed.checked_sub(embeddings);
+    let computed = computed.ok_or(RateError::Impossible("more tokens of embeddings than prompt tokens"))?;
     round_up_to_nanos(&[
         (computed.get(), rates.input),
+        (embeddings.get(), rates.embeddings),
         (tokens.cached_prompt.get(), rates.cached_input),
         (tokens.output.get(), rates.output),
         (tokens.reasoning.get(), rates.reasoning),
@@ -72,6 +78,21 @@ pub fn hold_nanos(
         let rates = rates?;
         let (prompt, output) = (rates.dearest_prompt(), rates.dearest_output()?);
         round_up_to_nanos(&[(prompt_tokens.get(), prompt), (output_tokens.get(), output), (1, rates.request)])
+    });
+    holds.reduce(|one, other| Ok(one?.max(other?))).unwrap_or(Ok(Nanos::ZERO))
+}
+
+/// The most that a request for embeddings with this prompt can be charged, whatever class it is served in.
+///
+/// Errors: as [`hold_nanos`].
+pub fn hold_embeddings_nanos(
+    plan: &Plan,
+    model: &ModelName,
+    prompt_tokens: Tokens,
+) -> Result<Nanos, RateError> {
+    let holds = each_class(plan, model)?.map(|rates| {
+        let rates = rates?;
+        round_up_to_nanos(&[(prompt_tokens.get(), rates.dearest_embeddings()), (1, rates.request)])
     });
     holds.reduce(|one, other| Ok(one?.max(other?))).unwrap_or(Ok(Nanos::ZERO))
 }
@@ -125,11 +146,11 @@ fn round_up_to_nanos(parts: &[(u64, u128)]) -> Result<Nanos, RateError> {
     u64::try_from(nanos).map(Nanos::new).map_err(|_| RateError::TooLarge(nanos.to_string()))
 }
 
-/// The place of the model's price in the plan; none where only charges sell it.
+/// The place of the model's price in the plan; none where only charges sell it, for text or for embeddings.
 fn check_sold(plan: &Plan, model: &ModelName) -> Result<Option<usize>, RateError> {
     match plan.place_of_price(model) {
         Some(place) => Ok(Some(place)),
-        None if plan.sells(model) => Ok(None),
+        None if plan.sells(model) || plan.sells_embeddings(model) => Ok(None),
         None => Err(RateError::Unpriced { model: model.to_string(), price_version: plan.id().to_string() }),
     }
 }

@@ -37,6 +37,9 @@ pub(super) struct Rates {
     pub(super) output: u128,
     /// On top of the output's.
     pub(super) reasoning: u128,
+    /// Where `has_embeddings_apart`; else tokens of embeddings are input.
+    pub(super) embeddings: u128,
+    pub(super) has_embeddings_apart: bool,
     pub(super) request: u128,
 }
 
@@ -89,6 +92,10 @@ impl Rates {
             Meter::CachedInputTokens => &mut self.cached_input,
             Meter::OutputTokens => &mut self.output,
             Meter::ReasoningTokens => &mut self.reasoning,
+            Meter::EmbeddingsTokens => {
+                self.has_embeddings_apart = true;
+                &mut self.embeddings
+            }
             Meter::Requests => &mut self.request,
             // Known only when the request is over, or of no request at all, and then a matter of the period.
             Meter::Energy | Meter::Custom(_) => return Ok(()),
@@ -100,6 +107,14 @@ impl Rates {
     /// Which prompt tokens come from the cache is known only afterwards.
     pub(super) fn dearest_prompt(&self) -> u128 {
         self.input.max(self.cached_input)
+    }
+
+    /// The same of a request for embeddings.
+    pub(super) fn dearest_embeddings(&self) -> u128 {
+        match self.has_embeddings_apart {
+            true => self.embeddings.max(self.cached_input),
+            false => self.dearest_prompt(),
+        }
     }
 
     /// All output may turn out to be reasoning.

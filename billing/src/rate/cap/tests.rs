@@ -27,6 +27,7 @@ fn charge(plan: &Plan, (prompt, cached, output): (u64, u64, u64)) -> Result<u64,
         cached_prompt: Tokens::new(cached),
         output: Tokens::new(output),
         reasoning: Tokens::ZERO,
+        embeddings: Tokens::ZERO,
     };
     charge_nanos(plan, (&demo(), SloClass::Standard), EndReason::Completed, tokens).map(Nanos::get)
 }
@@ -79,6 +80,7 @@ fn only_billed_reasons_and_priced_models_are_charged() {
         cached_prompt: Tokens::ZERO,
         output: Tokens::new(9),
         reasoning: Tokens::ZERO,
+        embeddings: Tokens::ZERO,
     };
     for reason in EndReason::ALL {
         let charge = charge_nanos(&plan, (&demo(), SloClass::Batch), reason, tokens).expect("priced");
@@ -164,6 +166,38 @@ price = "0.3"
 "#;
 
 #[test]
+fn embeddings_count_as_input_or_at_a_rate_of_their_own() {
+    let own = "[[charge]]\nname = \"vectors\"\nscheme = \"unit\"\nmeter = \"embeddings_tokens\"\nprice = \"0.02\"\n\
+               per = 1000000\n";
+    let alone = own.replacen("meter", "models = [\"embed\"]\nmeter", 1);
+    let embed = ModelName::new("embed").expect("a name");
+    let tokens = ChargedTokens {
+        prompt: Tokens::new(100),
+        cached_prompt: Tokens::ZERO,
+        output: Tokens::ZERO,
+        reasoning: Tokens::ZERO,
+        embeddings: Tokens::new(100),
+    };
+    let rows = [
+        // plan, model, billionths: 150 a token of input, 20 one of embeddings
+        (with_charges(""), demo(), 15_000),
+        (with_charges(own), demo(), 2_000),
+        (with_charges(own), embed.clone(), 2_000),
+        (with_charges(&alone), demo(), 15_000),
+        (with_charges(&alone), embed.clone(), 2_000),
+    ];
+    for (plan, model, expected) in rows {
+        let charged = charge_nanos(&plan, (&model, SloClass::Batch), EndReason::Completed, tokens);
+        assert_eq!(charged, Ok(Nanos::new(expected)), "{model}");
+        let held = hold_embeddings_nanos(&plan, &model, Tokens::new(100)).map(Nanos::get);
+        let bounds = expected..=expected.max(7_500);
+        assert!(held.as_ref().is_ok_and(|held| bounds.contains(held)), "{model}: {held:?}");
+    }
+    let refused = hold_embeddings_nanos(&with_charges(""), &embed, Tokens::new(1));
+    assert!(matches!(refused, Err(RateError::Unpriced { .. })));
+}
+
+#[test]
 fn charges_count_at_their_dearest_in_the_class_that_was_served() {
     let plan = with_charges(TIERED);
     let tiered = ModelName::new("tiered").expect("a name");
@@ -172,6 +206,7 @@ fn charges_count_at_their_dearest_in_the_class_that_was_served() {
         cached_prompt: Tokens::ZERO,
         output: Tokens::new(output),
         reasoning: Tokens::new(reasoning),
+        embeddings: Tokens::ZERO,
     };
     let rows = [
         // class, output, reasoning, billionths: three, one, a half of them for a token; a million for the call

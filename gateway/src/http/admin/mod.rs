@@ -8,6 +8,7 @@ mod credit_notes;
 mod credits;
 mod document;
 mod error;
+mod event_form;
 mod export;
 mod grants;
 mod guard;

@@ -22,7 +22,14 @@ use super::{
 use crate::http::ApiError;
 
 pub(super) fn configure(routes: &mut ServiceConfig<'_>) {
-    routes.service(show).service(start).service(trial).service(pause).service(resume).service(cancel);
+    routes
+        .service(show)
+        .service(start)
+        .service(trial)
+        .service(pause)
+        .service(resume)
+        .service(cancel)
+        .service(withdraw);
 }
 
 /// How a tenant's subscription stands.
@@ -264,6 +271,16 @@ async fn cancel(call: Call, body: web::Payload) -> Answer {
         CancelAtWire::PeriodEnd => SubscriptionChange::CancelAtPeriodEnd,
     };
     changed(&call, change, "").await
+}
+
+/// Withdraw a cancellation whose time has not come: the subscription goes on.
+#[utoipa::path(tag = "subscriptions", operation_id = "withdraw_cancellation",
+    params(("tenant_id" = String, Path, format = "uuid")),
+    responses((status = 200, description = "How it stands now", body = StandingWire), ChangeFailures))]
+#[post("/tenants/{tenant_id}/subscription/withdraw-cancellation")]
+async fn withdraw(call: Call) -> Answer {
+    call.log_change("subscription.withdraw_cancellation");
+    changed(&call, SubscriptionChange::WithdrawCancellation, "").await
 }
 
 /// Changes a subscription. `param` is the field that names a day.

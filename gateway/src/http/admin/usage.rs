@@ -148,6 +148,8 @@ struct UsageWire {
     tokens_in_slo: u64,
     late_tokens: u64,
     energy_mj: u64,
+    /// Computed prompt tokens of requests for embeddings; they are prompt tokens as well.
+    embeddings_tokens: u64,
 }
 
 impl UsageWire {
@@ -164,6 +166,7 @@ impl UsageWire {
             tokens_in_slo: totals.tokens_in_slo.get(),
             late_tokens: totals.late_tokens.get(),
             energy_mj: totals.energy.get(),
+            embeddings_tokens: totals.embeddings_tokens.get(),
         }
     }
 }

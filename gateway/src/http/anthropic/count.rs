@@ -35,6 +35,6 @@ async fn count(request: &HttpRequest, body: web::Payload, app: &App) -> Result<T
     let count = CountRequest::from_wire(&body)?;
     let model = count.model();
     let route = serving.backends.find(model).ok_or_else(|| ApiError::no_model(model.as_str()))?;
-    check_model(&principal, route)?;
+    check_model(&principal, route, false)?;
     run::count(route, &count).await
 }
