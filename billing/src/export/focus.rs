@@ -24,7 +24,7 @@ pub enum FocusVersion {
     V1_2,
 }
 
-use Kind::{Count, Decimal, Instant, Text};
+use Kind::{Count, Decimal, Exact, Instant, Text};
 
 /// A column, and whether it came after 1.0.
 type Described = (&'static str, Kind, bool);
@@ -89,7 +89,7 @@ const ALL: [Described; 67] = [
     ("SubAccountType", Text, true),
     ("Tags", Text, false),
     ("x_EnergyMillijoules", Count, false),
-    ("x_ExactCost", Decimal, false),
+    ("x_ExactCost", Exact, false),
     ("x_Formula", Text, false),
     ("x_InvoiceNumber", Text, false),
     ("x_Joules", Decimal, false),

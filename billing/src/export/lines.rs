@@ -31,13 +31,13 @@ pub(super) static COLUMNS: [Column; 26] = [
     Column::new("requests", Kind::Count),
     Column::new("quantity", Kind::Count),
     Column::new("unit", Kind::Text),
-    Column::new("units", Kind::Decimal),
+    Column::new("units", Kind::Exact),
     Column::new("units_name", Kind::Text),
     Column::new("unit_price", Kind::Decimal),
     Column::new("unit_price_per", Kind::Count),
     Column::new("percent", Kind::Decimal),
     Column::new("formula", Kind::Text),
-    Column::new("exact", Kind::Decimal),
+    Column::new("exact", Kind::Exact),
     Column::new("displayed", Kind::Decimal),
 ];
 

@@ -54,7 +54,7 @@ pub enum Format {
     Csv,
     /// One JSON object on each line; of usage records the lines that `verify` reads.
     JsonLines,
-    /// Row groups, decimals as DECIMAL(38, 18).
+    /// Row groups, decimals as DECIMAL(38, 18), exact amounts also as text.
     Parquet,
 }
 
@@ -97,7 +97,7 @@ pub enum ExportError {
     /// A stored amount that is none.
     #[error("{0:?} is no decimal")]
     NoDecimal(String),
-    /// More digits than the format holds.
+    /// More digits before the point than the format holds.
     #[error(
         "{column}: {decimal} has more digits than Parquet's DECIMAL(38, 18) holds; export it as CSV or JSON Lines"
     )]

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bigdecimal::{BigDecimal, num_bigint::BigInt};
+use bigdecimal::{BigDecimal, RoundingMode, num_bigint::BigInt};
 use parquet::{
     basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical},
     data_type::{
@@ -67,7 +67,7 @@ pub(super) struct ParquetEncoder {
 impl ParquetEncoder {
     pub(super) fn new(columns: &'static [Column]) -> Result<Self, ExportError> {
         let sink = Sink::default();
-        let fields = columns.iter().map(|column| field(column).map(Arc::new));
+        let fields = columns.iter().flat_map(fields).map(|field| field.map(Arc::new));
         let schema =
             Type::group_type_builder("row").with_fields(fields.collect::<Result<_, _>>()?).build()?;
         let properties = WriterProperties::builder()
@@ -116,17 +116,29 @@ impl ParquetEncoder {
     }
 }
 
-fn field(column: &Column) -> Result<Type, ParquetError> {
-    let of =
-        |physical| Type::primitive_type_builder(column.name, physical).with_repetition(Repetition::OPTIONAL);
+/// What a column is in the file: one field, or of exact amounts a decimal and their digits.
+fn fields(column: &Column) -> Vec<Result<Type, ParquetError>> {
     match column.kind {
+        Kind::Exact => {
+            let digits = format!("{}_text", column.name);
+            vec![field(column.name, Kind::Decimal), field(&digits, Kind::Text)]
+        }
+        Kind::Text | Kind::Count | Kind::Decimal | Kind::Flag | Kind::Instant => {
+            vec![field(column.name, column.kind)]
+        }
+    }
+}
+
+fn field(name: &str, kind: Kind) -> Result<Type, ParquetError> {
+    let of = |physical| Type::primitive_type_builder(name, physical).with_repetition(Repetition::OPTIONAL);
+    match kind {
         Kind::Text => of(Physical::BYTE_ARRAY).with_logical_type(Some(LogicalType::String)).build(),
         Kind::Count => of(Physical::INT64).with_logical_type(Some(LogicalType::integer(64, true))).build(),
         Kind::Flag => of(Physical::BOOLEAN).build(),
         Kind::Instant => of(Physical::INT64)
             .with_logical_type(Some(LogicalType::timestamp(true, TimeUnit::MICROS)))
             .build(),
-        Kind::Decimal => {
+        Kind::Decimal | Kind::Exact => {
             let (scale, digits, length) = decimal_form()?;
             of(Physical::FIXED_LEN_BYTE_ARRAY)
                 .with_length(length)
@@ -167,11 +179,26 @@ fn write_column(
             Cell::Flag(flag) => Ok(Some(*flag)),
             Cell::Empty | Cell::Text(_) | Cell::Count(_) | Cell::Decimal(_) | Cell::Instant(_) => Ok(None),
         }),
-        Kind::Decimal => values::<FixedLenByteArrayType>(group, cells, |cell| match cell {
-            Cell::Decimal(decimal) => fixed(column, decimal).map(Some),
-            Cell::Empty | Cell::Text(_) | Cell::Count(_) | Cell::Flag(_) | Cell::Instant(_) => Ok(None),
-        }),
+        Kind::Decimal => decimals(group, column, cells),
+        Kind::Exact => {
+            decimals(group, column, cells)?;
+            values::<ByteArrayType>(group, cells, |cell| match cell {
+                Cell::Decimal(decimal) => Ok(Some(ByteArray::from(plain(decimal).into_bytes()))),
+                Cell::Empty | Cell::Text(_) | Cell::Count(_) | Cell::Flag(_) | Cell::Instant(_) => Ok(None),
+            })
+        }
     }
+}
+
+fn decimals(
+    group: &mut SerializedRowGroupWriter<'_, Sink>,
+    column: &Column,
+    cells: &[&Cell],
+) -> Result<(), ExportError> {
+    values::<FixedLenByteArrayType>(group, cells, |cell| match cell {
+        Cell::Decimal(decimal) => fixed(column, decimal).map(Some),
+        Cell::Empty | Cell::Text(_) | Cell::Count(_) | Cell::Flag(_) | Cell::Instant(_) => Ok(None),
+    })
 }
 
 fn values<T: DataType>(
@@ -189,18 +216,14 @@ fn values<T: DataType>(
     Ok(())
 }
 
-/// A decimal in two's complement, the first byte first.
+/// A decimal in two's complement, the first byte first. What is beyond the scale is rounded, a half away from zero.
 ///
-/// Errors: more digits than fit; none is dropped.
+/// Errors: more digits before the point than fit.
 fn fixed(column: &Column, decimal: &BigDecimal) -> Result<FixedLenByteArray, ExportError> {
-    let too_long = || ExportError::TooManyDigits { column: column.name, decimal: plain(decimal) };
-    let scaled = decimal.with_scale(DECIMAL_SCALE);
-    if scaled != *decimal {
-        return Err(too_long());
-    }
+    let scaled = decimal.with_scale_round(DECIMAL_SCALE, RoundingMode::HalfUp);
     let (digits, _): (BigInt, i64) = scaled.into_bigint_and_exponent();
     if digits.magnitude().to_string().len() > DECIMAL_DIGITS {
-        return Err(too_long());
+        return Err(ExportError::TooManyDigits { column: column.name, decimal: plain(decimal) });
     }
     let short = digits.to_signed_bytes_be();
     let sign = if short.first().is_some_and(|byte| byte & 0x80 != 0) { 0xff } else { 0 };

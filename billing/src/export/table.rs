@@ -12,8 +12,10 @@ pub enum Kind {
     Text,
     /// A whole number.
     Count,
-    /// An exact decimal.
+    /// An exact decimal. Parquet rounds it to what its decimals hold.
     Decimal,
+    /// An exact decimal of any length: Parquet has its digits as text as well.
+    Exact,
     /// Yes or no.
     Flag,
     /// An instant, UTC.

@@ -108,16 +108,56 @@ fn parquet_reads_back_in_groups() {
     }
 }
 
-#[test]
-fn digits_that_do_not_fit_are_refused() {
-    for amount in ["0.0000000000000000001", "123456789012345678901"] {
-        let refused = written(Format::Parquet, vec![row("a", amount)]);
-        let Err(ExportError::TooManyDigits { column: "amount", decimal }) = refused else {
-            panic!("{amount}: {refused:?}")
-        };
-        assert_eq!(number(&decimal), number(amount));
+/// Amounts as Parquet has them: the decimal's digits at scale 18, and the text beside it.
+fn amounts(kind: Kind, given: &[&str]) -> Result<Vec<(BigDecimal, Option<String>)>, ExportError> {
+    static EXACT: [Column; 1] = [Column::new("amount", Kind::Exact)];
+    static DECIMAL: [Column; 1] = [Column::new("amount", Kind::Decimal)];
+    let mut encoder =
+        Encoder::new(Format::Parquet, if kind == Kind::Exact { &EXACT } else { &DECIMAL }).expect("an encoder");
+    for amount in given {
+        encoder.row(vec![Cell::Decimal(number(amount))])?;
     }
-    assert!(written(Format::Parquet, vec![row("a", "99999999999999999999.999999999999999999")]).is_ok());
+    encoder.finish()?;
+    let reader = SerializedFileReader::new(bytes::Bytes::from(encoder.take())).expect("Parquet");
+    let rows = reader.get_row_iter(None).expect("rows").map(|read| {
+        let read = read.expect("a row");
+        let digits = read.get_decimal(0).expect("a decimal").data();
+        let digits = bigdecimal::num_bigint::BigInt::from_signed_bytes_be(digits);
+        let text = (read.len() > 1).then(|| read.get_string(1).expect("a text").clone());
+        (BigDecimal::new(digits, 18), text)
+    });
+    Ok(rows.collect())
+}
+
+#[test]
+fn parquet_rounds_its_decimals_and_keeps_exact_amounts_as_text() {
+    let rows = [
+        ("-20.4115226358369247736395896", "-20.411522635836924774"),
+        ("0.0000000000000000005", "0.000000000000000001"),
+        ("-0.0000000000000000005", "-0.000000000000000001"),
+        ("0.0000000000000000004", "0"),
+        ("99999999999999999999.999999999999999999", "99999999999999999999.999999999999999999"),
+    ];
+    let given: Vec<_> = rows.iter().map(|row| row.0).collect();
+    let exact = amounts(Kind::Exact, &given).expect("written");
+    let rounded = amounts(Kind::Decimal, &given).expect("written");
+    for (((given, expected), exact), rounded) in rows.iter().zip(&exact).zip(&rounded) {
+        assert_eq!((&exact.0, &rounded.0), (&number(expected), &number(expected)), "{given}");
+        assert_eq!((exact.1.as_deref(), rounded.1.as_deref()), (Some(*given), None));
+    }
+}
+
+#[test]
+fn digits_before_the_point_that_do_not_fit_are_refused() {
+    for kind in [Kind::Exact, Kind::Decimal] {
+        for amount in ["123456789012345678901", "99999999999999999999.9999999999999999995"] {
+            let refused = amounts(kind, &[amount]);
+            let Err(ExportError::TooManyDigits { column: "amount", decimal }) = refused else {
+                panic!("{amount}: {refused:?}")
+            };
+            assert_eq!(number(&decimal), number(amount));
+        }
+    }
 }
 
 #[test]

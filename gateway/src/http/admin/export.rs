@@ -176,10 +176,12 @@ fn refused(error: ExportError) -> ApiError {
         ExportError::NotForInvoices | ExportError::NotForEvents => {
             ApiError::invalid("invalid_value", "project", error.to_string())
         }
+        ExportError::TooManyDigits { .. } => {
+            ApiError::invalid("invalid_value", "format", format!("format: {error}"))
+        }
         ExportError::Period(_)
         | ExportError::Quantity(_)
         | ExportError::NoDecimal(_)
-        | ExportError::TooManyDigits { .. }
         | ExportError::NotTheTotal { .. }
         | ExportError::Parquet(_) => {
             tracing::error!(error = %error, "an export failed");
@@ -189,5 +191,21 @@ fn refused(error: ExportError) -> ApiError {
                 "the export failed; the server's log says why",
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Fault;
+
+    use super::*;
+
+    #[test]
+    fn an_amount_that_parquet_does_not_hold_is_told_with_its_reason() {
+        let decimal = "123456789012345678901".to_owned();
+        let error = refused(ExportError::TooManyDigits { column: "exact", decimal });
+        assert_eq!((error.fault(), error.param()), (Fault::Invalid, Some("format")));
+        let message = error.message();
+        assert!(message.contains("exact: 123456789012345678901 has more digits"), "{message}");
     }
 }
