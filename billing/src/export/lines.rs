@@ -1,5 +1,5 @@
-//! Lines of issued invoices as rows, with the invoice that each is on.
-//! Never an amount of its own: every figure stands on the invoice.
+//! Lines of invoices and of what takes them back as rows, with the document that each is on.
+//! Never an amount of its own: every figure stands on the document.
 //! Called by `Export`.
 
 use bigdecimal::BigDecimal;
@@ -7,12 +7,13 @@ use domain::Timestamp;
 
 use super::{
     ExportError,
+    booked::{Booked, BookedKind},
     table::{Cell, Column, Kind},
 };
-use crate::invoice::{Invoice, Line};
+use crate::invoice::Line;
 
 /// The columns.
-pub(super) static COLUMNS: [Column; 26] = [
+pub(super) static COLUMNS: [Column; 29] = [
     Column::new("invoice_number", Kind::Text),
     Column::new("issued_at", Kind::Instant),
     Column::new("tenant_id", Kind::Text),
@@ -39,12 +40,18 @@ pub(super) static COLUMNS: [Column; 26] = [
     Column::new("formula", Kind::Text),
     Column::new("exact", Kind::Exact),
     Column::new("displayed", Kind::Decimal),
+    Column::new("document", Kind::Text),
+    Column::new("document_number", Kind::Text),
+    Column::new("document_at", Kind::Instant),
 ];
 
 /// One line.
 ///
 /// Errors: an amount that does not read, a count beyond 63 bits.
-pub(super) fn row(invoice: &Invoice, line: &Line) -> Result<Vec<Cell>, ExportError> {
+pub(super) fn row(booked: &Booked, line: &Line) -> Result<Vec<Cell>, ExportError> {
+    let invoice = &booked.invoice;
+    // What became void takes its counts back as well.
+    let counted = |number| if booked.kind == BookedKind::Void { taken_back(number) } else { count(number) };
     let text = |text: &str| Cell::Text(text.to_owned());
     let made: Result<jiff::Timestamp, _> = invoice.made_at.parse();
     let issued =
@@ -65,8 +72,8 @@ pub(super) fn row(invoice: &Invoice, line: &Line) -> Result<Vec<Cell>, ExportErr
         Cell::text(line.model.clone()),
         Cell::text(line.price_version.clone()),
         Cell::text(line.reason.clone()),
-        count(line.requests)?,
-        count(line.quantity)?,
+        counted(line.requests)?,
+        counted(line.quantity)?,
         text(&line.unit),
         decimal_or_empty(line.units.as_deref())?,
         Cell::text(line.units_name.clone()),
@@ -76,12 +83,21 @@ pub(super) fn row(invoice: &Invoice, line: &Line) -> Result<Vec<Cell>, ExportErr
         Cell::text(line.formula.clone()),
         Cell::Decimal(decimal(&line.exact)?),
         Cell::Decimal(decimal(&line.displayed)?),
+        text(booked.kind.as_str()),
+        Cell::text(booked.number.clone()),
+        booked.at.map_or(Cell::Empty, Cell::Instant),
     ])
 }
 
 pub(super) fn count(number: u64) -> Result<Cell, ExportError> {
     let number = i64::try_from(number).map_err(|_| domain::QuantityError::Overflow { unit: "counts" })?;
     Ok(Cell::Count(number))
+}
+
+/// The same below zero.
+fn taken_back(number: u64) -> Result<Cell, ExportError> {
+    let number = i64::try_from(number).map_err(|_| domain::QuantityError::Overflow { unit: "counts" })?;
+    Ok(Cell::Count(-number))
 }
 
 pub(super) fn decimal(text: &str) -> Result<BigDecimal, ExportError> {

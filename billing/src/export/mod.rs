@@ -2,9 +2,10 @@
 //! Never all at once and never a file: whoever asks takes the next piece and puts it where it belongs.
 //! Called by `tallygate export`, `tallygate usage --records` and the operators' interface.
 
+mod booked;
 mod csv;
 mod events;
-pub(crate) mod focus;
+mod focus;
 mod json;
 mod lines;
 mod parquet;
@@ -18,19 +19,21 @@ use std::collections::VecDeque;
 
 use domain::{Period, TenantId, Timestamp};
 
+pub(crate) use booked::Booked;
 pub(crate) use events::event_line;
 pub use focus::FocusVersion;
 pub use table::{Cell, Column, Kind};
 pub(crate) use usage::{Paths, usage_line};
 
 use self::parquet::ParquetEncoder;
-use crate::{
-    invoice::Invoice,
-    ledger::{Ledger, LedgerError, RecordFilter, RecordPosition, Tenant},
+use crate::ledger::{
+    BookingList, BookingPosition, Ledger, LedgerError, RecordFilter, RecordPosition, Tenant,
 };
 
-/// Tenants and invoices read at once.
+/// Tenants read at once.
 const PAGE: usize = 50;
+/// Invoices and credit notes read at once: a text of some tens of kilobytes each.
+const BOOKINGS_PAGE: usize = 50;
 /// Usage events read at once, of 64 KiB at most each.
 const EVENTS_PAGE: usize = 200;
 
@@ -41,7 +44,7 @@ pub enum Dataset {
     Usage,
     /// Usage events, by their time.
     Events,
-    /// Lines of issued invoices.
+    /// Lines of issued invoices, of those that became void, and of credit notes.
     InvoiceLines,
     /// The same as charges in the columns of FOCUS.
     Focus(FocusVersion),
@@ -74,7 +77,7 @@ pub struct Request {
     pub dataset: Dataset,
     /// How.
     pub format: Format,
-    /// Whose. Of invoices, those whose period begins within.
+    /// Whose. Of invoices, those whose period begins within; what became void and credit notes, when that was within.
     pub whose: Whose,
     /// Which records; of invoice lines only the model counts, of events none.
     pub filter: RecordFilter,
@@ -108,9 +111,9 @@ pub enum ExportError {
         decimal: String,
     },
     /// Rows that do not add up.
-    #[error("invoice {number}: its lines add up to {sum}, and its total is {total}; it is not exported")]
+    #[error("{number}: its lines add up to {sum}, and its total is {total}; it is not exported")]
     NotTheTotal {
-        /// The invoice.
+        /// The invoice or credit note.
         number: String,
         /// The sum of the lines.
         sum: String,
@@ -150,7 +153,7 @@ struct Current {
     paths: Paths,
     records_after: Option<RecordPosition>,
     events_after: Option<(Timestamp, u64)>,
-    invoices_after: Option<Timestamp>,
+    bookings_after: (BookingList, Option<BookingPosition>),
 }
 
 impl Export {
@@ -196,7 +199,7 @@ impl Export {
                     self.current = match self.request.dataset {
                         Dataset::Usage => self.usage(current).await?,
                         Dataset::Events => self.events(current).await?,
-                        Dataset::InvoiceLines | Dataset::Focus(_) => self.invoices(current).await?,
+                        Dataset::InvoiceLines | Dataset::Focus(_) => self.bookings(current).await?,
                     };
                 }
                 None => {
@@ -239,8 +242,8 @@ impl Export {
             Dataset::InvoiceLines | Dataset::Focus(_) => Vec::new(),
         };
         let paths = projects.into_iter().map(|project| (project.id, project.path)).collect();
-        let (records_after, events_after, invoices_after) = (None, None, None);
-        Ok(Some(Current { tenant, period, paths, records_after, events_after, invoices_after }))
+        let (records_after, events_after, bookings_after) = (None, None, (BookingList::Invoices, None));
+        Ok(Some(Current { tenant, period, paths, records_after, events_after, bookings_after }))
     }
 
     /// A page of records. Gives the tenant back while there are more.
@@ -279,31 +282,35 @@ impl Export {
         Ok(next.map(|next| Current { events_after: Some(next), ..current }))
     }
 
-    /// A page of invoices.
-    async fn invoices(&mut self, current: Current) -> Result<Option<Current>, ExportError> {
-        let page = self.ledger.invoices_page(current.tenant.id, current.invoices_after, PAGE).await?;
-        let (is_full, last) = (page.len() == PAGE, page.last().map(|issued| issued.period.start()));
-        for issued in page.iter().filter(|issued| current.period.contains(issued.period.start())) {
-            let invoice = Invoice::from_issued(&issued.body)?;
-            let rows = self.rows_of(&invoice)?;
+    /// A page of invoices, then of what became void, then of credit notes.
+    async fn bookings(&mut self, current: Current) -> Result<Option<Current>, ExportError> {
+        let (list, _) = current.bookings_after;
+        let span = (current.period.start(), current.period.end());
+        let page =
+            self.ledger.bookings_page(current.tenant.id, current.bookings_after, span, BOOKINGS_PAGE).await?;
+        for booking in &page {
+            let rows = self.rows_of(&Booked::of(booking)?)?;
             self.hold(rows.len());
             for row in rows {
                 self.encoder.row(row)?;
             }
         }
-        let next = last.filter(|last| is_full && *last < current.period.end());
-        Ok(next.map(|last| Current { invoices_after: Some(last), ..current }))
+        let next = match page.last().filter(|_| page.len() == BOOKINGS_PAGE) {
+            Some(last) => Some((list, Some(last.position))),
+            None => list.next().map(|list| (list, None)),
+        };
+        Ok(next.map(|next| Current { bookings_after: next, ..current }))
     }
 
-    fn rows_of(&self, invoice: &Invoice) -> Result<Vec<Vec<Cell>>, ExportError> {
+    fn rows_of(&self, booked: &Booked) -> Result<Vec<Vec<Cell>>, ExportError> {
         let model = self.request.filter.model.as_ref().map(ToString::to_string);
         let wanted = |index: usize| {
-            model.is_none() || invoice.lines.get(index).is_some_and(|line| line.model == model)
+            model.is_none() || booked.lines.get(index).is_some_and(|line| line.model == model)
         };
         let rows = match self.request.dataset {
-            Dataset::Focus(version) => focus::rows(invoice, version, &self.request.provider)?,
+            Dataset::Focus(version) => focus::rows(booked, version, &self.request.provider)?,
             Dataset::InvoiceLines | Dataset::Usage | Dataset::Events => {
-                invoice.lines.iter().map(|line| lines::row(invoice, line)).collect::<Result<_, _>>()?
+                booked.lines.iter().map(|line| lines::row(booked, line)).collect::<Result<_, _>>()?
             }
         };
         Ok(rows.into_iter().enumerate().filter(|(index, _)| wanted(*index)).map(|(_, row)| row).collect())

@@ -1,6 +1,6 @@
 //! Taxes of an invoice as lines, for forms that have one row for each charge.
 //! Never a tax that prices contain: that is billed with the lines.
-//! Called by `focus`.
+//! Called by `booked`.
 
 use crate::{
     invoice::{Invoice, Line, LineKind},

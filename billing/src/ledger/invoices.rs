@@ -47,7 +47,7 @@ pub(crate) struct LineColumns<'a> {
 }
 
 #[derive(sqlx::FromRow)]
-struct InvoiceRow {
+pub(super) struct InvoiceRow {
     number: String,
     tenant_id: Uuid,
     period_start_unix_us: i64,
@@ -61,7 +61,7 @@ struct InvoiceRow {
 }
 
 impl IssuedInvoice {
-    fn from_row(row: InvoiceRow) -> Result<Self, LedgerError> {
+    pub(super) fn from_row(row: InvoiceRow) -> Result<Self, LedgerError> {
         let start = Timestamp::from_unix_micros(row.period_start_unix_us);
         let end = Timestamp::from_unix_micros(row.period_end_unix_us);
         Ok(Self {

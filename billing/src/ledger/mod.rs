@@ -5,6 +5,7 @@
 mod access;
 mod audit;
 mod billing_details;
+mod bookings;
 mod credit_notes;
 mod credits;
 mod documents;
@@ -46,6 +47,7 @@ mod webhooks;
 pub use access::{AccessSnapshot, KeyAccess, PlanSchedule, TenantAccess};
 pub use audit::{Actor, ActorKind, AuditEntry, AuditQuestion};
 pub use billing_details::{ADDRESS_LINES_MAX, IssuerDetails, PAYMENT_DAYS_MAX, Party, TenantBilling};
+pub use bookings::{Booking, BookingKind, BookingList, BookingPosition};
 pub use credits::{Cause, CreditProof, CreditTerms, Event, Overage, StoredTransfer, TracePart};
 pub use error::{ChainBreak, LedgerError};
 pub use grants::{Balance, GRANT_NANOS_MAX, Grant, GrantKind, Granted, NewGrant};

@@ -8,9 +8,9 @@ use domain::{Period, PlanVersionId, ProjectId, Timestamp};
 
 use super::{Finding, HandOver, ReconcileError, Walk, events};
 use crate::{
-    export::{focus, usage_line},
+    export::{Booked, ExportError, usage_line},
     invoice::Invoice,
-    ledger::{IssuedInvoice, LedgerError, LinePart, RecordFilter, Tenant, UsageSum, UsageTotals},
+    ledger::{BookingList, BookingPosition, IssuedInvoice, LedgerError, LinePart, RecordFilter, Tenant, UsageSum, UsageTotals},
     plan::Plan,
     rate::MinorUnits,
     statement::{PublicKey, Seal, SealSums, Statement},
@@ -28,19 +28,22 @@ pub(super) async fn compare(
 ) -> Result<(), ReconcileError> {
     let projects = walk.ledger.projects(tenant.id).await?;
     let paths = projects.into_iter().map(|project| (project.id, project.path)).collect();
-    let mut after: Option<Timestamp> = None;
+    let all = (Timestamp::from_unix_micros(i64::MIN), Timestamp::from_unix_micros(i64::MAX));
+    let mut after: Option<BookingPosition> = None;
     loop {
-        let page = walk.ledger.invoices_page(tenant.id, after, INVOICES_PAGE).await?;
+        // Also those of parts of running periods.
+        let list = (BookingList::Invoices, after);
+        let page = walk.ledger.bookings_page(tenant.id, list, all, INVOICES_PAGE).await?;
         let is_wanted = |issued: &&IssuedInvoice| {
             period.is_none_or(|period| {
                 issued.period.start() < period.end() && issued.period.end() > period.start()
             })
         };
-        for issued in page.iter().filter(is_wanted) {
+        for issued in page.iter().map(|booking| &booking.issued).filter(is_wanted) {
             of_invoice(walk, issued, &paths).await?;
             walk.count(HandOver::TalliesToInvoice, 1);
         }
-        after = page.last().map(|issued| issued.period.start());
+        after = page.last().map(|booking| booking.position);
         if page.len() < INVOICES_PAGE {
             return Ok(());
         }
@@ -77,8 +80,7 @@ async fn of_invoice(
         statement(walk, &subject, issued, &read_back, &read.seal).await?;
     }
     lines(walk, &subject, issued, &read_back).await?;
-    exported(walk, &subject, &read_back);
-    Ok(())
+    exported(walk, &subject, read_back).await
 }
 
 /// Reads the period's records as they are exported, and back. `None`: one of them is not what was measured.
@@ -265,14 +267,32 @@ async fn lines(
     Ok(())
 }
 
-/// What is exported of it must add up to what is owed.
-fn exported(walk: &mut Walk<'_>, subject: &str, invoice: &Invoice) {
-    if let Err(error) = focus::check_sum(invoice) {
+/// What is exported of it and of its credit notes must add up to what is owed and given back.
+async fn exported(walk: &mut Walk<'_>, subject: &str, invoice: Invoice) -> Result<(), ReconcileError> {
+    let notes = match &invoice.number {
+        Some(number) => walk.ledger.credit_notes(number).await?,
+        None => Vec::new(),
+    };
+    let mut sums = Vec::with_capacity(notes.len() + 1);
+    for note in &notes {
+        let sum = Booked::of_note(invoice.clone(), note, None).and_then(|booked| booked.check_sum());
+        sums.push((format!("credit note {}", note.number), note.total.clone(), sum));
+    }
+    let total = invoice.total.clone();
+    sums.push((subject.to_owned(), total, Booked::of_invoice(invoice, false).check_sum()));
+    for (subject, before, sum) in sums {
+        note_sum(walk, subject, before, sum);
+    }
+    Ok(())
+}
+
+fn note_sum(walk: &mut Walk<'_>, subject: String, before: String, sum: Result<(), ExportError>) {
+    if let Err(error) = sum {
         walk.note(Finding {
             hand_over: HandOver::InvoiceToExport,
-            subject: subject.to_owned(),
+            subject,
             field: "the sum of BilledCost".to_owned(),
-            before: invoice.total.clone(),
+            before,
             after: error.to_string(),
         });
     }

@@ -33,7 +33,7 @@ pub(crate) fn request(dataset: Dataset, format: Format, tenant: &Tenant) -> Requ
 }
 
 /// All of an export, its largest piece, and the most rows that were held.
-async fn all(ledger: &Ledger, request: Request) -> (Vec<u8>, usize, usize) {
+pub(crate) async fn all(ledger: &Ledger, request: Request) -> (Vec<u8>, usize, usize) {
     let mut export = Export::new(ledger.clone(), request).expect("an export");
     let (mut bytes, mut largest) = (Vec::new(), 0);
     while let Some(piece) = export.next().await.expect("a piece") {

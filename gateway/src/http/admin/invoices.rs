@@ -9,7 +9,7 @@ use actix_web::{HttpResponse, get, http::header::CONTENT_TYPE, post, web};
 use billing::{
     invoice::{self, Invoice},
     journal::Journal,
-    ledger::{IssuedInvoice, LedgerError, PeriodChoice, Tenant},
+    ledger::{Booking, BookingKind, BookingList, IssuedInvoice, LedgerError, PeriodChoice, Tenant},
     ship::RecordSource as _,
     statement,
 };
@@ -65,10 +65,12 @@ struct InvoiceSummaryWire {
     /// When it was issued. RFC 3339, UTC.
     #[schema(format = "date-time")]
     issued_at: String,
+    /// Whether it is of a part of a period that was running. The invoice of the whole takes such parts off.
+    is_part: bool,
 }
 
 impl InvoiceSummaryWire {
-    fn to_wire(invoice: &IssuedInvoice) -> Self {
+    fn to_wire(invoice: &IssuedInvoice, is_part: bool) -> Self {
         Self {
             number: invoice.number.clone(),
             tenant_id: invoice.tenant_id.to_string(),
@@ -78,6 +80,7 @@ impl InvoiceSummaryWire {
             total: invoice.total.to_text(invoice.currency),
             records: invoice.records,
             issued_at: invoice.issued_at.to_string(),
+            is_part,
         }
     }
 }
@@ -116,20 +119,23 @@ struct IssueWire {
 /// Journals that one request may name: far more than die in a month.
 const IGNORED_MAX: usize = 100;
 
-/// List a tenant's issued invoices, by period.
+/// List a tenant's issued invoices by the beginning of their periods, also those of parts of periods.
 #[utoipa::path(tag = "invoices", operation_id = "list_invoices",
     params(("tenant_id" = String, Path, format = "uuid"), PageQuery),
     responses((status = 200, description = "A page of invoices", body = Page<InvoiceSummaryWire>), ReadFailures))]
 #[get("/tenants/{tenant_id}/invoices")]
 async fn list(call: Call) -> Answer {
     let page: PageQuery = call.query()?;
-    // No two invoices of a tenant begin at one instant.
-    let after = page.after::<i64>()?.map(Timestamp::from_unix_micros);
+    let list = (BookingList::Invoices, page.after()?);
     let tenant = call.tenant().await?;
-    let issued = call.ledger().invoices_page(tenant.id, after, page.limit.get() + 1).await?;
-    let cursor_of = |invoice: &IssuedInvoice| invoice.period.start().unix_micros().to_string();
+    let all = (Timestamp::from_unix_micros(i64::MIN), Timestamp::from_unix_micros(i64::MAX));
+    let issued = call.ledger().bookings_page(tenant.id, list, all, page.limit.get() + 1).await?;
+    let cursor_of = |booking: &Booking| booking.position.to_string();
     let Page { data, next_cursor } = Page::cut(issued, page.limit, cursor_of);
-    Ok(ok(&Page { data: data.iter().map(InvoiceSummaryWire::to_wire).collect(), next_cursor }))
+    let row = |booking: &Booking| {
+        InvoiceSummaryWire::to_wire(&booking.issued, booking.kind == BookingKind::Part)
+    };
+    Ok(ok(&Page { data: data.iter().map(row).collect(), next_cursor }))
 }
 
 /// List a tenant's issued invoices of parts of running periods, by their end.
@@ -144,7 +150,8 @@ async fn list_parts(call: Call) -> Answer {
     let issued = call.ledger().invoice_parts_page(tenant.id, after, page.limit.get() + 1).await?;
     let cursor_of = |invoice: &IssuedInvoice| invoice.period.end().unix_micros().to_string();
     let Page { data, next_cursor } = Page::cut(issued, page.limit, cursor_of);
-    Ok(ok(&Page { data: data.iter().map(InvoiceSummaryWire::to_wire).collect(), next_cursor }))
+    let row = |invoice: &IssuedInvoice| InvoiceSummaryWire::to_wire(invoice, true);
+    Ok(ok(&Page { data: data.iter().map(row).collect(), next_cursor }))
 }
 
 /// Show what a month's invoice would be now.
