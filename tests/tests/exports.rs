@@ -4,7 +4,12 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use billing::ledger::{Complete, Ledger};
+use billing::{
+    invoice::{self, CreditLineRequest, CreditRequest},
+    ledger::{Complete, IssuerDetails, Ledger, Party, TenantBilling},
+    rate::MinorUnits,
+    tax::TaxRate,
+};
 use domain::{
     EndReason, EnergySource, JournalId, JournaledRecord, KeyId, Micros, Millijoules, Nanos, RecordHash,
     RequestId, Slo, SloClass, TenantId, Timestamp, Tokens, UsageRecord, UsageSource,
@@ -262,21 +267,83 @@ async fn downloads_and_files_have_the_same_bytes() -> Outcome {
     Ok(())
 }
 
+/// All that can become of January's usage: a part of the month, the rest of it, void and billed again in February, and
+/// a credit note, in March.
+async fn book_everything(installation: &Installation) -> Outcome {
+    let at = |text: &str| {
+        let instant: Result<jiff::Timestamp, _> = text.parse();
+        instant.map(|instant| Timestamp::from_unix_micros(instant.as_microsecond())).map_err(failed)
+    };
+    let ledger = Ledger::connect(&installation.ledger_url()).await.map_err(failed)?;
+    let tenant =
+        ledger.tenants_page(None, 1).await.map_err(failed)?.pop().ok_or_else(|| failed("no tenant"))?;
+    let party = Party { legal_name: "Acme AG".to_owned(), ..Party::default() };
+    let taxes = vec!["VAT=19".parse::<TaxRate>().map_err(failed)?];
+    let issuer = IssuerDetails { party: party.clone(), taxes, ..IssuerDetails::default() };
+    ledger.set_issuer_details(&issuer).await.map_err(failed)?;
+    let billing = TenantBilling { party, threshold: Some(MinorUnits::new(10)), ..TenantBilling::default() };
+    ledger.set_tenant_billing(tenant.id, &billing).await.map_err(failed)?;
+    let part = invoice::issue_at_threshold(&ledger, &tenant, at("2026-01-20T00:00:00Z")?).await;
+    assert_eq!(part.map_err(failed)?.and_then(|part| part.number).as_deref(), Some("TG-000001"));
+    ship(&ledger, tenant.id, 500).await?;
+    installation.run(&["invoice", "demo", "--period", "2026-01", "--issue"])?;
+    ledger.void_invoice("TG-000002", "a mistake", at("2026-03-05T00:00:00Z")?).await.map_err(failed)?;
+    installation.run(&["invoice", "demo", "--period", "2026-02", "--issue"])?;
+    let lines = vec![CreditLineRequest { position: 1, amount: None }];
+    let asked = CreditRequest { reason: "goodwill".to_owned(), lines };
+    let noted = at("2026-03-06T00:00:00Z")?;
+    ledger.issue_credit_note("TG-000003", (&asked, "a"), noted).await.map_err(failed)?;
+    ledger.close().await;
+    Ok(())
+}
+
+/// Numbers of a list's rows, page by page of one row, and whether each is of a part.
+async fn listed(server: &Server) -> Outcome<Vec<(Value, Value)>> {
+    let admin = server.admin(server.banner().operator_token.as_deref().unwrap_or_default());
+    let tenants = admin.get("/tenants").await?.body;
+    let id =
+        tenants["data"][0]["tenant_id"].as_str().or(tenants["data"][0]["id"].as_str()).unwrap_or_default();
+    let (mut rows, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = admin.get(&format!("/tenants/{id}/invoices?limit=1{cursor}")).await?;
+        assert_eq!(page.status, 200, "{}", page.body);
+        rows.extend(
+            page.body["data"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|row| (row["number"].clone(), row["is_part"].clone())),
+        );
+        match page.body["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let refused = admin.get(&format!("/tenants/{id}/invoices?cursor=7")).await?;
+    assert_eq!((refused.status.as_u16(), refused.body["error"]["param"].as_str()), (400, Some("cursor")));
+    Ok(rows)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn exported_charges_pass_the_validator_of_focus() -> Outcome {
     let Some(python) = needed(FOCUS) else { return Ok(()) };
     let (installation, server, _) = with_usage(Installation::new(CONFIG)?, 500).await?;
-    installation.run(&["invoice", "demo", "--period", "2026-01", "--issue"])?;
-    installation.run(&[
-        "export",
-        "invoices",
-        "--format",
-        "focus-1.0",
-        "--period",
-        "2026-01",
-        "--to",
-        "focus.csv",
-    ])?;
+    book_everything(&installation).await?;
+    let expected = [("TG-000001", true), ("TG-000002", false), ("TG-000003", false)];
+    assert_eq!(listed(&server).await?, expected.map(|(number, is_part)| (number.into(), is_part.into())));
+    let mut charges = String::new();
+    for month in ["2026-01", "2026-02", "2026-03"] {
+        let csv = installation.run(&["export", "invoices", "--format", "focus-1.0", "--period", month])?;
+        let (heading, rows) = csv.split_once('\n').ok_or_else(|| failed(&csv))?;
+        if charges.is_empty() {
+            charges = format!("{heading}\n");
+        }
+        charges.push_str(rows);
+    }
+    for document in ["part,TG-000001", "invoice,TG-000003", "void,TG-000002", "credit_note,TG-CN-000001"] {
+        assert!(charges.contains(document), "{document} in {charges}");
+    }
+    Files(&installation).write("focus.csv", &charges)?;
     let file = Files(&installation).path("focus.csv").display().to_string();
     let cases = run_cases(&python, "focus_charges.py", &[("FOCUS_FILE", &file)])?;
     let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();

@@ -5,7 +5,7 @@
 use bigdecimal::BigDecimal;
 use domain::{Period, Timestamp};
 
-use super::{ExportError, lines::decimal, table::plain, taxes::taxes};
+use super::{ExportError, fees::FeePeriods, lines::decimal, table::plain, taxes::taxes};
 use crate::{
     invoice::{CreditLine, CreditNote, Invoice, Line},
     ledger::{Booking, BookingKind, LedgerError},
@@ -51,8 +51,6 @@ pub(crate) struct Booked {
     pub(super) kind: BookedKind,
     /// The invoice that it is, or that it is about.
     pub(super) invoice: Invoice,
-    /// Whether that invoice is of a part of a period.
-    pub(super) is_of_part: bool,
     /// Its own number; of a void invoice, the invoice's.
     pub(super) number: Option<String>,
     /// When it was issued, or the invoice became void.
@@ -61,6 +59,8 @@ pub(crate) struct Booked {
     pub(super) lines: Vec<Line>,
     /// The taxes that come on top, as lines after the others.
     pub(super) taxes: Vec<Line>,
+    /// What time its base fees are for.
+    pub(super) fees: FeePeriods,
     total: String,
 }
 
@@ -73,7 +73,7 @@ impl Booked {
         match &booking.kind {
             BookingKind::Invoice => Ok(Self::of_invoice(invoice, false)),
             BookingKind::Part => Ok(Self::of_invoice(invoice, true)),
-            BookingKind::Void { at, is_of_part } => Self::of_void(invoice, *is_of_part, *at),
+            BookingKind::Void(at) => Self::of_void(invoice, *at),
             BookingKind::CreditNote(note, at) => Self::of_note(invoice, note, Some(*at)),
         }
     }
@@ -83,11 +83,11 @@ impl Booked {
         let made: Result<jiff::Timestamp, _> = invoice.made_at.parse();
         Self {
             kind: if is_of_part { BookedKind::Part } else { BookedKind::Invoice },
-            is_of_part,
             number: invoice.number.clone(),
             at: made.ok().map(|at| Timestamp::from_unix_micros(at.as_microsecond())),
             lines: invoice.lines.clone(),
             taxes: taxes(&invoice).collect(),
+            fees: FeePeriods::new(),
             total: invoice.total.clone(),
             invoice,
         }
@@ -96,8 +96,8 @@ impl Booked {
     /// The same with the other sign, at the time at which it became void.
     ///
     /// Errors: amounts that do not read.
-    pub(super) fn of_void(invoice: Invoice, is_of_part: bool, at: Timestamp) -> Result<Self, ExportError> {
-        let issued = Self::of_invoice(invoice, is_of_part);
+    pub(super) fn of_void(invoice: Invoice, at: Timestamp) -> Result<Self, ExportError> {
+        let issued = Self::of_invoice(invoice, false);
         let taken_back = |lines: &[Line]| lines.iter().map(taken_back).collect::<Result<Vec<_>, _>>();
         let (lines, taxes) = (taken_back(&issued.lines)?, taken_back(&issued.taxes)?);
         let total = opposite(&issued.total)?;
@@ -117,11 +117,11 @@ impl Booked {
         let taxes = taxes(&invoice).zip(added).map(|(line, tax)| with_amount(line, &tax.amount));
         Ok(Self {
             kind: BookedKind::CreditNote,
-            is_of_part: false,
             number: Some(note.number.clone()),
             at,
             lines,
             taxes: taxes.collect::<Result<_, _>>()?,
+            fees: FeePeriods::new(),
             total: opposite(&note.total)?,
             invoice,
         })
@@ -140,6 +140,17 @@ impl Booked {
                 sum: plain(&sum),
                 total: self.total.clone(),
             }),
+        }
+    }
+
+    /// What time a line is for: of a base fee its own, of a correction the period that is corrected, else the invoice's.
+    pub(super) fn charge_period(&self, line: &Line) -> (Timestamp, Timestamp) {
+        let period = &self.invoice.period;
+        let instant = Timestamp::from_unix_micros;
+        match (self.fees.get(&line.position), &line.correction) {
+            (Some(own), _) => *own,
+            (None, Some(of)) => (instant(of.start_unix_us), instant(of.end_unix_us)),
+            (None, None) => (instant(period.start_unix_us), instant(period.end_unix_us)),
         }
     }
 

@@ -5,6 +5,7 @@
 mod booked;
 mod csv;
 mod events;
+mod fees;
 mod focus;
 mod json;
 mod lines;
@@ -289,7 +290,11 @@ impl Export {
         let page =
             self.ledger.bookings_page(current.tenant.id, current.bookings_after, span, BOOKINGS_PAGE).await?;
         for booking in &page {
-            let rows = self.rows_of(&Booked::of(booking)?)?;
+            let mut booked = Booked::of(booking)?;
+            if matches!(self.request.dataset, Dataset::Focus(_)) {
+                booked.fees = fees::fee_periods(&self.ledger, &booked.invoice).await?;
+            }
+            let rows = self.rows_of(&booked)?;
             self.hold(rows.len());
             for row in rows {
                 self.encoder.row(row)?;
@@ -304,9 +309,8 @@ impl Export {
 
     fn rows_of(&self, booked: &Booked) -> Result<Vec<Vec<Cell>>, ExportError> {
         let model = self.request.filter.model.as_ref().map(ToString::to_string);
-        let wanted = |index: usize| {
-            model.is_none() || booked.lines.get(index).is_some_and(|line| line.model == model)
-        };
+        let wanted =
+            |index: usize| model.is_none() || booked.lines.get(index).is_some_and(|line| line.model == model);
         let rows = match self.request.dataset {
             Dataset::Focus(version) => focus::rows(booked, version, &self.request.provider)?,
             Dataset::InvoiceLines | Dataset::Usage | Dataset::Events => {

@@ -111,8 +111,8 @@ fn parquet_reads_back_in_groups() {
 fn amounts(kind: Kind, given: &[&str]) -> Result<Vec<(BigDecimal, Option<String>)>, ExportError> {
     static EXACT: [Column; 1] = [Column::new("amount", Kind::Exact)];
     static DECIMAL: [Column; 1] = [Column::new("amount", Kind::Decimal)];
-    let mut encoder =
-        Encoder::new(Format::Parquet, if kind == Kind::Exact { &EXACT } else { &DECIMAL }).expect("an encoder");
+    let mut encoder = Encoder::new(Format::Parquet, if kind == Kind::Exact { &EXACT } else { &DECIMAL })
+        .expect("an encoder");
     for amount in given {
         encoder.row(vec![Cell::Decimal(number(amount))])?;
     }

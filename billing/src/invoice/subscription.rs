@@ -132,6 +132,18 @@ impl BilledSubscription {
     }
 }
 
+/// What lines of base fees are about.
+const BASE_FEE: &str = "base_fee";
+
+impl Line {
+    /// Whether it is a base fee, or what is given back of one; a plan's own charge may have the same name.
+    pub(crate) fn is_base_fee(&self) -> bool {
+        let is_time =
+            [Proration::Day, Proration::Second, Proration::None].map(unit).contains(&self.unit.as_str());
+        self.item == BASE_FEE && self.units.is_none() && is_time
+    }
+}
+
 /// The lines, in the order in which they are computed. `before` are those of usage, charges and discounts.
 ///
 /// Errors: instants beyond the calendar.
@@ -204,7 +216,7 @@ fn fee_line(fee: &Fee, plan: &Plan, zone: &TimeZone) -> Draft {
         quantity: share.units,
         unit: unit(share.proration).to_owned(),
         formula: Some(formula),
-        ..Line::blank(kind, "base_fee")
+        ..Line::blank(kind, BASE_FEE)
     };
     Draft { line, exact }
 }

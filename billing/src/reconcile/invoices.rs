@@ -10,7 +10,10 @@ use super::{Finding, HandOver, ReconcileError, Walk, events};
 use crate::{
     export::{Booked, ExportError, usage_line},
     invoice::Invoice,
-    ledger::{BookingList, BookingPosition, IssuedInvoice, LedgerError, LinePart, RecordFilter, Tenant, UsageSum, UsageTotals},
+    ledger::{
+        BookingList, BookingPosition, IssuedInvoice, LedgerError, LinePart, RecordFilter, Tenant, UsageSum,
+        UsageTotals,
+    },
     plan::Plan,
     rate::MinorUnits,
     statement::{PublicKey, Seal, SealSums, Statement},

@@ -8,16 +8,21 @@ use bigdecimal::BigDecimal;
 use billing::{
     export::{Dataset, FocusVersion, Format, Request, Whose},
     invoice::{self, CreditLineRequest, CreditRequest, Invoice},
-    ledger::{BookingList, InvoiceState, Ledger, Tenant, TenantBilling},
+    ledger::{
+        BookingList, InvoiceState, Ledger, NewSubscription, PeriodChoice, SubscriptionChange, Tenant,
+        TenantBilling,
+    },
+    plan::Plan,
     rate::MinorUnits,
     reconcile::{HandOver, Progress, Report, Scope, reconcile},
+    subscription::Cycle,
 };
 use domain::{Period, Timestamp, UsageRecord};
 use serde_json::Value;
 
 use crate::{
     exports::{all, request},
-    records::{Chain, HOUR_US, NOW, at, tenant},
+    records::{Chain, HOUR_US, NOW, at, new_tenant, tenant},
     taxes::{customer, issuer, ten_dollars},
 };
 
@@ -78,7 +83,8 @@ async fn rows(ledger: &Ledger, tenant: &Tenant, dataset: Dataset, name: &str) ->
 }
 
 fn sum(rows: &[Value], column: &str) -> BigDecimal {
-    let amount = |row: &Value| row[column].as_str().expect("decimal text").parse::<BigDecimal>().expect("a decimal");
+    let amount =
+        |row: &Value| row[column].as_str().expect("decimal text").parse::<BigDecimal>().expect("a decimal");
     rows.iter().map(amount).sum()
 }
 
@@ -97,7 +103,8 @@ fn documents(rows: &[Value], number: &str, kind: &str) -> Vec<String> {
 /// Totals of all invoices that are not void, less what credit notes give back; and the same without taxes.
 async fn owed(ledger: &Ledger, tenant: &Tenant) -> (BigDecimal, BigDecimal) {
     let always = (Timestamp::from_unix_micros(i64::MIN), Timestamp::from_unix_micros(i64::MAX));
-    let page = ledger.bookings_page(tenant.id, (BookingList::Invoices, None), always, 100).await.expect("read");
+    let page =
+        ledger.bookings_page(tenant.id, (BookingList::Invoices, None), always, 100).await.expect("read");
     let mut owed = (BigDecimal::default(), BigDecimal::default());
     for booking in page {
         let name = &booking.issued.number;
@@ -111,6 +118,20 @@ async fn owed(ledger: &Ledger, tenant: &Tenant) -> (BigDecimal, BigDecimal) {
         }
     }
     owed
+}
+
+/// A tenant that pays 30.00 ahead for each month from 2026-01-31 on.
+async fn subscribed(ledger: &Ledger) -> Tenant {
+    let made = at("2026-01-31T09:00:00Z");
+    let source =
+        Plan::demo().expect("the demo plan").source().replacen("name = \"demo\"", "name = \"silver\"", 1);
+    let text = format!("{source}\n[base_fee]\namount = \"30\"\ntiming = \"advance\"\n");
+    let plan = Plan::from_text("t", &text).expect("a plan");
+    ledger.publish_plan(&plan, at("2026-01-01T00:00:00Z")).await.expect("published");
+    let acme = ledger.create_tenant(&new_tenant("acme", "silver", "UTC"), made).await.expect("a tenant");
+    let new = NewSubscription { cycle: Cycle::Anniversary, day: None, trial_days: None };
+    ledger.change_subscription(acme.id, &SubscriptionChange::Start(new), made).await.expect("started");
+    acme
 }
 
 const FOCUS: Dataset = Dataset::Focus(FocusVersion::V1_2);
@@ -208,5 +229,25 @@ on_each_database! {
         ]);
         let report = run_all(ledger).await;
         assert_eq!((report.findings, report.compared[3]), (vec![], 5));
+    }
+
+    async fn a_fee_that_is_billed_ahead_is_for_the_time_to_come(database: &Database) {
+        let ledger = &database.ledger;
+        let acme = subscribed(ledger).await;
+        let choice = PeriodChoice::At(at("2026-01-15T00:00:00Z"));
+        let period = ledger.billing_period(&acme, choice).await.expect("a period");
+        invoice::issue(ledger, &acme, &period, period.end()).await.expect("issued");
+        ledger.void_invoice("TG-000001", "a mistake", at("2026-03-05T00:00:00Z")).await.expect("void");
+        for (name, category, cost, billing) in [
+            ("2026-01", "Purchase", "30", "2026-01-01T00:00:00Z"),
+            ("2026-03", "Purchase", "-30", "2026-03-01T00:00:00Z"),
+        ] {
+            let rows = rows(ledger, &acme, FOCUS, name).await;
+            let [row] = &rows[..] else { panic!("{rows:?}") };
+            let names = ["ChargeCategory", "BilledCost", "BillingPeriodStart", "ChargePeriodStart", "ChargePeriodEnd"];
+            let shown = names.map(|name| row[name].as_str().unwrap_or_default());
+            assert_eq!(shown, [category, cost, billing, "2026-01-31T00:00:00Z", "2026-02-28T00:00:00Z"]);
+            assert_eq!((&row["ConsumedQuantity"], row["ChargeFrequency"].as_str()), (&Value::Null, Some("Recurring")));
+        }
     }
 }

@@ -2,11 +2,11 @@
 //! Never an amount of its own, and never a cell that is not described in docs/exports.md.
 //! Called by `focus`, once for each row.
 
-use bigdecimal::BigDecimal;
-use domain::Timestamp;
+use bigdecimal::{BigDecimal, Signed as _};
 
 use super::{
-    category::Category,
+    category::{Category, kind_of},
+    consumed::Consumed,
     pricing::{Pricing, whole_units},
 };
 use crate::{
@@ -27,6 +27,8 @@ pub(super) struct Charge<'a> {
     category: Category,
     billed: BigDecimal,
     exact: BigDecimal,
+    /// What it stands for of what was counted; a tax for nothing.
+    consumed: Option<Consumed>,
     /// Whether it corrects an earlier document.
     is_correction: bool,
     /// Of what is bought; a credit has none.
@@ -37,10 +39,14 @@ impl<'a> Charge<'a> {
     /// Errors: amounts that do not read.
     pub(super) fn of(
         booked: &'a Booked,
-        (category, line): (Category, &'a Line),
+        (line, consumed): (&'a Line, Option<Consumed>),
         provider: &'a str,
     ) -> Result<Self, ExportError> {
         let exact = decimal(&line.exact)?;
+        let category = match consumed {
+            Some(_) => Category::of(line, exact.is_positive()),
+            None => Category::Tax,
+        };
         let is_correction = booked.kind.is_correction() || line.kind == LineKind::Correction;
         let pricing = match category {
             // A correction is a difference: it has no price of its own.
@@ -49,7 +55,7 @@ impl<'a> Charge<'a> {
             Category::Credit | Category::Tax => None,
         };
         let billed = decimal(&line.displayed)?;
-        Ok(Self { booked, line, provider, category, billed, exact, is_correction, pricing })
+        Ok(Self { booked, line, provider, category, billed, exact, consumed, is_correction, pricing })
     }
 
     /// The cell of a column.
@@ -58,7 +64,6 @@ impl<'a> Charge<'a> {
     pub(super) fn cell(&self, column: &str) -> Result<Cell, ExportError> {
         let (booked, invoice, line) = (self.booked, &self.booked.invoice, self.line);
         let text = |text: &str| Cell::Text(text.to_owned());
-        let instant = |micros| Cell::Instant(Timestamp::from_unix_micros(micros));
         Ok(match column {
             "BilledCost" | "EffectiveCost" | "PricingCurrencyEffectiveCost" => {
                 Cell::Decimal(self.billed.clone())
@@ -69,8 +74,8 @@ impl<'a> Charge<'a> {
             "BillingCurrency" | "PricingCurrency" => text(&invoice.currency),
             "BillingPeriodStart" => Cell::Instant(booked.billing_period()?.0),
             "BillingPeriodEnd" => Cell::Instant(booked.billing_period()?.1),
-            "ChargePeriodStart" => instant(invoice.period.start_unix_us),
-            "ChargePeriodEnd" => instant(invoice.period.end_unix_us),
+            "ChargePeriodStart" => Cell::Instant(booked.charge_period(line).0),
+            "ChargePeriodEnd" => Cell::Instant(booked.charge_period(line).1),
             "ChargeCategory" => text(self.category.name()),
             "ChargeClass" => Cell::text(self.is_correction.then_some("Correction")),
             "ChargeDescription" => Cell::Text(self.description()),
@@ -88,11 +93,8 @@ impl<'a> Charge<'a> {
             "SkuMeter" => self.sku_meter(),
             "Tags" => text("{}"),
             "x_DocumentKind" => text(booked.kind.as_str()),
-            "x_EnergyMillijoules" => self.millijoules().map_or(Ok(Cell::Empty), count)?,
-            "x_Joules" => match self.millijoules() {
-                Some(millijoules) => Cell::Decimal(BigDecimal::new(millijoules.into(), 3)),
-                None => Cell::Empty,
-            },
+            "x_EnergyMillijoules" => self.counted(line.kind == LineKind::Energy)?,
+            "x_Joules" => self.joules(),
             "x_ExactCost" => Cell::Decimal(self.exact.clone()),
             "x_InvoiceNumber" => Cell::text(invoice.number.clone()),
             "x_Formula" => Cell::text(line.formula.clone()),
@@ -100,8 +102,8 @@ impl<'a> Charge<'a> {
             "x_LineKind" => text(line.kind.as_str()),
             "x_LinePosition" => Cell::Count(i64::from(line.position)),
             "x_PriceVersion" => Cell::text(line.price_version.clone()),
-            "x_Requests" => count(line.requests)?,
-            "x_Tokens" if line.unit == "tokens" => count(line.quantity)?,
+            "x_Requests" => self.what_counts(true).map_or(Ok(Cell::Empty), |of| count(of.requests))?,
+            "x_Tokens" => self.counted(is_of_tokens(line))?,
             other => self.priced(other),
         })
     }
@@ -120,12 +122,13 @@ impl<'a> Charge<'a> {
     /// Columns of quantities and prices; any other has nothing to say here.
     fn priced(&self, column: &str) -> Cell {
         let Some(pricing) = &self.pricing else { return Cell::Empty };
-        let consumed = (self.category == Category::Usage).then_some(self.line);
+        let consumed = self.consumed.filter(|_| self.category == Category::Usage);
+        let in_units = |consumed: Consumed| whole_units(consumed.quantity, &self.line.unit);
         match column {
             "ConsumedQuantity" => {
-                consumed.map_or(Cell::Empty, |line| Cell::Decimal(whole_units(line.quantity, &line.unit).0))
+                consumed.map_or(Cell::Empty, |consumed| Cell::Decimal(in_units(consumed).0))
             }
-            "ConsumedUnit" => Cell::text(consumed.map(|line| whole_units(line.quantity, &line.unit).1)),
+            "ConsumedUnit" => Cell::text(consumed.map(|consumed| in_units(consumed).1)),
             "ContractedUnitPrice"
             | "ListUnitPrice"
             | "PricingCurrencyContractedUnitPrice"
@@ -161,8 +164,23 @@ impl<'a> Charge<'a> {
         }
     }
 
-    /// Of lines that count energy.
-    fn millijoules(&self) -> Option<u64> {
-        matches!(self.line.unit.as_str(), "millijoules" | "mJ").then_some(self.line.quantity)
+    fn what_counts(&self, is_wanted: bool) -> Option<Consumed> {
+        self.consumed.filter(|consumed| is_wanted && consumed.is_counted)
     }
+
+    /// What the line alone stands for, where it is of the wanted kind.
+    fn counted(&self, is_wanted: bool) -> Result<Cell, ExportError> {
+        self.what_counts(is_wanted).map_or(Ok(Cell::Empty), |of| count(of.quantity))
+    }
+
+    /// All energy is on the lines that inform of it; charges for some of it do not tell it again.
+    fn joules(&self) -> Cell {
+        let energy = self.what_counts(self.line.kind == LineKind::Energy);
+        energy.map_or(Cell::Empty, |of| Cell::Decimal(BigDecimal::new(of.quantity.into(), 3)))
+    }
+}
+
+/// Whether a line counts tokens, billed or not. Credits for some of them do not tell them again.
+fn is_of_tokens(line: &Line) -> bool {
+    line.unit == "tokens" && matches!(kind_of(line), LineKind::Charge | LineKind::NotBilled)
 }

@@ -5,13 +5,14 @@
 mod category;
 mod charge;
 mod columns;
+mod consumed;
 mod pricing;
 #[cfg(test)]
 mod tests;
 
 pub(super) use columns::columns;
 
-use self::{category::Category, charge::Charge};
+use self::{charge::Charge, consumed::consumed};
 use super::{ExportError, booked::Booked, table::Cell};
 
 /// Which text of the specification.
@@ -32,8 +33,9 @@ pub(super) fn rows(
     provider: &str,
 ) -> Result<Vec<Vec<Cell>>, ExportError> {
     booked.check_sum()?;
-    let lines = booked.lines.iter().map(|line| (Category::of(line), line));
-    let taxes = booked.taxes.iter().map(|line| (Category::Tax, line));
+    let consumed = consumed(booked);
+    let lines = booked.lines.iter().zip(consumed).map(|(line, consumed)| (line, Some(consumed)));
+    let taxes = booked.taxes.iter().map(|line| (line, None));
     let row = |line| {
         let charge = Charge::of(booked, line, provider)?;
         columns(version).iter().map(|column| charge.cell(column.name)).collect()

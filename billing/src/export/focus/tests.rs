@@ -3,6 +3,7 @@
 //! Run by `cargo test`.
 
 use bigdecimal::BigDecimal;
+use domain::Timestamp;
 
 use super::*;
 use crate::{
@@ -77,11 +78,7 @@ fn invoice() -> Invoice {
     Invoice::from_issued(&json.to_string()).expect("an invoice")
 }
 
-fn rows_of(
-    invoice: Invoice,
-    version: FocusVersion,
-    provider: &str,
-) -> Result<Vec<Vec<Cell>>, ExportError> {
+fn rows_of(invoice: Invoice, version: FocusVersion, provider: &str) -> Result<Vec<Vec<Cell>>, ExportError> {
     rows(&Booked::of_invoice(invoice, false), version, provider)
 }
 
@@ -175,7 +172,8 @@ fn a_tax_on_top_is_a_row_of_its_own_and_a_contained_one_is_none() {
 
 #[test]
 fn corrections_have_their_class_and_the_category_of_what_they_correct() {
-    for (kind, category) in [("charge", "Usage"), ("slo_credit", "Credit"), ("minimum", "Purchase")] {
+    // What is less of a credit now is billed, and so no credit.
+    for (kind, category) in [("charge", "Usage"), ("slo_credit", "Usage"), ("minimum", "Purchase")] {
         let mut json: serde_json::Value =
             serde_json::from_str(&invoice().to_json().expect("json")).expect("json");
         json["lines"][0]["kind"] = "correction".into();
@@ -190,4 +188,203 @@ fn corrections_have_their_class_and_the_category_of_what_they_correct() {
         assert_eq!(first["ChargeCategory"].as_deref(), Some(category), "{kind}");
         assert_eq!((&first["PricingQuantity"], &first["ListUnitPrice"]), (&None, &None), "{kind}");
     }
+}
+
+/// Rows of a document by their columns.
+fn named(booked: &Booked) -> Vec<std::collections::BTreeMap<&'static str, String>> {
+    let rows = rows(booked, FocusVersion::V1_2, "x").expect("rows");
+    let named = rows.iter().map(|row| {
+        let cells = columns(FocusVersion::V1_2).iter().map(|column| column.name).zip(row);
+        cells.filter_map(|(name, cell)| Some((name, cell.to_plain()?))).collect()
+    });
+    named.collect()
+}
+
+/// An invoice of these lines.
+fn invoice_of(lines: serde_json::Value, total: &str) -> Invoice {
+    let mut json: serde_json::Value =
+        serde_json::from_str(&invoice().to_json().expect("json")).expect("json");
+    json["lines"] = lines;
+    (json["subtotal"], json["total"]) = (total.into(), total.into());
+    Invoice::from_issued(&json.to_string()).expect("an invoice")
+}
+
+fn line(fields: serde_json::Value) -> serde_json::Value {
+    let mut line = serde_json::json!({
+        "position": 1, "kind": "charge", "item": "grad", "description": "grad", "model": null, "price_version": "demo@1",
+        "reason": null, "requests": 2, "quantity": 1530, "unit": "tokens", "unit_price": null, "unit_price_per": null,
+        "percent": null, "attainment": null, "formula": null, "exact": "0", "displayed": "0.00"});
+    for (name, value) in fields.as_object().expect("fields") {
+        line[name] = value.clone();
+    }
+    line
+}
+
+/// What was counted, as rows tell it: consumed quantities, tokens and energy.
+fn counted(booked: &Booked) -> Vec<[String; 3]> {
+    let of = |row: &std::collections::BTreeMap<&str, String>, name: &str| {
+        row.get(name).cloned().unwrap_or_default()
+    };
+    let rows = named(booked);
+    rows.iter()
+        .map(|row| ["ConsumedQuantity", "x_Tokens", "x_EnergyMillijoules"].map(|name| of(row, name)))
+        .collect()
+}
+
+fn expected(rows: &[[&str; 3]]) -> Vec<[String; 3]> {
+    rows.iter().map(|row| row.map(str::to_owned)).collect()
+}
+
+/// A graduated charge, packages, energy that is charged, and a credit for late tokens.
+fn much_counted() -> Invoice {
+    let tier = |units: &str, name: &str, words: &str| {
+        line(serde_json::json!({"units": units, "units_name": name, "description": format!("grad: {words}")}))
+    };
+    let lines = serde_json::json!([
+        tier("30", "tokens", "free"),
+        tier("1", "times", "tier 1, up to 500 tokens, flat amount"),
+        tier("500", "tokens", "tier 1, up to 500 tokens"),
+        tier("1000", "tokens", "tier 2, above 500 tokens"),
+        line(
+            serde_json::json!({"item": "pack", "quantity": 77, "units": "7", "units_name": "tokens", "description": "pack: free"})
+        ),
+        line(serde_json::json!({"item": "pack", "quantity": 77, "units": "2", "units_name": "packages",
+            "description": "pack: begun packages of tokens"})),
+        line(
+            serde_json::json!({"item": "power", "quantity": 9, "unit": "mJ", "units": "0.009", "units_name": "J"})
+        ),
+        line(
+            serde_json::json!({"item": "modelled", "kind": "energy", "quantity": 9, "unit": "millijoules", "price_version": null})
+        ),
+        line(
+            serde_json::json!({"item": "late_output", "kind": "slo_credit", "quantity": 5, "exact": "-0.01", "displayed": "-0.01"})
+        ),
+    ]);
+    invoice_of(lines, "-0.01")
+}
+
+#[test]
+fn what_was_counted_stands_on_one_row_of_its_kind() {
+    let whole = Booked::of_invoice(much_counted(), false);
+    let once = [
+        ["30", "30", ""],
+        ["0", "0", ""],
+        ["500", "500", ""],
+        ["1000", "1000", ""],
+        ["0", "0", ""],
+        ["77", "77", ""],
+        ["9", "", ""],
+        ["9", "", "9"],
+        ["", "", ""],
+    ];
+    assert_eq!(counted(&whole), expected(&once));
+    // A part of a running period is counted by the whole.
+    let part = Booked::of_invoice(much_counted(), true);
+    let nothing = once.map(|[consumed, ..]| [if consumed.is_empty() { "" } else { "0" }, "", ""]);
+    assert_eq!(counted(&part), expected(&nothing));
+    // What became void was consumed all the same, as its row on the invoice says.
+    let void = Booked::of_void(much_counted(), Timestamp::from_unix_micros(1)).expect("void");
+    assert_eq!(counted(&void), expected(&[["", "", ""]; 9]));
+    let mut corrected = much_counted();
+    for line in &mut corrected.lines {
+        line.kind = LineKind::Correction;
+    }
+    assert_eq!(counted(&Booked::of_invoice(corrected, false)), expected(&[["", "", ""]; 9]));
+}
+
+#[test]
+fn base_fees_are_bought_for_their_own_time() {
+    let fee = |kind: &str, unit: &str, amount: &str| {
+        line(
+            serde_json::json!({"item": "base_fee", "kind": kind, "quantity": 30, "unit": unit, "exact": amount, "displayed": amount}),
+        )
+    };
+    // The last is a charge of the plan that has the same name.
+    let own = line(serde_json::json!({"item": "base_fee", "units": "1530", "units_name": "tokens"}));
+    let lines = serde_json::json!([
+        fee("charge", "days", "30.00"),
+        fee("charge", "seconds", "3.00"),
+        fee("charge", "periods", "4.00"),
+        fee("discount", "days", "-7.00"),
+        own
+    ]);
+    let mut booked = Booked::of_invoice(invoice_of(lines, "30.00"), false);
+    booked.lines[1].position = 2;
+    booked.fees.insert(2, (Timestamp::from_unix_micros(5_000_000), Timestamp::from_unix_micros(9_000_000)));
+    let rows = named(&booked);
+    let shown: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["ChargeCategory"].as_str(),
+                row["ChargeFrequency"].as_str(),
+                row.get("ConsumedQuantity").map(String::as_str),
+            )
+        })
+        .collect();
+    let bought = ("Purchase", "Recurring", None);
+    assert_eq!(
+        shown,
+        [bought, bought, bought, ("Credit", "One-Time", None), ("Usage", "Usage-Based", Some("1530"))]
+    );
+    assert_eq!(
+        (
+            rows[0]["PricingQuantity"].as_str(),
+            rows[0]["PricingUnit"].as_str(),
+            rows[0]["ListUnitPrice"].as_str()
+        ),
+        ("1", "Charge", "30")
+    );
+    let periods: Vec<_> = rows
+        .iter()
+        .take(2)
+        .map(|row| (row["ChargePeriodStart"].as_str(), row["ChargePeriodEnd"].as_str()))
+        .collect();
+    assert_eq!(
+        periods,
+        [("2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z"), ("1970-01-01T00:00:05Z", "1970-01-01T00:00:09Z")]
+    );
+    assert_eq!(rows[1]["BillingPeriodStart"], "2026-11-01T00:00:00Z");
+}
+
+#[test]
+fn what_bills_a_credit_again_is_no_credit() {
+    let correction = |kind: &str, amount: &str| {
+        line(
+            serde_json::json!({"kind": "correction", "unit": "", "exact": amount, "displayed": amount, "correction": {
+            "start": "a", "end": "b", "start_unix_us": 1_000_000, "end_unix_us": 2_000_000, "invoice": "TG-000000", "kind": kind,
+            "now": amount, "invoiced": "0.00", "records": 7}}),
+        )
+    };
+    let credit = line(serde_json::json!({"kind": "slo_credit", "exact": "-1.00", "displayed": "-1.00"}));
+    let lines = serde_json::json!([
+        correction("invoiced", "1.20"),
+        correction("invoiced", "-1.20"),
+        correction("slo_credit", "0.50"),
+        credit
+    ]);
+    let invoice = invoice_of(lines, "-0.50");
+    let shown = |booked: &Booked| {
+        let rows = named(booked);
+        rows.iter().map(|row| (row["ChargeCategory"].clone(), row["BilledCost"].clone())).collect::<Vec<_>>()
+    };
+    let pairs = |rows: &[(&str, &str)]| {
+        rows.iter().map(|(left, right)| ((*left).to_owned(), (*right).to_owned())).collect::<Vec<_>>()
+    };
+    let issued = Booked::of_invoice(invoice.clone(), false);
+    assert_eq!(
+        shown(&issued),
+        pairs(&[("Purchase", "1.2"), ("Credit", "-1.2"), ("Purchase", "0.5"), ("Credit", "-1")])
+    );
+    let void = Booked::of_void(invoice, Timestamp::from_unix_micros(1)).expect("void");
+    assert_eq!(
+        shown(&void),
+        pairs(&[("Credit", "-1.2"), ("Purchase", "1.2"), ("Credit", "-0.5"), ("Usage", "1")])
+    );
+    // Each is for the time that it corrects.
+    assert_eq!(named(&issued)[0]["ChargePeriodStart"], "1970-01-01T00:00:01Z");
+    assert_eq!(
+        (named(&issued)[3]["ChargePeriodStart"].as_str(), named(&void)[3]["BillingPeriodStart"].as_str()),
+        ("2026-11-01T00:00:00Z", "1970-01-01T00:00:00Z")
+    );
 }

@@ -40,14 +40,9 @@ pub enum BookingKind {
     Invoice,
     /// An invoice of a part of a period that was running.
     Part,
-    /// The end of an invoice that became void.
-    Void {
-        /// When it became void.
-        at: Timestamp,
-        /// Whether the invoice was of a part.
-        is_of_part: bool,
-    },
-    /// A credit note.
+    /// The end of an invoice that became void then.
+    Void(Timestamp),
+    /// A credit note that was issued then.
     CreditNote(Box<CreditNote>, Timestamp),
 }
 
@@ -99,11 +94,13 @@ impl Booking {
         let kind = match (list, note, is_of_part) {
             (BookingList::Invoices, _, false) => BookingKind::Invoice,
             (BookingList::Invoices, _, true) => BookingKind::Part,
-            (BookingList::Voided, _, is_of_part) => BookingKind::Void { at, is_of_part },
+            (BookingList::Voided, _, _) => BookingKind::Void(at),
             (BookingList::CreditNotes, Some(body), _) => {
                 BookingKind::CreditNote(Box::new(CreditNote::from_issued(&body)?), at)
             }
-            (BookingList::CreditNotes, None, _) => return Err(LedgerError::corrupt("credit note", &"no text")),
+            (BookingList::CreditNotes, None, _) => {
+                return Err(LedgerError::corrupt("credit note", &"no text"));
+            }
         };
         let issued = IssuedInvoice::from_row(invoice)?;
         Ok(Self { kind, issued, position: BookingPosition(at_unix_us, serial) })

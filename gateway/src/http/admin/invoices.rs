@@ -132,9 +132,8 @@ async fn list(call: Call) -> Answer {
     let issued = call.ledger().bookings_page(tenant.id, list, all, page.limit.get() + 1).await?;
     let cursor_of = |booking: &Booking| booking.position.to_string();
     let Page { data, next_cursor } = Page::cut(issued, page.limit, cursor_of);
-    let row = |booking: &Booking| {
-        InvoiceSummaryWire::to_wire(&booking.issued, booking.kind == BookingKind::Part)
-    };
+    let row =
+        |booking: &Booking| InvoiceSummaryWire::to_wire(&booking.issued, booking.kind == BookingKind::Part);
     Ok(ok(&Page { data: data.iter().map(row).collect(), next_cursor }))
 }
 
