@@ -53,7 +53,7 @@ enum What {
     Usage,
     /// Usage events.
     Events,
-    /// Lines of issued invoices.
+    /// Lines of issued invoices, of those that became void, and of credit notes.
     Invoices,
 }
 

@@ -71,7 +71,7 @@ enum What {
     Usage,
     /// Usage events.
     Events,
-    /// Lines of issued invoices whose period begins in the span.
+    /// Lines of invoices whose period begins in the span, and of what became void or was credited in it.
     Invoices,
 }
 
