@@ -272,3 +272,6 @@ impl Cli {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     /// invoice counts any.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
-    /// A plan version that the invoice names (TOML); may be given several times.
+    /// A plan version that the invoice names (TOML or JSON); may be given several times.
     #[arg(long = "plan", value_name = "FILE", required = true)]
     plans: Vec<PathBuf>,
     /// The issuer's public key (PEM), from a way you trust: its signed statement is checked as well. May be given
