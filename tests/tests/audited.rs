@@ -317,3 +317,10 @@ async fn steps(walk: &mut Walk, [paid, void, lost]: &[String; 3]) -> Outcome {
     assert_eq!((none.status.as_u16(), none.code()), (404, "not_found"), "{}", none.body);
     Ok(())
 }
+    // Nothing is said of lines but that there are none: that is no word for all of them.
+    for lines in [json!([]), Value::Null] {
+        let note = json!({"reason": "an outage", "idempotency_key": "none", "lines": lines});
+        let refused = walk.admin.post(&format!("{paid}/credit-notes"), &note).await?;
+        assert_eq!(refused.status.as_u16(), 400, "{}", refused.body);
+        assert_eq!(refused.body["error"]["param"], "lines", "{}", refused.body);
+    }

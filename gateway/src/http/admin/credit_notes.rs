@@ -53,10 +53,16 @@ struct NewCreditNoteWire {
     /// Asking again with the same key is one credit note.
     #[schema(min_length = 1, max_length = 255)]
     idempotency_key: String,
-    /// Of which lines; without any: all that is left of the invoice.
-    #[serde(default)]
-    #[schema(max_items = 1_000)]
-    lines: Vec<CreditLineWire>,
+    /// Of which lines, at least one; left out: all that is left of the invoice.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Vec<CreditLineWire>, required = false, min_items = 1, max_items = 1_000)]
+    lines: Option<Vec<CreditLineWire>>,
+}
+
+/// A list that is there. Credit of a whole invoice is never taken back, so it is given only where nothing is said of
+/// lines: a null is no list.
+fn named<'de, D: serde::Deserializer<'de>>(lines: D) -> Result<Option<Vec<CreditLineWire>>, D::Error> {
+    Vec::deserialize(lines).map(Some)
 }
 
 /// A line to give back.
@@ -93,9 +99,11 @@ async fn list(call: Call) -> Answer {
 async fn issue(call: Call, body: web::Payload) -> Answer {
     call.log_change("invoice.credit");
     let NewCreditNoteWire { reason, idempotency_key, lines } = call.body(body).await?;
-    if lines.len() > LINES_MAX {
-        return Err(ApiError::invalid("invalid_value", "lines", format!("lines: at most {LINES_MAX}")));
+    if lines.as_ref().is_some_and(|lines| lines.is_empty() || lines.len() > LINES_MAX) {
+        let message = format!("lines: 1 to {LINES_MAX}; leave the field out to give back all that is left");
+        return Err(ApiError::invalid("invalid_value", "lines", message));
     }
+    let lines = lines.unwrap_or_default();
     let number = number(&call)?;
     let line = |line: CreditLineWire| CreditLineRequest { position: line.position, amount: line.amount };
     let request = CreditRequest { reason, lines: lines.into_iter().map(line).collect() };
