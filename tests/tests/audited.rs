@@ -246,7 +246,44 @@ async fn invoice(walk: &mut Walk, installation: &Installation) -> Outcome {
         invoices.push(format!("/invoices/{}", issued["number"].as_str().unwrap_or_default()));
     }
     let invoices = <[String; 3]>::try_from(invoices).expect("three months");
-    steps(walk, &invoices).await
+    steps(walk, &invoices).await?;
+    let number = invoices[0].trim_start_matches("/invoices/");
+    let again = ["issued", "refund", number, "1.00", "--reference", "bank 2"];
+    let shown = installation.run(&again)?;
+    for line in [
+        "this refund was recorded before; nothing changed",
+        "refunded           1.90 USD",
+        "owed to the tenant 0.00 USD",
+    ] {
+        assert!(shown.contains(line), "{line} in {shown}");
+    }
+    Ok(())
+}
+
+/// What is given back of the 1.90 that was paid for nothing: 1.00 by bank, the rest as credit.
+async fn refunds(walk: &mut Walk, paid: &str) -> Outcome {
+    let by_bank = json!({"amount": "1.00", "reference": "bank 2"});
+    let given = walk.post(&format!("{paid}/refunds"), by_bank.clone()).await?;
+    assert_eq!((&given["refunded"], &given["owed_to_tenant"]), (&json!("1.00"), &json!("0.90")), "{given}");
+    let refused = [
+        (json!({"amount": "0.91", "reference": "bank 3"}), 409, "conflict"),
+        (json!({"amount": "1.01", "reference": "bank 2"}), 409, "conflict"),
+        (json!({"amount": "0.901", "reference": "bank 3"}), 400, "invalid_value"),
+        (json!({"amount": "-0.90", "reference": "bank 3"}), 400, "invalid_value"),
+        (json!({"amount": "0.90", "reference": ""}), 400, "invalid_value"),
+    ];
+    for (body, status, code) in refused {
+        let answer = walk.admin.post(&format!("{paid}/refunds"), &body).await?;
+        assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{body}: {}", answer.body);
+    }
+    let as_credit = json!({"amount": "0.90", "reference": "ticket 7", "kind": "grant"});
+    let given = walk.post(&format!("{paid}/refunds"), as_credit).await?;
+    assert_eq!((&given["due"], &given["owed_to_tenant"]), (&json!("0.00"), &json!("0.00")), "{given}");
+    assert!(
+        given["refunds"][0]["grant_id"].is_null() && given["refunds"][1]["grant_id"].is_string(),
+        "{given}"
+    );
+    Ok(())
 }
 
 /// A tenant that is billed through Stripe, and a step there that somebody has to look at.
@@ -296,12 +333,21 @@ async fn steps(walk: &mut Walk, [paid, void, lost]: &[String; 3]) -> Outcome {
     let paid_in_part =
         walk.post(&format!("{paid}/payments"), json!({"amount": "1.90", "reference": "bank 1"})).await?;
     assert_eq!((&paid_in_part["state"], &paid_in_part["due"]), (&json!("issued"), &json!("10.00")));
+    // Nothing is said of lines but that there are none: that is no word for all of them.
+    for lines in [json!([]), Value::Null] {
+        let note = json!({"reason": "an outage", "idempotency_key": "none", "lines": lines});
+        let refused = walk.admin.post(&format!("{paid}/credit-notes"), &note).await?;
+        assert_eq!(refused.status.as_u16(), 400, "{}", refused.body);
+        assert_eq!(refused.body["error"]["param"], "lines", "{}", refused.body);
+    }
     let note = json!({"reason": "an outage", "idempotency_key": "first"});
     // Paid in part already: all of it is given back all the same.
     let note = walk.post(&format!("{paid}/credit-notes"), note).await?;
     assert_eq!((&note["number"], &note["total"]), (&json!("TG-CN-000001"), &json!("11.90")));
     let standing = walk.admin.get(&format!("{paid}/standing")).await?.body;
     assert_eq!((&standing["state"], &standing["credited"]), (&json!("paid"), &json!("11.90")), "{standing}");
+    assert_eq!(standing["owed_to_tenant"], "1.90", "{standing}");
+    refunds(walk, paid).await?;
     assert_eq!(walk.admin.get("/credit-notes/TG-CN-000001").await?.body, note);
     assert_eq!(walk.admin.get(&format!("{paid}/credit-notes")).await?.body["data"][0], note);
     walk.post(&format!("{void}/void"), json!({"reason": "a mistake"})).await?;
@@ -317,10 +363,3 @@ async fn steps(walk: &mut Walk, [paid, void, lost]: &[String; 3]) -> Outcome {
     assert_eq!((none.status.as_u16(), none.code()), (404, "not_found"), "{}", none.body);
     Ok(())
 }
-    // Nothing is said of lines but that there are none: that is no word for all of them.
-    for lines in [json!([]), Value::Null] {
-        let note = json!({"reason": "an outage", "idempotency_key": "none", "lines": lines});
-        let refused = walk.admin.post(&format!("{paid}/credit-notes"), &note).await?;
-        assert_eq!(refused.status.as_u16(), 400, "{}", refused.body);
-        assert_eq!(refused.body["error"]["param"], "lines", "{}", refused.body);
-    }

@@ -40,6 +40,11 @@ impl Line {
 }
 
 impl Invoice {
+    /// What the tenant is owed, where what is due is below zero.
+    pub fn owed_to_tenant(&self) -> Option<&str> {
+        self.amount_due.as_ref().unwrap_or(&self.total).strip_prefix('-')
+    }
+
     /// The energy of all requests and the tokens for each joule, rounded down to hundredths; nothing without energy.
     pub fn energy_text(&self) -> Option<String> {
         let energy = self.lines.iter().filter(|line| line.kind == LineKind::Energy);

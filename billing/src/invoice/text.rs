@@ -129,6 +129,9 @@ fn payments(page: &mut Page, invoice: &Invoice) {
     if let Some(due) = &invoice.amount_due {
         page.row(&format!("      AMOUNT DUE {}", invoice.currency), due);
     }
+    if let Some(owed) = invoice.owed_to_tenant() {
+        page.row(&format!("      OWED TO THE TENANT {}", invoice.currency), owed);
+    }
 }
 
 /// How the subtotal divides over projects, where there are any.

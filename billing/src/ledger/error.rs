@@ -425,6 +425,29 @@ pub enum LedgerError {
         /// What is due.
         due: String,
     },
+    /// One reference, two refunds.
+    #[error(
+        "there already is a refund of this invoice with the reference {reference:?} and another {field}; nothing was \
+         recorded"
+    )]
+    RefundConflict {
+        /// The reference.
+        reference: String,
+        /// The first field that differs.
+        field: &'static str,
+    },
+    /// More money than the tenant is owed.
+    #[error(
+        "a refund of {amount} is more than the {owed} that the tenant is owed of invoice {number}; nothing was recorded"
+    )]
+    RefundTooLarge {
+        /// The invoice.
+        number: String,
+        /// The refund.
+        amount: String,
+        /// What the tenant is owed.
+        owed: String,
+    },
     /// Not one of the tenant's billing periods.
     #[error("the tenant's billing period at this time is from {start} to {end}")]
     NoBillingPeriod {
@@ -566,6 +589,8 @@ impl LedgerError {
             | Self::StripeConflict { .. }
             | Self::PaymentConflict { .. }
             | Self::PaymentTooLarge { .. }
+            | Self::RefundConflict { .. }
+            | Self::RefundTooLarge { .. }
             | Self::GrantScopes { .. }
             | Self::Revoked(_)
             | Self::Replaced(_)

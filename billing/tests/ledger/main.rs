@@ -52,6 +52,8 @@ mod reconcile;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
+mod refunds;
+#[cfg(test)]
 mod responses;
 #[cfg(test)]
 mod restored;

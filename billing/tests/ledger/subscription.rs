@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::records::{Chain, at, new_tenant, record};
 
-fn plan(name: &str, version: u32, terms: &str) -> Plan {
+pub(crate) fn plan(name: &str, version: u32, terms: &str) -> Plan {
     let source = Plan::demo().expect("the demo plan").source().to_owned();
     let source = source.replacen("name = \"demo\"", &format!("name = \"{name}\""), 1).replacen(
         "version = 1",
@@ -26,7 +26,7 @@ fn plan(name: &str, version: u32, terms: &str) -> Plan {
     Plan::from_text("t", &format!("{source}\n{terms}")).expect("a plan")
 }
 
-fn fee(amount: &str, timing: &str) -> String {
+pub(crate) fn fee(amount: &str, timing: &str) -> String {
     format!("[base_fee]\namount = \"{amount}\"\ntiming = \"{timing}\"\n")
 }
 
@@ -34,7 +34,7 @@ fn fee(amount: &str, timing: &str) -> String {
 const MADE: &str = "2026-01-31T09:00:00Z";
 
 /// A tenant under a plan, made on the last day of January.
-async fn tenant_of(ledger: &Ledger, plans: &[Plan], zone: &str) -> Tenant {
+pub(crate) async fn tenant_of(ledger: &Ledger, plans: &[Plan], zone: &str) -> Tenant {
     for plan in plans {
         ledger.publish_plan(plan, at("2026-01-01T00:00:00Z")).await.expect("published");
     }
@@ -42,7 +42,7 @@ async fn tenant_of(ledger: &Ledger, plans: &[Plan], zone: &str) -> Tenant {
     ledger.create_tenant(&new, at(MADE)).await.expect("a tenant")
 }
 
-async fn start(ledger: &Ledger, tenant: &Tenant, cycle: Cycle, trial_days: Option<u32>) {
+pub(crate) async fn start(ledger: &Ledger, tenant: &Tenant, cycle: Cycle, trial_days: Option<u32>) {
     let new = NewSubscription { cycle, day: None, trial_days };
     let change = SubscriptionChange::Start(new);
     ledger.change_subscription(tenant.id, &change, at(MADE)).await.expect("started");
@@ -54,7 +54,7 @@ async fn period(ledger: &Ledger, tenant: &Tenant, instant: &str) -> Period {
 }
 
 /// The invoice of the period that an instant falls in, issued when it is over.
-async fn issue(ledger: &Ledger, tenant: &Tenant, instant: &str) -> Invoice {
+pub(crate) async fn issue(ledger: &Ledger, tenant: &Tenant, instant: &str) -> Invoice {
     let period = period(ledger, tenant, instant).await;
     invoice::issue(ledger, tenant, &period, period.end()).await.expect("issued")
 }

@@ -1,4 +1,4 @@
-//! `tallygate issued`: what becomes of issued invoices: payments, and their end.
+//! `tallygate issued`: what becomes of issued invoices: payments, refunds, and their end.
 //! Never changes an invoice: each step is added, with who took it.
 //! Called by `Cli::run`.
 
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use billing::{
     invoice::{CreditLineRequest, CreditRequest},
-    ledger::{InvoiceStanding, NewPayment, Recorded},
+    ledger::{InvoiceStanding, NewPayment, NewRefund, Recorded, RefundKind},
 };
 use clap::{Subcommand, ValueEnum};
 use domain::{Clock as _, SystemClock};
@@ -30,6 +30,22 @@ pub(super) enum Command {
         /// The bank's or provider's reference: recording it twice is one payment.
         #[arg(long, value_name = "TEXT")]
         reference: String,
+        /// For people.
+        #[arg(long, default_value = "", value_name = "TEXT")]
+        note: String,
+    },
+    /// Record what was given back of what the tenant is owed: paid out, or with --as-credit given now as a grant.
+    Refund {
+        /// Its number.
+        number: String,
+        /// How much, in the invoice's currency.
+        amount: String,
+        /// The bank's or provider's reference: recording it twice is one refund.
+        #[arg(long, value_name = "TEXT")]
+        reference: String,
+        /// Give it as credit that the tenant may spend.
+        #[arg(long)]
+        as_credit: bool,
         /// For people.
         #[arg(long, default_value = "", value_name = "TEXT")]
         note: String,
@@ -103,6 +119,17 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
             }
             standing
         }
+        Command::Refund { number, amount: text, reference, as_credit, note } => {
+            let found = ledger.find_invoice(&number).await?.ok_or_else(|| missing(&number))?;
+            let amount = amount("the refund", &text, found.currency)?;
+            let kind = if as_credit { RefundKind::Grant } else { RefundKind::Payout };
+            let new = NewRefund { kind, amount, reference: &reference, note: &note };
+            let (standing, recorded) = ledger.record_refund(&number, &new, now).await?;
+            if recorded == Recorded::Already {
+                out::say("this refund was recorded before; nothing changed");
+            }
+            standing
+        }
         Command::Credit { number, lines, reason, idempotency_key } => {
             let lines = lines.iter().map(|text| line_of(text)).collect::<Result<_, _>>()?;
             let request = (&CreditRequest { reason, lines }, idempotency_key.as_str());
@@ -156,9 +183,11 @@ fn show(standing: &InvoiceStanding) {
         ("credited", money(standing.credited)),
         ("due", money(standing.due)),
         ("due at", format!("{due_at}{overdue}")),
+        ("refunded", money(standing.refunded)),
+        ("owed to the tenant", money(standing.owed_to_tenant)),
     ];
     for (name, text) in rows {
-        out::say(&format!("{name:<10} {text}"));
+        out::say(&format!("{name:<18} {text}"));
     }
     let step = |event: &billing::ledger::InvoiceEvent| {
         let amount = event.amount.map(|amount| amount.to_text(currency)).unwrap_or_default();
@@ -168,4 +197,14 @@ fn show(standing: &InvoiceStanding) {
     };
     let steps: Vec<_> = standing.events.iter().map(step).collect();
     out::table(["AT", "STEP", "AMOUNT", "REFERENCE", "BY", "NOTE"], &steps);
+    let refund = |refund: &billing::ledger::InvoiceRefund| {
+        let source = refund.reference.clone().or(refund.credit_note.clone()).unwrap_or_default();
+        let actor = format!("{} {}", refund.actor_kind, refund.actor);
+        let amount = refund.amount.to_text(currency);
+        [refund.at.to_string(), refund.kind.as_str().to_owned(), amount, source, actor, refund.note.clone()]
+    };
+    let refunds: Vec<_> = standing.refunds.iter().map(refund).collect();
+    if !refunds.is_empty() {
+        out::table(["AT", "REFUND", "AMOUNT", "REFERENCE", "BY", "NOTE"], &refunds);
+    }
 }

@@ -1,12 +1,8 @@
-//! What is charged: the table of lines, the totals with taxes and payments, the parts of projects, the last words.
-//! Never computes an amount: each is what the invoice or its standing says.
+//! What is charged: the table of lines, the parts of projects, the last words.
+//! Never computes an amount: each is what the invoice says.
 //! Called once for each PDF.
 
-use billing::{
-    invoice::{Invoice, Line},
-    ledger::{InvoiceEventKind, InvoiceStanding},
-    tax::TaxMode,
-};
+use billing::invoice::{Invoice, Line};
 
 use super::canvas::{Canvas, Ink, MARGIN, RIGHT, Style};
 
@@ -21,8 +17,6 @@ const QUANTITY_WIDTH: f32 = 74.0;
 /// Where prices end, and how wide they may be.
 const PRICE: f32 = 476.0;
 const PRICE_WIDTH: f32 = 86.0;
-/// Where the labels of totals begin.
-pub(super) const TOTALS: f32 = 300.0;
 
 fn heading(canvas: &mut Canvas) {
     let y = canvas.y;
@@ -102,67 +96,6 @@ fn notes_of(line: &Line) -> Vec<String> {
     let formula = line.formula.as_ref().map(|formula| format!("{formula} = {}", line.exact));
     let note = Some(line.note_text()).filter(|note| !note.is_empty());
     [version, formula, note].into_iter().flatten().collect()
-}
-
-/// A row of the totals.
-pub(super) fn total(canvas: &mut Canvas, (label, amount): (&str, &str), style: Style) {
-    let width = RIGHT - 90.0 - TOTALS;
-    let height = style.leading() + 3.0;
-    canvas.need(height * 2.0);
-    let y = canvas.y;
-    let label = canvas.column(TOTALS, y, width, (style, label));
-    canvas.text_until(RIGHT - 5.0, y, style, amount);
-    canvas.y += label.max(style.leading()) + 3.0;
-}
-
-/// Subtotal, taxes, total, what was paid, and what is due.
-pub(super) fn totals(canvas: &mut Canvas, invoice: &Invoice, standing: Option<&InvoiceStanding>) {
-    canvas.need(70.0);
-    canvas.y += 6.0;
-    total(canvas, ("Subtotal", &invoice.subtotal), Style::BODY);
-    for tax in invoice.taxes.iter().flat_map(|taxes| &taxes.lines) {
-        let name = format!("{} {} %", tax.name, tax.percent);
-        let (label, amount) = match tax.mode {
-            TaxMode::Exclusive => (format!("{name} on {}", tax.base), tax.amount.clone()),
-            TaxMode::Inclusive => (format!("{name}, contained"), format!("({})", tax.amount)),
-        };
-        total(canvas, (&label, &amount), Style::BODY);
-    }
-    let y = canvas.y;
-    canvas.area(TOTALS, y, (RIGHT - TOTALS, 0.8), Ink::Strong);
-    canvas.y += 5.0;
-    total(canvas, (&format!("Total {}", invoice.currency), &invoice.total), Style::TOTAL);
-    paid(canvas, invoice, standing);
-    if let Some(note) = invoice.taxes.as_ref().and_then(|taxes| taxes.note.as_ref()) {
-        canvas.y += 4.0;
-        let y = canvas.y;
-        canvas.y += canvas.column(TOTALS, y, RIGHT - TOTALS, (Style::BODY, note));
-    }
-    canvas.y += 10.0;
-}
-
-/// What was paid or credited since the invoice was issued, and what is left.
-fn paid(canvas: &mut Canvas, invoice: &Invoice, standing: Option<&InvoiceStanding>) {
-    let Some(standing) = standing else {
-        return total(canvas, (&format!("Amount due {}", invoice.currency), &invoice.total), Style::TOTAL);
-    };
-    let currency = standing.currency;
-    for event in standing.events.iter().filter(|event| event.kind == InvoiceEventKind::Payment) {
-        let (at, reference) = (event.at.to_string(), event.reference.as_deref().unwrap_or_default());
-        let label = format!("Payment of {}, {reference}", at.get(..10).unwrap_or(&at));
-        let amount = event.amount.map(|amount| format!("-{}", amount.to_text(currency)));
-        total(canvas, (&label, &amount.unwrap_or_default()), Style::BODY);
-    }
-    if standing.credited != billing::rate::MinorUnits::ZERO {
-        let amount = format!("-{}", standing.credited.to_text(currency));
-        total(canvas, ("Credit notes", &amount), Style::BODY);
-    }
-    let state = match standing.state.as_str() {
-        "issued" => String::new(),
-        state => format!(" ({state})"),
-    };
-    let label = format!("Amount due {currency}{state}");
-    total(canvas, (&label, &standing.due.to_text(currency)), Style::TOTAL);
 }
 
 /// How the subtotal divides over projects.

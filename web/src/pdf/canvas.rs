@@ -111,6 +111,13 @@ impl Canvas {
         true
     }
 
+    /// Goes to a new page unless so much is free on this one. What no page holds begins where it is.
+    pub(super) fn keep_together(&mut self, height: f32) {
+        if MARGIN + height <= BOTTOM {
+            self.need(height);
+        }
+    }
+
     /// A text whose upper left corner is here. It is one line, however long.
     pub(super) fn text(&mut self, x: f32, y: f32, style: Style, text: &str) {
         self.put(Mark::Text { x, baseline: y + style.size, style, text: text.to_owned() });

@@ -2,11 +2,12 @@
 //! Never computes an amount: each is what the note says.
 //! Called once for each PDF of a credit note.
 
-use billing::{invoice::CreditNote, tax::TaxMode};
+use billing::invoice::CreditNote;
 
 use super::{
-    body::{ITEM, TOTALS, total},
+    body::ITEM,
     canvas::{Canvas, Ink, MARGIN, RIGHT, Style},
+    totals,
 };
 
 /// How wide descriptions may be.
@@ -44,23 +45,10 @@ pub(super) fn lines(canvas: &mut Canvas, note: &CreditNote) {
 
 /// Subtotal, taxes, and the total that is given back.
 pub(super) fn totals(canvas: &mut Canvas, note: &CreditNote) {
-    canvas.need(70.0);
-    canvas.y += 6.0;
-    total(canvas, ("Subtotal", &note.subtotal), Style::BODY);
-    for tax in &note.taxes {
-        let name = format!("{} {} %", tax.name, tax.percent);
-        let (label, amount) = match tax.mode {
-            TaxMode::Exclusive => (name, tax.amount.clone()),
-            TaxMode::Inclusive => (format!("{name}, contained"), format!("({})", tax.amount)),
-        };
-        total(canvas, (&label, &amount), Style::BODY);
-    }
-    let y = canvas.y;
-    canvas.area(TOTALS, y, (RIGHT - TOTALS, 0.8), Ink::Strong);
-    canvas.y += 5.0;
-    total(canvas, (&format!("Total credit {}", note.currency), &note.total), Style::TOTAL);
+    totals::credit_note(canvas, note);
     let words = format!(
-        "This credit note lowers what is owed of invoice {}; what was paid beyond that is to be paid back.",
+        "This credit note lowers what is owed of invoice {}. What was paid beyond that from credit is credit again; the \
+         rest is owed to you.",
         note.invoice_number
     );
     canvas.y += 8.0;

@@ -14,10 +14,14 @@ const HALF: f32 = 330.0;
 /// Where its values begin, behind their labels.
 const VALUES: f32 = 408.0;
 
-/// The head of an invoice.
-pub(super) fn head(canvas: &mut Canvas, invoice: &Invoice) {
-    let word = if invoice.number.is_some() { "INVOICE" } else { "DRAFT INVOICE" };
-    titled(canvas, (word, invoice.number.as_deref()), invoice.issuer.as_ref());
+/// The head of an invoice, with the word for its end.
+pub(super) fn head(canvas: &mut Canvas, invoice: &Invoice, end: Option<&str>) {
+    let word = match (&invoice.number, end) {
+        (None, _) => "DRAFT INVOICE".to_owned(),
+        (Some(_), None) => "INVOICE".to_owned(),
+        (Some(_), Some(end)) => format!("INVOICE ({})", end.to_uppercase()),
+    };
+    titled(canvas, (&word, invoice.number.as_deref()), invoice.issuer.as_ref());
     billed(canvas, (&invoice.tenant, invoice.customer.as_ref()), dates(invoice));
 }
 

@@ -8,10 +8,11 @@ mod chart;
 mod credit_note;
 mod fonts;
 mod head;
+mod totals;
 
 use billing::{
     invoice::{CreditNote, Invoice, Status},
-    ledger::InvoiceStanding,
+    ledger::{InvoiceStanding, InvoiceState},
 };
 use krilla::metadata::DateTime;
 
@@ -36,14 +37,14 @@ pub enum PdfError {
 /// Errors: none in practice; tests make PDFs of all kinds of invoices.
 pub fn invoice_pdf(invoice: &Invoice, standing: Option<&InvoiceStanding>) -> Result<Vec<u8>, PdfError> {
     let mut canvas = Canvas::new()?;
-    head::head(&mut canvas, invoice);
+    head::head(&mut canvas, invoice, end(standing));
     body::lines(&mut canvas, invoice);
-    body::totals(&mut canvas, invoice, standing);
+    totals::invoice(&mut canvas, invoice, standing);
     body::projects(&mut canvas, invoice);
     chart::energy(&mut canvas, invoice);
     chart::chart(&mut canvas, invoice);
     body::notes(&mut canvas, invoice);
-    canvas.finish((&title(invoice), "en"), made(&invoice.made_at))
+    canvas.finish((&title(invoice, end(standing)), "en"), made(&invoice.made_at))
 }
 
 /// A credit note as a PDF.
@@ -57,11 +58,21 @@ pub fn credit_note_pdf(note: &CreditNote) -> Result<Vec<u8>, PdfError> {
     canvas.finish((&format!("Credit note {}", note.number), "en"), made(&note.made_at))
 }
 
+/// How an invoice ended, as its title says it. What is still owed, expected or not, has no such word.
+fn end(standing: Option<&InvoiceStanding>) -> Option<&'static str> {
+    match standing?.state {
+        InvoiceState::Issued | InvoiceState::Uncollectible => None,
+        InvoiceState::Paid => Some("paid"),
+        InvoiceState::Void => Some("void"),
+    }
+}
+
 /// What the document is.
-fn title(invoice: &Invoice) -> String {
-    match (invoice.status, &invoice.number) {
-        (Status::Issued, Some(number)) => format!("Invoice {number}"),
-        (Status::Issued | Status::Draft, _) => format!("Draft invoice for {}", invoice.tenant.name),
+fn title(invoice: &Invoice, end: Option<&str>) -> String {
+    match (invoice.status, &invoice.number, end) {
+        (Status::Issued, Some(number), None) => format!("Invoice {number}"),
+        (Status::Issued, Some(number), Some(end)) => format!("Invoice {number} ({end})"),
+        (Status::Issued | Status::Draft, _, _) => format!("Draft invoice for {}", invoice.tenant.name),
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     InvoiceState, Ledger, LedgerError, Transaction, Value,
     invoices::{ISSUER, find_by_number},
     lifecycle::{check_text, existing, settle},
+    refunds::give_back_by_note,
 };
 use crate::invoice::{CreditNote, CreditRequest, Invoice, credit};
 
@@ -28,7 +29,8 @@ struct NoteRow {
 impl Ledger {
     /// Gives back a part of an issued invoice, or all that is left of it; once for each idempotency key of an invoice.
     ///
-    /// What is due of it gets less; where nothing is due any more, it is paid.
+    /// What is due of it gets less; where nothing is due any more, it is paid. What grants had paid of what is beyond
+    /// that is given back as a grant at once; the rest is owed to the tenant until somebody records a refund.
     /// Errors: no such invoice, one that is void, a line that is not there or has less left, nothing to give back, the
     /// same key with another request.
     pub async fn issue_credit_note(
@@ -86,7 +88,8 @@ impl Ledger {
         ];
         transaction.execute(sql::INSERT, &values).await?;
         transaction.execute(sql::TAKE_SERIAL, &[Value::Text(ISSUER)]).await?;
-        settle(&mut transaction, number, now).await?;
+        let settled = settle(&mut transaction, number, now).await?;
+        give_back_by_note(&mut transaction, &settled, &note.number, now).await?;
         transaction.commit().await?;
         Ok(note)
     }

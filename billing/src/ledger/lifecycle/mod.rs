@@ -11,17 +11,18 @@ use domain::{Currency, TenantId, Timestamp};
 use serde::Deserialize;
 
 use super::{
-    IssuedInvoice, Ledger, LedgerError, Transaction, Value,
+    InvoiceRefund, IssuedInvoice, Ledger, LedgerError, Transaction, Value,
     error::read_back,
     invoices::{find_by_number, lock_numbers},
+    refunds,
     walk::detached_within,
 };
 use crate::rate::MinorUnits;
 
 /// Longest reference of a payment. Unit: characters.
-const REFERENCE_LENGTH_MAX: usize = 255;
+pub(super) const REFERENCE_LENGTH_MAX: usize = 255;
 /// Longest note: a sentence or two. Unit: characters.
-const NOTE_LENGTH_MAX: usize = 500;
+pub(super) const NOTE_LENGTH_MAX: usize = 500;
 
 /// A step with all that is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,12 +66,18 @@ pub struct InvoiceStanding {
     pub credited: MinorUnits,
     /// What is still owed; nothing once it is paid or void.
     pub due: MinorUnits,
+    /// All that was given back of what the tenant was owed.
+    pub refunded: MinorUnits,
+    /// What the tenant is still owed: what it paid and was credited beyond what the invoice came to.
+    pub owed_to_tenant: MinorUnits,
     /// When it is due. `None`: without terms of payment.
     pub due_at: Option<Timestamp>,
     /// Whether that time is over and something is owed.
     pub is_overdue: bool,
     /// Every step, in order.
     pub events: Vec<InvoiceEvent>,
+    /// Every refund, in order.
+    pub refunds: Vec<InvoiceRefund>,
 }
 
 /// A payment to record.
@@ -133,6 +140,7 @@ impl InvoiceStanding {
     fn new(
         issued: &IssuedInvoice,
         events: Vec<InvoiceEvent>,
+        refunds: Vec<InvoiceRefund>,
         credited: MinorUnits,
         now: Timestamp,
     ) -> Result<Self, LedgerError> {
@@ -146,7 +154,10 @@ impl InvoiceStanding {
         let at_first = owed.amount_due.as_deref().map_or(Ok(total), amount)?;
         let payments = events.iter().filter_map(|event| event.amount);
         let paid = payments.into_iter().try_fold(MinorUnits::ZERO, MinorUnits::checked_add)?;
-        let left = at_first.checked_sub(paid)?.checked_sub(credited)?.max(MinorUnits::ZERO);
+        let left = at_first.checked_sub(paid)?.checked_sub(credited)?;
+        let given = refunds.iter().map(|refund| refund.amount);
+        let refunded = given.into_iter().try_fold(MinorUnits::ZERO, MinorUnits::checked_add)?;
+        let beyond = MinorUnits::ZERO.checked_sub(left.min(MinorUnits::ZERO))?;
         let mut state = InvoiceState::Issued;
         for event in &events {
             state = match event.kind {
@@ -157,7 +168,7 @@ impl InvoiceStanding {
             };
         }
         let due = match state {
-            InvoiceState::Issued | InvoiceState::Uncollectible => left,
+            InvoiceState::Issued | InvoiceState::Uncollectible => left.max(MinorUnits::ZERO),
             InvoiceState::Paid | InvoiceState::Void => MinorUnits::ZERO,
         };
         let due_at = owed.due_at.map(|text| text.parse::<jiff::Timestamp>()).transpose();
@@ -173,9 +184,12 @@ impl InvoiceStanding {
             paid,
             credited,
             due,
+            refunded,
+            owed_to_tenant: beyond.checked_sub(refunded)?,
             due_at,
             is_overdue: due > MinorUnits::ZERO && due_at.is_some_and(|at| at < now),
             events,
+            refunds,
         })
     }
 
@@ -335,7 +349,8 @@ pub(crate) async fn standing(
     let rows: Vec<EventRow> = transaction.rows(sql::EVENTS, &values).await?;
     let events = rows.into_iter().map(InvoiceEvent::from_row).collect::<Result<_, _>>()?;
     let (credited,): (i64,) = transaction.row(sql::CREDITED, &values).await?;
-    InvoiceStanding::new(&issued, events, MinorUnits::new(credited), now).map(Some)
+    let refunds = refunds::of_invoice(transaction, number).await?;
+    InvoiceStanding::new(&issued, events, refunds, MinorUnits::new(credited), now).map(Some)
 }
 
 pub(super) async fn existing(

@@ -1,9 +1,9 @@
-//! `/admin/v1/invoices/{number}/standing` and the steps of an issued invoice: payments, void, uncollectible.
+//! `/admin/v1/invoices/{number}/standing` and the steps of an issued invoice: payments, refunds, its end.
 //! Never changes an invoice: each step is added to it by the ledger, which also knows which may be taken.
 //! Registered by `admin::resources`.
 
 use actix_web::{get, post, web};
-use billing::ledger::{InvoiceEvent, InvoiceStanding, NewPayment};
+use billing::ledger::{InvoiceEvent, InvoiceRefund, InvoiceStanding, NewPayment, NewRefund, RefundKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -17,7 +17,7 @@ use super::{
 use crate::http::ApiError;
 
 pub(super) fn configure(routes: &mut ServiceConfig<'_>) {
-    routes.service(show).service(pay).service(void).service(write_off);
+    routes.service(show).service(pay).service(refund).service(void).service(write_off);
 }
 
 /// Where an issued invoice stands. Amounts are decimals in its currency.
@@ -43,6 +43,10 @@ struct StandingWire {
     credited: String,
     /// What is still owed.
     due: String,
+    /// All that was given back of what the tenant was owed.
+    refunded: String,
+    /// What the tenant is still owed: what it paid and was credited beyond what the invoice came to.
+    owed_to_tenant: String,
     /// When it is due; null without terms of payment. RFC 3339, UTC.
     #[schema(format = "date-time", required = true)]
     due_at: Option<String>,
@@ -50,6 +54,8 @@ struct StandingWire {
     is_overdue: bool,
     /// Every step, in order.
     events: Vec<EventWire>,
+    /// Every refund, in order.
+    refunds: Vec<RefundWire>,
 }
 
 /// A step of an invoice.
@@ -77,6 +83,36 @@ struct EventWire {
     actor: String,
 }
 
+/// What was given back of an invoice.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InvoiceRefund)]
+struct RefundWire {
+    /// Its place: 1, 2, 3, …
+    sequence: u64,
+    /// `payout`: money was paid out. `grant`: credit to spend.
+    kind: String,
+    /// How much.
+    amount: String,
+    /// The reference; null where a credit note gave it by itself.
+    #[schema(required = true)]
+    reference: Option<String>,
+    /// The credit note that gave it by itself.
+    #[schema(required = true)]
+    credit_note: Option<String>,
+    /// Of credit: the grant.
+    #[schema(format = "uuid", required = true)]
+    grant_id: Option<String>,
+    /// Why, for people.
+    note: String,
+    /// When. RFC 3339, UTC.
+    #[schema(format = "date-time")]
+    at: String,
+    /// `operator`, `command_line` or `system`.
+    actor_kind: String,
+    /// Who.
+    actor: String,
+}
+
 impl StandingWire {
     fn to_wire(standing: InvoiceStanding) -> Self {
         let currency = standing.currency;
@@ -90,6 +126,18 @@ impl StandingWire {
             actor_kind: event.actor_kind,
             actor: event.actor,
         };
+        let refund = |refund: InvoiceRefund| RefundWire {
+            sequence: refund.sequence,
+            kind: refund.kind.as_str().to_owned(),
+            amount: refund.amount.to_text(currency),
+            reference: refund.reference,
+            credit_note: refund.credit_note,
+            grant_id: refund.grant_id.map(|id| id.to_string()),
+            note: refund.note,
+            at: refund.at.to_string(),
+            actor_kind: refund.actor_kind,
+            actor: refund.actor,
+        };
         Self {
             number: standing.number,
             tenant_id: standing.tenant_id.to_string(),
@@ -100,9 +148,12 @@ impl StandingWire {
             paid: standing.paid.to_text(currency),
             credited: standing.credited.to_text(currency),
             due: standing.due.to_text(currency),
+            refunded: standing.refunded.to_text(currency),
+            owed_to_tenant: standing.owed_to_tenant.to_text(currency),
             due_at: standing.due_at.map(|at| at.to_string()),
             is_overdue: standing.is_overdue,
             events: standing.events.into_iter().map(event).collect(),
+            refunds: standing.refunds.into_iter().map(refund).collect(),
         }
     }
 }
@@ -122,6 +173,45 @@ struct PaymentWire {
     #[serde(default)]
     #[schema(max_length = 500)]
     note: String,
+}
+
+/// A refund to record.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewRefund)]
+struct NewRefundWire {
+    /// How much: a decimal above zero in the invoice's currency, at most what the tenant is owed.
+    #[schema(min_length = 1, max_length = 20)]
+    amount: String,
+    /// The bank's or provider's reference: recording it twice is one refund.
+    #[schema(min_length = 1, max_length = 255)]
+    reference: String,
+    /// `payout`: money was paid out. `grant`: it is given now, as credit to spend.
+    #[serde(default)]
+    kind: RefundKindWire,
+    /// For people.
+    #[serde(default)]
+    #[schema(max_length = 500)]
+    note: String,
+}
+
+/// How a refund reaches the tenant.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = RefundKind)]
+enum RefundKindWire {
+    #[default]
+    Payout,
+    Grant,
+}
+
+impl RefundKindWire {
+    fn to_kind(self) -> RefundKind {
+        match self {
+            Self::Payout => RefundKind::Payout,
+            Self::Grant => RefundKind::Grant,
+        }
+    }
 }
 
 /// Why a step is taken.
@@ -171,6 +261,24 @@ async fn pay(call: Call, body: web::Payload) -> Answer {
     let amount = amount("amount", &payment.amount, found.currency)?;
     let new = NewPayment { amount, reference: &payment.reference, note: &payment.note };
     let (standing, _) = call.ledger().record_payment(&number, &new, call.now()).await.map_err(refusal)?;
+    Ok(created(&StandingWire::to_wire(standing)))
+}
+
+/// Record what was given back of what a tenant is owed, once for each reference: as paid out, or as credit.
+#[utoipa::path(tag = "invoices", operation_id = "record_refund", request_body = NewRefundWire,
+    params(("number" = String, Path, min_length = 1, max_length = 64)),
+    responses((status = 201, description = "The standing with the refund", body = StandingWire), ChangeFailures))]
+#[post("/invoices/{number}/refunds")]
+async fn refund(call: Call, body: web::Payload) -> Answer {
+    call.log_change("invoice.refund");
+    let refund: NewRefundWire = call.body(body).await?;
+    let number = number(&call)?;
+    let found = call.ledger().find_invoice(&number).await?;
+    let found = found.ok_or_else(|| error::missing("invoice", &number))?;
+    let amount = amount("amount", &refund.amount, found.currency)?;
+    let kind = refund.kind.to_kind();
+    let new = NewRefund { kind, amount, reference: &refund.reference, note: &refund.note };
+    let (standing, _) = call.ledger().record_refund(&number, &new, call.now()).await.map_err(refusal)?;
     Ok(created(&StandingWire::to_wire(standing)))
 }
 

@@ -2,12 +2,9 @@
 //! Never a picture: what a page looks like is for people.
 //! Run by `cargo test`.
 
-use billing::{
-    invoice::{Invoice, Line},
-    ledger::{InvoiceEvent, InvoiceEventKind, InvoiceStanding, InvoiceState},
-    rate::MinorUnits,
-};
-use domain::{Currency, TenantId, Timestamp};
+mod totals;
+
+use billing::invoice::{Invoice, Line};
 
 use super::*;
 
@@ -182,44 +179,6 @@ fn long_words_and_other_scripts_are_not_broken() {
     for line in fonts.wrap(&invoice.lines[0].description, (fonts::Weight::Plain, 9.0), 232.0) {
         assert!(fonts.width(&line, fonts::Weight::Plain, 9.0) <= 232.0, "{line}");
     }
-}
-
-#[test]
-fn what_was_paid_since_is_shown() {
-    let at = Timestamp::from_unix_micros(1_797_000_000_000_000);
-    let payment = InvoiceEvent {
-        sequence: 2,
-        kind: InvoiceEventKind::Payment,
-        amount: Some(MinorUnits::new(100_000)),
-        reference: Some("bank 7".to_owned()),
-        note: String::new(),
-        at,
-        actor_kind: "operator".to_owned(),
-        actor: "anna".to_owned(),
-    };
-    let standing = InvoiceStanding {
-        number: "TG-000042".to_owned(),
-        tenant_id: TenantId::generate(at),
-        currency: Currency::EUR,
-        state: InvoiceState::Issued,
-        total: MinorUnits::new(146_913),
-        granted: MinorUnits::ZERO,
-        paid: MinorUnits::new(100_000),
-        credited: MinorUnits::new(913),
-        due: MinorUnits::new(46_000),
-        due_at: None,
-        is_overdue: false,
-        events: vec![payment],
-    };
-    let (text, _) = read(&invoice_pdf(&invoice(2), Some(&standing)).expect("a PDF"));
-    for word in
-        ["Payment of 2026-12-11, bank 7", "-1000.00", "Credit notes", "-9.13", "Amount due EUR", "460.00"]
-    {
-        assert!(has(&text, word), "{word} in {text}");
-    }
-    let void = InvoiceStanding { state: InvoiceState::Void, due: MinorUnits::ZERO, ..standing };
-    let (text, _) = read(&invoice_pdf(&invoice(2), Some(&void)).expect("a PDF"));
-    assert!(has(&text, "Amount due EUR (void)"), "{text}");
 }
 
 #[test]
