@@ -98,8 +98,10 @@ fn build_of(parts: &InvoiceParts<'_>) -> Result<Built, RateError> {
         check_currency(plan, currency)?;
     }
     let of_projects = drafts.len();
-    drafts.extend(attainment::lines(parts)?);
-    let charged = charge_lines::lines(parts, &drafts)?;
+    let of_tokens = ExactAmount::sum(drafts.iter().map(|draft| &draft.exact));
+    let (attained, left_of_tokens) = attainment::lines(parts, of_tokens)?;
+    drafts.extend(attained);
+    let charged = charge_lines::lines(parts, left_of_tokens)?;
     drafts.extend(charged);
     for plan in parts.subscription.iter().flat_map(|subscribed| subscribed.plans.values()) {
         check_currency(plan, currency)?;

@@ -21,14 +21,15 @@ type Due = BTreeMap<String, ExactAmount>;
 /// anew.
 type Counted<'a> = (&'a str, &'a str, Meter, &'a str);
 
-/// Every line of charges and discounts, in the order in which they are computed.
+/// Every line of charges and discounts, in the order in which they are computed. `tokens` is what token prices come to,
+/// their credits taken off.
 ///
 /// Metered charges are those of the plan versions that the usage names. What a period owes as a whole (flat amounts,
 /// shares, bounds, discounts) is that of the version in force at its end.
 /// Errors: amounts and counts that do not fit.
-pub(super) fn lines(parts: &InvoiceParts<'_>, tokens: &[Draft]) -> Result<Vec<Draft>, RateError> {
+pub(super) fn lines(parts: &InvoiceParts<'_>, tokens: ExactAmount) -> Result<Vec<Draft>, RateError> {
     let mut due = Due::new();
-    due.insert(TOKENS_CHARGE.to_owned(), ExactAmount::sum(tokens.iter().map(|draft| &draft.exact)));
+    due.insert(TOKENS_CHARGE.to_owned(), tokens);
     let mut drafts = metered(parts, &mut due)?;
     let Some(plan) = parts.plan_at_end else { return Ok(drafts) };
     for charge in plan.charges() {

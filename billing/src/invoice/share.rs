@@ -27,8 +27,10 @@ pub struct ProjectUse {
 /// whole tenant.
 pub(super) const COMMON: &str = "(charges of the whole tenant)";
 
-/// Each project's part, in the order given. Token prices are linear, so the exact parts add up to the whole; what the
-/// plan charges the tenant as a whole (`common`) is a part of its own.
+/// Each project's part, in the order given; what the plan charges the tenant as a whole (`common`) is a part of its own.
+///
+/// Token prices are linear, so the exact parts add up to the whole, but for credits for late requests: what they come
+/// to at most is another thing of all usage than of each project's. That difference is the tenant's as well.
 pub(super) fn shares(
     parts: &InvoiceParts<'_>,
     common: &ExactAmount,
@@ -42,6 +44,8 @@ pub(super) fn shares(
     if exact.is_empty() {
         return Ok(Vec::new());
     }
+    let of_projects = ExactAmount::sum(&exact);
+    let common = &common.plus(&exact_sum(parts)?).plus(&of_projects.negated());
     let whole = ProjectUse { id: None, path: COMMON.to_owned(), sums: Vec::new(), late: Vec::new() };
     let is_common = !common.is_zero();
     let uses = parts.projects.iter().chain(is_common.then_some(&whole));

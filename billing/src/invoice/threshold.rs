@@ -12,8 +12,9 @@ use super::{
 };
 use crate::ledger::{
     BillingMode, Ledger, LedgerError, PeriodChoice, Tenant, Transaction, check_event_tallies, check_tallies,
-    documents, hold_still, lock_invoice_numbers, parties,
+    documents, hold_still, lock_invoice_numbers, parties, period_facts,
 };
+use crate::subscription::PeriodFacts;
 
 /// Issues an invoice for what of the running period is not invoiced, if that has reached the tenant's threshold.
 ///
@@ -59,8 +60,11 @@ async fn reached(
     }
     let period = Period::new(running.start(), now, &tenant.zone)?;
     let usage = usage(transaction, tenant, &period, None).await?;
-    // Fees of the subscription are of the whole period, and come with its own invoice.
-    let built = rate(transaction, tenant, (&period, now), (&usage, None)).await?;
+    // Fees of the subscription are of the whole period, and come with its own invoice. What is free in a trial, or after
+    // a subscription has ended, is so in a part as well.
+    let facts = period_facts(transaction, tenant, running).await?;
+    let facts = facts.map(|facts| PeriodFacts { spans: Vec::new(), advance: None, ..facts });
+    let built = rate(transaction, tenant, (&period, now), (&usage, facts)).await?;
     let before = invoiced_parts(&documents(transaction, tenant.id).await?, tenant, &period)?;
     let built = built.with_extras(before, tenant.currency)?;
     if built.subtotal < threshold {

@@ -6,15 +6,22 @@
 
 use billing::{
     invoice::{self, Invoice},
-    ledger::{AuditQuestion, Ledger, LedgerError, NewSubscription, PeriodChoice, SubscriptionChange, Tenant},
+    ledger::{
+        AuditQuestion, Ledger, LedgerError, NewSubscription, PeriodChoice, SubscriptionChange, Tenant,
+        TenantBilling,
+    },
     plan::Plan,
+    rate::MinorUnits,
     subscription::{Cycle, PeriodKind, State},
     verify::verify,
 };
 use domain::{Fault, Period, SloClass, Timestamp, UsageRecord};
 use serde_json::json;
 
-use crate::records::{Chain, at, new_tenant, record};
+use crate::{
+    records::{Chain, at, new_tenant, record},
+    taxes::{customer, ten_dollars},
+};
 
 pub(crate) fn plan(name: &str, version: u32, terms: &str) -> Plan {
     let source = Plan::demo().expect("the demo plan").source().to_owned();
@@ -211,6 +218,35 @@ on_each_database! {
         assert!(fees[0].starts_with("True-up to the commitment of 53.571428571429 "), "{fees:?}");
         assert_eq!(fees[1], "Base fee, 2026-03-01 to 2026-04-01, in advance 28.00");
         check_verifies(ledger, &acme, &cut, &plans).await;
+    }
+
+    async fn a_free_trial_is_billed_in_no_part(database: &Database) {
+        let ledger = &database.ledger;
+        let plans = [plan("silver", 1, "[trial]\ndays = 14\nusage = \"free\"\n")];
+        let acme = tenant_of(ledger, &plans, "UTC").await;
+        start(ledger, &acme, Cycle::Calendar, None).await;
+        let billing = TenantBilling { threshold: Some(MinorUnits::new(100)), ..customer() };
+        ledger.set_tenant_billing(acme.id, &billing).await.expect("set");
+        let look = async |now: &str| {
+            let report = invoice::issue_thresholds(ledger, at(now)).await.expect("a report");
+            assert!(report.failed.is_empty(), "{report:?}");
+            report.issued
+        };
+        for (number, used_at, looked_at, issued) in [
+            (1, "2026-02-10T00:00:00Z", "2026-02-11T00:00:00Z", vec![]),
+            (2, "2026-02-20T00:00:00Z", "2026-02-21T00:00:00Z", vec!["TG-000001"]),
+        ] {
+            let mut chain = Chain::new();
+            let price_version = "silver@1".parse().expect("a version");
+            let used = UsageRecord { price_version, ..ten_dollars(&acme) };
+            let used = UsageRecord { finished_at: at(used_at), ..used };
+            let batch = chain.add_all([used]);
+            ledger.ship(chain.journal_id, &batch).await.expect("shipped");
+            assert_eq!(look(looked_at).await, issued, "{number}");
+        }
+        let part = ledger.find_invoice("TG-000001").await.expect("read").expect("there");
+        assert_eq!(part.total.get(), 1_000);
+        check_verifies(ledger, &acme, &Invoice::from_issued(&part.body).expect("reads"), &plans).await;
     }
 
     async fn another_plan_in_the_middle_is_credited_and_charged(database: &Database) {

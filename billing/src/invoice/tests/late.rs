@@ -124,6 +124,105 @@ fn late_requests_of_projects_add_up() {
     assert_eq!((shares, invoice.subtotal_exact.as_str()), (vec!["0.1125", "0.075"], "0.1875"));
 }
 
+#[test]
+fn what_projects_get_less_than_the_whole_is_the_tenants() {
+    let own = plan("late_tokens_percent = \"50\"\nlate_requests_percent = \"100\"", "");
+    // All of one project's 6.00 came late: 3.00 of tokens, and of its requests only what is left. The whole has enough left.
+    let (late, in_time) = ([1, 0, 0, 0, 10_000_000, 10_000_000], [1, 1, 0, 0, 10_000_000, 0]);
+    let of =
+        |path: &str, counts, late| ProjectUse { id: None, path: path.to_owned(), sums: used(counts), late };
+    let projects = [of("a", late, used(late)), of("b", in_time, vec![])];
+    let parts = InvoiceParts {
+        tenant: &tenant("acme"),
+        period: &Period::month("2026-11", "Europe/Berlin").expect("a month"),
+        now: DECEMBER,
+        sums: &used([2, 1, 0, 0, 20_000_000, 10_000_000]),
+        late: &used(late),
+        plans: &BTreeMap::from([(own.id().clone(), own.clone())]),
+        projects: &projects,
+        plan_at_end: Some(&own),
+        subscription: None,
+    };
+    let invoice = Invoice::build(&parts).expect("an invoice");
+    let shares = invoice.projects.iter();
+    let shares = shares.map(|share| (share.path.as_str(), share.exact.as_str(), share.displayed.as_str()));
+    let expected =
+        [("a", "0.00", "0.00"), ("b", "6.00", "6.00"), ("(charges of the whole tenant)", "-3.00", "-3.00")];
+    assert_eq!((shares.collect::<Vec<_>>(), invoice.subtotal.as_str()), (expected.to_vec(), "3.00"));
+}
+
+#[test]
+fn credits_of_classes_leave_no_less_than_nothing_of_token_prices() {
+    let credit = "late_tokens_percent = \"50\"\nlate_requests_percent = \"100\"\n\
+                  [[slo_credit.attainment]]\nbelow = \"100\"\npercent = \"100\"";
+    let batch = |counts| UsageSum { slo_class: SloClass::Batch, ..used(counts)[0].clone() };
+    let slow = [1, 0, 0, 0, 10_000_000, 10_000_000];
+    // 6.00 that came late as a whole, and 6.00 of another class, half of whose requests were late.
+    let all = [used(slow)[0].clone(), batch([2, 1, 0, 0, 10_000_000, 0])];
+    let late = [used(slow)[0].clone(), batch([1, 0, 0, 0, 5_000_000, 0])];
+    let invoice = invoice(&plan(credit, ""), &all, &late);
+    let exact: Vec<_> = credits(&invoice).iter().map(|(item, _, _, exact)| (*item, *exact)).collect();
+    // The first class's requests got 3.00 that the other class was charged.
+    let expected = [
+        ("late_output", "-3.00"),
+        ("late_requests", "-9.00"),
+        ("attainment", "0.00"),
+        ("attainment", "0.00"),
+    ];
+    assert_eq!((exact, invoice.total.as_str()), (expected.to_vec(), "0.00"));
+}
+
+#[test]
+fn a_credit_of_other_charges_is_not_taken_off_token_prices() {
+    let tier = "[[slo_credit.attainment]]\nbelow = \"99\"\npercent = \"100\"\ncharges = [\"calls\"]\n";
+    let discount = "[[discount]]\nname = \"half\"\npercent = \"50\"\ncharges = [\"tokens\"]\n";
+    let share =
+        "[[charge]]\nname = \"service\"\nscheme = \"percentage\"\npercent = \"10\"\nof = [\"tokens\"]\n";
+    let all = used([10, 9, 1_000_000, 0, 0, 0]);
+    let invoice = invoice(&plan(tier, &format!("{CALLS}{share}{discount}")), &all, &[]);
+    let exact =
+        |item: &str| invoice.lines.iter().find(|line| line.item == item).map(|line| line.exact.as_str());
+    // 1.00 for calls is given back, and token prices come to 0.15 all the same.
+    assert_eq!(
+        (exact("attainment"), exact("service"), exact("half")),
+        (Some("-1.00"), Some("0.015"), Some("-0.075"))
+    );
+}
+
+#[test]
+fn a_class_gets_its_share_of_what_it_was_charged() {
+    let charge = |class: &str| {
+        format!(
+            "[[charge]]\nname = \"calls\"\nscheme = \"graduated\"\nmeter = \"requests\"\nclasses = [\"{class}\"]\n\
+             [[charge.tier]]\nup_to = \"4\"\nprice = \"1\"\n[[charge.tier]]\nprice = \"0.10\"\n"
+        )
+    };
+    let tier = "[[slo_credit.attainment]]\nbelow = \"99\"\npercent = \"100\"\ncharges = [\"calls\"]\n";
+    // The first version counted four requests of another class under the same name; the second goes on where it stopped.
+    let (first, second) =
+        (plan("late_tokens_percent = \"0\"", &charge("batch")), plan(tier, &charge("interactive")));
+    let second = second.source().replacen("version = 1", "version = 2", 1);
+    let second = Plan::from_text("t", &second).expect("a plan");
+    let batch = UsageSum { slo_class: SloClass::Batch, ..used([4, 4, 0, 0, 0, 0])[0].clone() };
+    let sums = [batch, sum("demo@2", "demo", EndReason::Completed, [5, 4, 0, 0, 0, 0])];
+    let parts = InvoiceParts {
+        tenant: &tenant("acme"),
+        period: &Period::month("2026-11", "Europe/Berlin").expect("a month"),
+        now: DECEMBER,
+        sums: &sums,
+        late: &[],
+        plans: &[first, second.clone()].into_iter().map(|plan| (plan.id().clone(), plan)).collect(),
+        projects: &[],
+        plan_at_end: Some(&second),
+        subscription: None,
+    };
+    let invoice = Invoice::build(&parts).expect("an invoice");
+    let calls: Vec<_> =
+        invoice.lines.iter().filter(|line| line.item == "calls").map(|line| line.exact.as_str()).collect();
+    assert_eq!(calls, ["4.00", "0.50"]);
+    assert_eq!(credits(&invoice).last().map(|credit| credit.3), Some("-0.50"));
+}
+
 const CALLS: &str = "[[charge]]\nname = \"calls\"\nscheme = \"unit\"\nmeter = \"requests\"\nprice = \"0.10\"\n\
                      classes = [\"interactive\"]\n[[charge]]\nname = \"all-calls\"\nscheme = \"unit\"\n\
                      meter = \"requests\"\nprice = \"5\"\n";
