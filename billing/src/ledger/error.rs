@@ -193,7 +193,8 @@ pub enum LedgerError {
     },
     /// A month of which not everything is on issued invoices.
     #[error(
-        "the month {month} stays where it is: not all of it is on issued invoices of {tenants}; issue them first"
+        "the month {month} stays where it is: not all of it is on issued invoices of {tenants}; issue them first (what came \
+         late, and what a void invoice billed, comes onto the next one)"
     )]
     MonthOpen {
         /// Which month.
@@ -211,16 +212,6 @@ pub enum LedgerError {
         month: String,
         /// The table that has them. `None`: they were dropped.
         place: Option<String>,
-    },
-    /// Something of a month is due on the next invoice, and is computed from its records.
-    #[error(
-        "the month {month} stays where it is: usage that came late, or what a void invoice billed, is due on the next invoice of {tenants}; issue that first"
-    )]
-    MonthBehind {
-        /// Which month.
-        month: String,
-        /// Some of the tenants.
-        tenants: String,
     },
     /// A month that has not ended.
     #[error("the month {0} has not ended")]
@@ -596,7 +587,6 @@ impl LedgerError {
             | Self::Replaced(_)
             | Self::JournalsBehind { .. }
             | Self::MonthOpen { .. }
-            | Self::MonthBehind { .. }
             | Self::MonthRunning(_)
             | Self::RecordsDetached { .. }
             | Self::OtherDatabase(_)

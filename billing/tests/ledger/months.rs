@@ -135,7 +135,7 @@ on_each_database! {
         assert_eq!(ledger.records_outside_months().await.expect("a count"), 0);
         // It is due on the next invoice, and waits for that.
         let behind = ledger.detach_month("2026-11", at(LATER)).await.expect_err("it is on no invoice");
-        assert!(matches!(&behind, LedgerError::MonthBehind { tenants, .. } if tenants == "acme"), "{behind}");
+        assert!(matches!(&behind, LedgerError::MonthOpen { tenants, .. } if tenants == "acme"), "{behind}");
         issue(ledger, &acme, &["2026-12"]).await;
         ledger.detach_month("2026-11", at(LATER)).await.expect("its second part");
         assert_eq!(state(ledger, "2026-11").await.len(), 2);
@@ -183,7 +183,7 @@ on_each_database! {
         let late = chain.add_all([used(3, "2026-11-12T12:00:00Z")]);
         ledger.ship(chain.journal_id, &late).await.expect("shipped");
         let behind = ledger.detach_month("2026-11", at(LATER)).await.expect_err("the late one is on no invoice");
-        assert!(matches!(behind, LedgerError::MonthBehind { .. }), "{behind}");
+        assert!(matches!(behind, LedgerError::MonthOpen { .. }), "{behind}");
         assert_eq!(issue("2027-01").await.total, "3.00");
         ledger.detach_month("2026-11", at(LATER)).await.expect("detached");
         // What it comes to cannot be said any more, so nothing of it is corrected, and nothing is guessed.

@@ -15,7 +15,7 @@ use super::{
     error::read_back,
     invoices::{find_by_number, lock_numbers},
     refunds,
-    walk::detached_within,
+    walk::is_invoice_detached,
 };
 use crate::rate::MinorUnits;
 
@@ -282,7 +282,7 @@ impl Ledger {
             let why = "a part of it was paid or credited; issue a credit note for the rest";
             return Err(found.refuse("become void", why));
         }
-        if is_detached(&mut transaction, number).await? {
+        if is_invoice_detached(&mut transaction, number).await? {
             let why = "usage records of its period were detached, and what it billed could not be billed again; issue \
                        a credit note";
             return Err(found.refuse("become void", why));
@@ -360,12 +360,6 @@ pub(super) async fn existing(
 ) -> Result<InvoiceStanding, LedgerError> {
     let missing = || LedgerError::Missing { what: "invoice", name: number.to_owned() };
     standing(transaction, number, now).await?.ok_or_else(missing)
-}
-
-/// Whether records of an invoice's period were detached.
-async fn is_detached(transaction: &mut Transaction, number: &str) -> Result<bool, LedgerError> {
-    let Some(issued) = find_by_number(transaction, number).await? else { return Ok(false) };
-    Ok(detached_within(transaction, &issued.period).await?.is_some())
 }
 
 async fn add(

@@ -149,7 +149,7 @@ impl Ledger {
         }
         let behind = behind(&mut transaction, &period, now).await?;
         if !behind.is_empty() {
-            return Err(LedgerError::MonthBehind { month: month.to_owned(), tenants: behind.join(", ") });
+            return Err(LedgerError::MonthOpen { month: month.to_owned(), tenants: behind.join(", ") });
         }
         let now = Value::Int(now.unix_micros());
         let place = match is_postgres(&transaction) {
@@ -184,7 +184,7 @@ impl Ledger {
             }
             match self.detach_month(&found.month, now).await {
                 Ok(month) => detached.push(month),
-                Err(why @ (LedgerError::MonthOpen { .. } | LedgerError::MonthBehind { .. })) => {
+                Err(why @ LedgerError::MonthOpen { .. }) => {
                     return Ok((detached, Some(why)));
                 }
                 Err(other) => return Err(other),

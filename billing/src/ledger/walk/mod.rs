@@ -8,8 +8,8 @@ use domain::{JournalId, KeyId, ModelName, Period, ProjectId, RecordHash, TenantI
 use uuid::Uuid;
 
 use super::{
-    Ledger, LedgerError, RecordPosition, RecordsPage, StoredRecord, Value, find_plan, pool::Transaction,
-    records::RecordRow, statements,
+    Ledger, LedgerError, RecordPosition, RecordsPage, StoredRecord, Value, find_plan,
+    invoices::find_by_number, pool::Transaction, records::RecordRow, statements,
 };
 use crate::plan::Plan;
 
@@ -161,7 +161,7 @@ pub(crate) async fn require_attached(
 
 /// The first month of a period whose records were detached, and the table that has them, unless
 /// they were dropped.
-pub(super) async fn detached_within(
+async fn detached_within(
     transaction: &mut Transaction,
     period: &Period,
 ) -> Result<Option<(String, String)>, LedgerError> {
@@ -189,4 +189,13 @@ async fn detached_links(
     let (count, hash): (i64, Option<Vec<u8>>) = transaction.row(sql::DETACHED_LINKS, &values).await?;
     let count = u64::try_from(count).map_err(|error| LedgerError::corrupt("count", &error))?;
     Ok((count, hash))
+}
+
+/// Whether records of an invoice's period were detached.
+pub(in crate::ledger) async fn is_invoice_detached(
+    transaction: &mut Transaction,
+    number: &str,
+) -> Result<bool, LedgerError> {
+    let Some(issued) = find_by_number(transaction, number).await? else { return Ok(false) };
+    Ok(detached_within(transaction, &issued.period).await?.is_some())
 }
