@@ -89,10 +89,10 @@ pub fn verify_corrections(
 
 /// Puts the number of an earlier invoice before what is wrong with it.
 fn named(number: &str, problem: VerifyError) -> VerifyError {
-    match problem {
-        named @ VerifyError::EarlierUsage { .. } => named,
-        problem => VerifyError::Earlier { number: number.to_owned(), problem: Box::new(problem) },
+    if matches!(problem, VerifyError::EarlierUsage { .. }) {
+        return problem;
     }
+    VerifyError::Earlier { number: number.to_owned(), problem: Box::new(problem) }
 }
 
 /// Reads an earlier invoice; nothing of one that is none.

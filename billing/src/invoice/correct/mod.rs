@@ -263,8 +263,8 @@ fn line(
         model: key.model.clone(),
         price_version: key.price_version.clone(),
         // What was not on a line before; nothing where less is due than was.
-        requests: due.requests.checked_sub(before.requests).unwrap_or(0),
-        quantity: due.quantity.checked_sub(before.quantity).unwrap_or(0),
+        requests: due.requests.saturating_sub(before.requests),
+        quantity: due.quantity.saturating_sub(before.quantity),
         unit: about.unit.clone(),
         formula: Some(format!("{due_text} - {before_text}")),
         exact: exact.to_text(tenant.currency),
