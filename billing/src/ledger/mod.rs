@@ -86,8 +86,8 @@ pub use usage_events::{EventSum, HashedEvent, MeterSum};
 pub use users::{NewUser, UnknownUserRole, User, UserRole};
 pub use walk::{LinePart, RecordFilter};
 pub use webhooks::{
-    Attempt, AttemptOutcome, Delivery, DeliveryAttempt, DueDelivery, Endpoint, EventKind, NewEndpoint,
-    SECRETS_MAX, WebhookSecret,
+    AlertRound, Attempt, AttemptOutcome, Delivery, DeliveryAttempt, DueDelivery, Endpoint, EventKind,
+    NewEndpoint, SECRETS_MAX, WebhookSecret,
 };
 
 pub(crate) use billing_details::{Parties, parties};

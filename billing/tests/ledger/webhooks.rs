@@ -8,9 +8,10 @@ use billing::{
     invoice,
     ledger::{
         Attempt, AttemptOutcome, Budget, DueDelivery, Endpoint, EventKind, Ledger, LimitScope, Limits,
-        NewEndpoint, Tenant, WebhookSecret,
+        NewEndpoint, NewSubscription, SubscriptionChange, Tenant, WebhookSecret,
     },
     plan::Plan,
+    subscription::Cycle,
 };
 use domain::{BudgetPeriod, EndpointId, Nanos, Timestamp, UsageRecord};
 
@@ -34,6 +35,12 @@ fn later(micros: i64) -> Timestamp {
 async fn waiting(ledger: &Ledger, endpoint: &Endpoint) -> Vec<String> {
     let found = ledger.deliveries_page(endpoint.id, None, 100).await.expect("deliveries");
     found.into_iter().rev().map(|delivery| delivery.kind).collect()
+}
+
+/// How many missed targets are told so many microseconds later, and the tenants that could not be looked at.
+async fn told(ledger: &Ledger, micros: i64) -> (usize, Vec<String>) {
+    let round = invoice::tell_missed_targets(ledger, later(micros)).await.expect("looked");
+    (round.told, round.failed.into_iter().map(|(tenant, _)| tenant).collect())
 }
 
 fn tried(due: &DueDelivery, outcome: AttemptOutcome, next_at: Option<Timestamp>) -> Attempt {
@@ -119,7 +126,7 @@ on_each_database! {
         let budget = Budget { amount: Nanos::new(1_000), period: BudgetPeriod::Day };
         let limits = Limits { budget: Some(budget), ..Limits::default() };
         ledger.set_limits(acme.id, &LimitScope::Tenant, None, limits).await.expect("set");
-        assert_eq!(ledger.tell_budgets(later(HOUR_US)).await.expect("nobody listens"), 0);
+        assert_eq!(ledger.tell_budgets(later(HOUR_US)).await.expect("nobody listens").told, 0);
         let hook = endpoint(ledger, None, &[EventKind::BudgetThreshold]).await;
         let mut chain = Chain::new();
         let spend = |nanos, started: i64| UsageRecord { charge: Nanos::new(nanos), started_at: later(started), ..record(&acme, 1, later(started + 1)) };
@@ -141,24 +148,41 @@ on_each_database! {
         assert_eq!(waiting(ledger, &hook).await.len(), expected.len());
     }
 
-    async fn a_missed_target_is_told_once_in_a_month(database: &Database) {
+    async fn a_missed_target_is_told_once_in_a_billing_period(database: &Database) {
         let ledger = &database.ledger;
         let source = include_str!("../../plans/demo.toml").replace("name = \"demo\"", "name = \"strict\"");
         let source = format!("{source}\n[[slo_credit.attainment]]\nbelow = \"99\"\npercent = \"10\"\n");
         let plan = Plan::from_text("strict.toml", &source).expect("a plan");
-        ledger.publish_plan(&plan, NOW).await.expect("published");
+        ledger.publish_plan(&plan, at("2026-10-01T00:00:00Z")).await.expect("published");
         let acme = ledger.create_tenant(&crate::records::new_tenant("acme", "strict", "UTC"), NOW).await.expect("a tenant");
         endpoint(ledger, Some(&acme), &[]).await;
-        assert_eq!(invoice::tell_missed_targets(ledger, NOW).await.expect("looked"), 0);
-        let version = "strict@1".parse().expect("a version");
-        let late = UsageRecord { slo_met: false, price_version: version, reason: domain::EndReason::Completed, ..record(&acme, 1, NOW) };
+        // One with a period of its own, and one whose usage cannot be rated; both come before the last by their ids.
+        let own = NewSubscription { cycle: Cycle::Anniversary, day: None, trial_days: None };
+        let made = at("2026-10-17T09:00:00Z");
+        let bert = ledger.create_tenant(&crate::records::new_tenant("bert", "strict", "Asia/Kolkata"), made).await.expect("a tenant");
+        ledger.change_subscription(bert.id, &SubscriptionChange::Start(own), made).await.expect("started");
+        let lost = ledger.create_tenant(&crate::records::new_tenant("lost", "strict", "UTC"), made).await.expect("a tenant");
+        for tenant in [&bert, &lost] {
+            endpoint(ledger, Some(tenant), &[]).await;
+        }
+        assert_eq!(told(ledger, 0).await, (0, vec![]));
+        let version: domain::PlanVersionId = "strict@1".parse().expect("a version");
+        let late = |tenant: &Tenant, finished| UsageRecord { slo_met: false, price_version: version.clone(), reason: domain::EndReason::Completed, ..record(tenant, 1, finished) };
+        let unknown = UsageRecord { price_version: "gone@1".parse().expect("a version"), ..late(&lost, NOW) };
         let mut chain = Chain::new();
-        let batch = chain.add_all([late]);
+        // Of bert's two late requests the first is of the period before the running one.
+        let batch = chain.add_all([late(&bert, at("2026-11-16T00:00:00Z")), late(&bert, at("2026-11-16T19:00:00Z")), unknown, late(&acme, NOW)]);
         ledger.ship(chain.journal_id, &batch).await.expect("shipped");
-        let told: Vec<_> = [invoice::tell_missed_targets(ledger, later(1)).await, invoice::tell_missed_targets(ledger, later(2)).await]
-            .into_iter().map(|told| told.expect("looked")).collect();
-        assert_eq!(told, [1, 0]);
+        let failed = vec!["lost".to_owned()];
+        assert_eq!(told(ledger, 1).await, (2, failed.clone()));
+        assert_eq!(told(ledger, 2).await, (0, failed.clone()));
         let kinds: BTreeSet<_> = ledger.events_page(acme.id, None, 9).await.expect("events").into_iter().map(|event| event.kind).collect();
         assert_eq!(kinds, BTreeSet::from(["slo.below".to_owned()]));
+        // Another billing period is another thing to tell of.
+        assert_eq!(told(ledger, 8 * 24 * HOUR_US).await, (1, failed));
+        let starts: Vec<_> = ledger.events_page(bert.id, None, 9).await.expect("events").into_iter()
+            .map(|event| event.body["period_start"].as_str().map(str::to_owned)).collect();
+        let starts: Vec<_> = starts.into_iter().flatten().map(|start| start.chars().take(10).collect::<String>()).collect();
+        assert_eq!(starts, ["2026-10-17", "2026-11-17"]);
     }
 }

@@ -10,9 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use billing::ledger::{Attempt, AttemptOutcome, DueDelivery, Ledger, LedgerError};
+use billing::ledger::{AlertRound, Attempt, AttemptOutcome, DueDelivery, Ledger, LedgerError};
 use domain::Timestamp;
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use reqwest::{Client, Url, header::CONTENT_TYPE, redirect::Policy};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -22,18 +22,18 @@ pub use sign::{new_secret, read_secret, secret_text};
 
 use crate::app::App;
 
-/// How often it looks for what is due.
+/// How often it looks for what has become due; what waits behind a message that was delivered goes out at once.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often budgets are compared with what was spent: sums over their windows.
 const BUDGET_INTERVAL: Duration = Duration::from_secs(15);
-/// How often months are compared with their targets: a preview of an invoice each.
+/// How often billing periods are compared with their targets: a preview of an invoice each.
 const TARGET_INTERVAL: Duration = Duration::from_secs(600);
 /// Longest try, from the first packet to the status line.
 const TRY_MAX: Duration = Duration::from_secs(15);
 /// Nobody else tries for this long: longer than a try, so that two at once come of a crash alone.
 const LEASE: Duration = Duration::from_secs(60);
-/// Deliveries taken at once, each to another endpoint.
-const DELIVERIES_MAX: u16 = 32;
+/// Deliveries under way at once, each to another endpoint: as many sockets, and claims of what is due are short.
+const DELIVERIES_MAX: usize = 32;
 /// The wait after the first failure; each further one is three times as long.
 const RETRY_MIN: Duration = Duration::from_secs(5);
 /// The longest wait between two tries.
@@ -55,19 +55,43 @@ impl Notifier {
         Self { ledger, is_private_allowed, try_max: TRY_MAX }
     }
 
-    /// Tries everything that is due, and says how many tries that were.
+    /// Tries everything that is due until nothing is left, and says how many tries that were.
     ///
-    /// Errors: a database that fails.
-    pub async fn deliver_due(&self, now: Timestamp) -> Result<usize, LedgerError> {
-        let due = self.ledger.claim_deliveries((now, after(now, LEASE)), DELIVERIES_MAX).await?;
-        let tries = due.iter().map(|due| async move {
-            let attempt = self.attempt(due, now).await;
-            self.ledger.note_attempt(due, &attempt).await
-        });
-        for noted in join_all(tries).await {
-            noted?;
+    /// Whenever a try ends the next messages go out, so an endpoint's events follow each other at once, and one that
+    /// is slow to answer holds up nobody else's. Once it is stopping, what was begun ends and nothing else begins.
+    /// Errors: a database that fails; then too what was begun ends.
+    pub async fn deliver_due(
+        &self,
+        now: impl Fn() -> Timestamp,
+        stopping: &CancellationToken,
+    ) -> Result<usize, LedgerError> {
+        let (mut trying, mut tries, mut outcome) = (FuturesUnordered::new(), 0, Ok(()));
+        loop {
+            let free = DELIVERIES_MAX.saturating_sub(trying.len());
+            if free > 0 && outcome.is_ok() && !stopping.is_cancelled() {
+                let (now, free) = (now(), u16::try_from(free).unwrap_or(u16::MAX));
+                match self.ledger.claim_deliveries((now, after(now, LEASE)), free).await {
+                    Ok(due) => {
+                        tries += due.len();
+                        trying.extend(due.into_iter().map(|due| self.deliver(due, now)));
+                    }
+                    Err(error) => outcome = Err(error),
+                }
+            }
+            if trying.is_empty() {
+                return outcome.map(|()| tries);
+            }
+            tokio::select! {
+                Some(noted) = trying.next() => outcome = outcome.and(noted),
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            }
         }
-        Ok(due.len())
+    }
+
+    /// Tries one delivery and notes how that went.
+    async fn deliver(&self, due: DueDelivery, now: Timestamp) -> Result<(), LedgerError> {
+        let attempt = self.attempt(&due, now).await;
+        self.ledger.note_attempt(&due, &attempt).await
     }
 
     /// Tries one delivery.
@@ -165,7 +189,24 @@ fn after(at: Timestamp, span: Duration) -> Timestamp {
 
 /// Delivers, and looks what else is to be told, until the process stops. A ledger that is away is asked again.
 pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
+    tokio::join!(deliver(&app, &stopping), look(&app, &stopping));
+}
+
+async fn deliver(app: &App, stopping: &CancellationToken) {
     let notifier = Notifier::new(app.ledger.clone(), app.is_private_webhook_allowed);
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+        }
+        if let Err(error) = notifier.deliver_due(|| app.clock.now(), stopping).await {
+            tracing::warn!(%error, "webhooks not delivered");
+        }
+    }
+}
+
+/// Looks at budgets and targets. Beside the deliveries, which a look at many tenants would hold up.
+async fn look(app: &App, stopping: &CancellationToken) {
     let (mut budgets, mut targets): (Option<Instant>, Option<Instant>) = (None, None);
     let is_over = |last: Option<Instant>, span| last.is_none_or(|last| last.elapsed() >= span);
     loop {
@@ -182,13 +223,17 @@ pub(crate) async fn run(app: Arc<App>, stopping: CancellationToken) {
             targets = Some(Instant::now());
             warn(billing::invoice::tell_missed_targets(&app.ledger, now).await, "targets not looked at");
         }
-        warn(notifier.deliver_due(now).await, "webhooks not delivered");
     }
 }
 
-fn warn(outcome: Result<usize, LedgerError>, what: &'static str) {
-    if let Err(error) = outcome {
-        tracing::warn!(%error, "{what}");
+fn warn(outcome: Result<AlertRound, LedgerError>, what: &'static str) {
+    match outcome {
+        Ok(round) => {
+            for (tenant, error) in round.failed {
+                tracing::warn!(tenant.name = tenant, %error, "{what}");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "{what}"),
     }
 }
 

@@ -147,7 +147,7 @@ impl Stand {
     }
 
     async fn deliver(&self, at: Timestamp) -> usize {
-        self.notifier.deliver_due(at).await.expect("the ledger")
+        self.notifier.deliver_due(|| at, &CancellationToken::new()).await.expect("the ledger")
     }
 
     async fn deliveries(&self, endpoint: &Endpoint) -> Vec<Delivery> {
@@ -230,9 +230,8 @@ async fn an_endpoint_hears_one_after_another_and_a_crash_makes_a_message_come_tw
     let (status, outcome) = stand.notifier.send(&crashed[0], later(20)).await;
     assert_eq!((status, outcome, crashed.len()), (Some(204), AttemptOutcome::Delivered, 1));
     assert_eq!(stand.deliver(later(79)).await, 0, "it is still leased");
-    for _ in 0..3 {
-        assert_eq!(stand.deliver(later(81)).await, 1);
-    }
+    // All that waited goes out in one look, one after another.
+    assert_eq!(stand.deliver(later(81)).await, 3);
     assert_eq!(stand.deliver(later(81)).await, 0);
     let ids: Vec<_> = receiver.seen().iter().map(|message| message.header("webhook-id").to_owned()).collect();
     let mut events: Vec<_> =
@@ -245,6 +244,38 @@ async fn an_endpoint_hears_one_after_another_and_a_crash_makes_a_message_come_tw
     assert_eq!(stand.deliver(later(90)).await, 1);
     assert_eq!(receiver.seen().last().expect("a message").header("webhook-id"), events[1]);
     assert!(stand.ledger.resend_delivery(endpoint.id, EventId::generate(NOW), NOW).await.is_err());
+}
+
+#[tokio::test]
+async fn a_hundred_events_go_out_in_one_look_in_their_order() {
+    let mut stand = Stand::new().await;
+    let (receiver, silent) = (Receiver::start(&[]).await, Receiver::start(&[0; 2]).await);
+    let endpoint = stand.endpoint(&receiver.url, &[], &secret()).await;
+    stand.endpoint(&silent.url, &[], &secret()).await;
+    for second in 0..100 {
+        stand.event(later(second)).await;
+    }
+    // One that never answers gets its first message only, and holds up nobody.
+    assert_eq!(stand.deliver(later(200)).await, 101);
+    let mut events: Vec<_> = Vec::new();
+    let mut before = None;
+    loop {
+        let page = stand.ledger.deliveries_page(endpoint.id, before, 100).await.expect("deliveries");
+        before = page.last().map(|delivery| delivery.event_id);
+        if page.is_empty() {
+            break;
+        }
+        events.extend(page.into_iter().map(|delivery| delivery.event_id.to_string()));
+    }
+    events.sort_unstable();
+    let seen: Vec<_> =
+        receiver.seen().iter().map(|message| message.header("webhook-id").to_owned()).collect();
+    assert_eq!((seen.len(), seen), (100, events));
+    // Once it is stopping, nothing begins.
+    stand.event(later(300)).await;
+    let stopping = CancellationToken::new();
+    stopping.cancel();
+    assert_eq!(stand.notifier.deliver_due(|| later(300), &stopping).await.expect("the ledger"), 0);
 }
 
 #[tokio::test]

@@ -16,6 +16,25 @@ use crate::ledger::{
 /// Shares of a budget of which somebody is told. Unit: percent.
 const BUDGET_PERCENTS: [u8; 3] = [50, 80, 100];
 
+/// What one look at all tenants of whom somebody wants to hear did.
+#[derive(Debug, Default)]
+pub struct AlertRound {
+    /// How many things were told.
+    pub told: usize,
+    /// Tenants that could not be looked at, and why.
+    pub failed: Vec<(String, LedgerError)>,
+}
+
+impl AlertRound {
+    /// Notes how it went for one tenant; what fails for one stops nobody else.
+    pub(crate) fn note(&mut self, tenant: &Tenant, told: Result<usize, LedgerError>) {
+        match told {
+            Ok(told) => self.told += told,
+            Err(error) => self.failed.push((tenant.name.clone(), error)),
+        }
+    }
+}
+
 /// A share of a budget that is spent.
 struct Reached {
     budget: Budget,
@@ -27,21 +46,27 @@ struct Reached {
 impl Ledger {
     /// Tells of budgets of which half, four fifths or all is spent, once for each window; says of how many.
     ///
-    /// Errors: a database that fails.
-    pub async fn tell_budgets(&self, now: Timestamp) -> Result<usize, LedgerError> {
-        let mut told = 0;
+    /// Errors: a database that fails. What fails for one tenant is in the round.
+    pub async fn tell_budgets(&self, now: Timestamp) -> Result<AlertRound, LedgerError> {
+        let mut round = AlertRound::default();
         for tenant in self.listened_tenants(EventKind::BudgetThreshold).await? {
-            let mut reading = self.pool.read().await?;
-            let found = limits::of(&mut reading, Some(tenant.id)).await?;
-            let mut reached = Vec::new();
-            for place in found {
-                let highest = highest_reached(&mut reading, &tenant, &place, now).await?;
-                reached.extend(highest.map(|highest| (place, highest)));
-            }
-            drop(reading);
-            for (place, reached) in reached {
-                told += usize::from(self.tell_budget(&tenant, &place, &reached, now).await?);
-            }
+            round.note(&tenant, self.tell_budgets_of(&tenant, now).await);
+        }
+        Ok(round)
+    }
+
+    async fn tell_budgets_of(&self, tenant: &Tenant, now: Timestamp) -> Result<usize, LedgerError> {
+        let mut told = 0;
+        let mut reading = self.pool.read().await?;
+        let found = limits::of(&mut reading, Some(tenant.id)).await?;
+        let mut reached = Vec::new();
+        for place in found {
+            let highest = highest_reached(&mut reading, tenant, &place, now).await?;
+            reached.extend(highest.map(|highest| (place, highest)));
+        }
+        drop(reading);
+        for (place, reached) in reached {
+            told += usize::from(self.tell_budget(tenant, &place, &reached, now).await?);
         }
         Ok(told)
     }

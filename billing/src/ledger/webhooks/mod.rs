@@ -11,6 +11,7 @@ use std::{fmt, str::FromStr};
 use domain::{EndpointId, TenantId, Timestamp};
 use uuid::Uuid;
 
+pub use alerts::AlertRound;
 pub use deliveries::{Attempt, AttemptOutcome, Delivery, DeliveryAttempt, DueDelivery};
 
 use super::{Ledger, LedgerError, Transaction, Value, error::read_back, tenants};
