@@ -47,7 +47,7 @@ impl Ledger {
         let values = [Value::Text(name), Value::Int(i64::from(version)), Value::rows_max(rows_max)];
         let mut transaction = self.pool.read().await?;
         let rows: Vec<(String, String)> = transaction.rows(sql::PLAN_VERSIONS_PAGE, &values).await?;
-        rows.iter().map(|(id, body)| Ok(Plan::from_text(id, body)?)).collect()
+        rows.iter().map(|(id, body)| Ok(Plan::from_published(id, body)?)).collect()
     }
 
     /// One published version.
@@ -91,7 +91,7 @@ pub(super) async fn publish(
 
 pub(super) async fn all(transaction: &mut Transaction) -> Result<Vec<Plan>, LedgerError> {
     let rows: Vec<(String, String)> = transaction.rows(sql::PLAN_VERSIONS, &[]).await?;
-    rows.iter().map(|(id, body)| Ok(Plan::from_text(id, body)?)).collect()
+    rows.iter().map(|(id, body)| Ok(Plan::from_published(id, body)?)).collect()
 }
 
 pub(crate) async fn find(
@@ -99,7 +99,7 @@ pub(crate) async fn find(
     id: &PlanVersionId,
 ) -> Result<Option<Plan>, LedgerError> {
     let row: Option<(String,)> = transaction.find(sql::PLAN_VERSION, &[Value::Text(id.as_str())]).await?;
-    row.map(|(body,)| Ok(Plan::from_text(id.as_str(), &body)?)).transpose()
+    row.map(|(body,)| Ok(Plan::from_published(id.as_str(), &body)?)).transpose()
 }
 
 /// The versions of a tenant's plan, over time.
@@ -133,7 +133,7 @@ async fn schedule(
 ) -> Result<PlanSchedule, LedgerError> {
     let values = [Value::Text(name), Value::Int(by.unix_micros())];
     let rows: Vec<(String, String)> = transaction.rows(sql::PLAN_VERSIONS_OF_NAME, &values).await?;
-    let versions = rows.iter().map(|(id, body)| Ok(Arc::new(Plan::from_text(id, body)?)));
+    let versions = rows.iter().map(|(id, body)| Ok(Arc::new(Plan::from_published(id, body)?)));
     let versions = versions.collect::<Result<Vec<_>, LedgerError>>()?;
     let zone = TimeZone::get(&tenant.zone).map_err(|error| LedgerError::corrupt("time zone", &error))?;
     Ok(PlanSchedule::new(&versions, &zone))

@@ -136,6 +136,9 @@ pub enum PlanProblem {
     /// A currency.
     #[error("`currency` must be an ISO 4217 code of three capital letters, not {0:?}")]
     BadCurrency(String),
+    /// A currency that nobody can be billed in.
+    #[error("`currency` must be an ISO 4217 code that is in use, not {0:?}")]
+    CurrencyOutOfUse(String),
     /// A date.
     #[error("`effective_from` must be a date such as \"2026-01-31\", not {0:?}")]
     BadDate(String),

@@ -4,6 +4,7 @@
 
 mod charge;
 mod compare;
+mod doubts;
 mod error;
 mod meter;
 mod read;
@@ -141,15 +142,32 @@ impl AttainmentTier {
 pub struct Percent(BigDecimal);
 
 impl Plan {
-    /// Reads a plan from TOML, or from JSON, which begins with a brace. `file` is only named in errors.
+    /// Reads a plan that may be published from TOML, or from JSON, which begins with a brace. `file` is only named in
+    /// errors.
     ///
     /// Errors: the first thing that is wrong, with its line and column.
     pub fn from_text(file: &str, text: &str) -> Result<Self, PlanError> {
+        let plan = Self::from_published(file, text)?;
+        match plan.currency().is_in_use() {
+            true => Ok(plan),
+            false => Err(read::currency_out_of_use(file, text)),
+        }
+    }
+
+    /// Reads a plan that was published: its currency may have gone out of use since.
+    ///
+    /// Errors: the first thing that is wrong, with its line and column.
+    pub fn from_published(file: &str, text: &str) -> Result<Self, PlanError> {
         let terms = read::terms(file, text)?;
         let too_dear =
             || PlanError { file: file.to_owned(), line: 1, column: 1, problem: PlanProblem::TooDear };
         let rates = PlanRates::of(&terms.prices, &terms.charges).ok_or_else(too_dear)?;
         Ok(Self { terms, rates, source: text.to_owned() })
+    }
+
+    /// What its author may not have meant, in words: terms that are good and give, take or count nothing.
+    pub fn doubts(&self) -> Vec<String> {
+        doubts::of(self)
     }
 
     /// The embedded demo plan.

@@ -17,8 +17,8 @@ use jiff::civil::Date;
 
 use self::table::{Found, Table, line_and_column};
 use super::{
-    CHARGE_NAME_LENGTH_MAX, PLAN_BYTES_MAX, PLAN_NAME_LENGTH_MAX, PRICE_MAX, PRICES_MAX, PlanError,
-    PlanProblem, Price, PriceUnit, PricedModel, Terms,
+    CHARGE_NAME_LENGTH_MAX, CHARGES_MAX, PLAN_BYTES_MAX, PLAN_NAME_LENGTH_MAX, PRICE_MAX, PRICES_MAX,
+    PlanError, PlanProblem, Price, PriceUnit, PricedModel, TIERS_MAX, Terms,
 };
 
 /// Reads the whole file.
@@ -35,6 +35,42 @@ pub(super) fn terms(file: &str, text: &str) -> Result<Terms, PlanError> {
     let unit = price_unit(&root).map_err(located)?;
     let root = Table { worth: unit.as_ref().map(|unit| &unit.worth), ..root };
     root_terms(&root, unit.clone()).map_err(located)
+}
+
+/// That a plan which reads is in a currency that is not in use, with its place.
+pub(super) fn currency_out_of_use(file: &str, text: &str) -> PlanError {
+    let place = value::root(text).and_then(|fields| {
+        let root = Table { fields: &fields, name: "the plan", span: 0..0, worth: None };
+        root.text("currency").map(|(span, code)| (span.start, code.to_owned()))
+    });
+    let (start, code) = place.unwrap_or_default();
+    let (line, column) = line_and_column(text, start);
+    PlanError { file: file.to_owned(), line, column, problem: PlanProblem::CurrencyOutOfUse(code) }
+}
+
+/// The charges and attainment tiers of a plan which reads that name an empty list, and the list.
+pub(super) fn empty_lists(text: &str) -> Vec<(String, &'static str)> {
+    let Ok(fields) = value::root(text) else { return Vec::new() };
+    let root = Table { fields: &fields, name: "the plan", span: 0..0, worth: None };
+    let charges = root.tables("charge", "[[charge]]", CHARGES_MAX).unwrap_or_default();
+    let tiers = root
+        .table("slo_credit", "[slo_credit]")
+        .and_then(|credit| credit.tables("attainment", "[[slo_credit.attainment]]", TIERS_MAX));
+    let named = charges.into_iter().map(|table| {
+        let name = table.text("name").map_or("", |(_, name)| name);
+        (format!("charge {name:?}"), table)
+    });
+    let tiers = tiers.unwrap_or_default().into_iter().map(|table| ("an attainment tier".to_owned(), table));
+    let mut found = Vec::new();
+    for (name, table) in named.chain(tiers) {
+        for list in ["models", "classes"] {
+            let texts = table.texts(list, "an entry").unwrap_or_default();
+            if table.has(list) && texts.is_empty() {
+                found.push((name.clone(), list));
+            }
+        }
+    }
+    found
 }
 
 /// The unit that amounts are written in, where it is not the currency.

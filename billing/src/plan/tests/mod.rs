@@ -3,6 +3,7 @@
 //! Run by `cargo test`.
 
 mod charges;
+mod doubts;
 mod forms;
 mod meters;
 mod subscription;
@@ -162,6 +163,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "3:12",
         "`currency` must be an ISO 4217 code of three capital letters, not \"usd\"",
     ),
+    ("\"USD\"", "\"HRK\"", "3:12", "`currency` must be an ISO 4217 code that is in use, not \"HRK\""),
     ("\"interactive\"", "\"fast\"", "5:9", "`class` must be interactive, standard or batch, not \"fast\""),
     ("class = \"interactive\"", "class = \"batch\"\nttft_ms = 0", "6:11", "`ttft_ms` must be at least 1"),
     (

@@ -54,6 +54,7 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
         Command::Check { file } => {
             let plan = read(&file)?;
             out::say(&format!("{}: plan {} is good", file.display(), plan.id()));
+            doubt(&plan);
         }
         Command::Publish { file } => {
             let plan = read(&file)?;
@@ -63,6 +64,7 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
                 Published::New => format!("published plan {}", plan.id()),
                 Published::Already => format!("plan {} was published before with these terms", plan.id()),
             });
+            doubt(&plan);
         }
         Command::Diff { before, after, exit_code } => {
             let differing = diff(&named(config, &before).await?, &named(config, &after).await?);
@@ -77,6 +79,13 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<(), CliErro
         }
     }
     Ok(())
+}
+
+/// Tells what a plan says that may not be meant.
+fn doubt(plan: &Plan) {
+    for doubt in plan.doubts() {
+        out::complain(&format!("is this meant? {doubt}"));
+    }
 }
 
 async fn published(ledger: &Ledger, id: &PlanVersionId) -> Result<Plan, CliError> {

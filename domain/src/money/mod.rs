@@ -2,6 +2,8 @@
 //! Never a float, never two currencies in one sum, and no rounding: that happens in `billing::rate`.
 //! Used for amounts that are held, owed or paid.
 
+mod codes;
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
@@ -36,15 +38,16 @@ impl Currency {
 
     /// Digits after the decimal point of the smallest payable unit: 2 for most, 0 for yen, 3 for dinars.
     ///
+    /// A code that is not in use any more has two.
     /// Source: ISO 4217, minor unit column.
     pub fn exponent(self) -> u32 {
-        match &self.0 {
-            b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"ISK" | b"JPY" | b"KMF" | b"KRW" | b"PYG" | b"RWF"
-            | b"UGX" | b"UYI" | b"VND" | b"VUV" | b"XAF" | b"XOF" | b"XPF" => 0,
-            b"BHD" | b"IQD" | b"JOD" | b"KWD" | b"LYD" | b"OMR" | b"TND" => 3,
-            b"CLF" | b"UYW" => 4,
-            _ => 2,
-        }
+        codes::exponent(self.0).unwrap_or(2)
+    }
+
+    /// Whether ISO 4217 has the code in use, with a smallest unit that can be paid. What was billed in another stays
+    /// readable: codes go out of use.
+    pub fn is_in_use(self) -> bool {
+        codes::exponent(self.0).is_some()
     }
 
     /// The code as text.
@@ -218,7 +221,36 @@ mod tests {
         for (text, is_good) in rows {
             assert_eq!(text.parse::<Currency>().is_ok(), is_good, "{text}");
         }
-        assert_eq!("JPY".parse::<Currency>().map(Currency::exponent), Ok(0));
-        assert_eq!("KWD".parse::<Currency>().map(Currency::exponent), Ok(3));
+    }
+
+    #[test]
+    fn codes_in_use_have_the_decimals_of_the_standard() {
+        let rows = [
+            ("JPY", 0, true),
+            ("UYI", 0, true),
+            ("USD", 2, true),
+            ("EUR", 2, true),
+            ("SLE", 2, true),
+            ("XCG", 2, true),
+            ("ZWG", 2, true),
+            ("KWD", 3, true),
+            ("CLF", 4, true),
+            // Out of use, never in it, and without a unit that can be paid.
+            ("HRK", 2, false),
+            ("BGN", 2, false),
+            ("ANG", 2, false),
+            ("SLL", 2, false),
+            ("EUE", 2, false),
+            ("XBT", 2, false),
+            ("BTC", 2, false),
+            ("XXX", 2, false),
+            ("XTS", 2, false),
+            ("XAU", 2, false),
+            ("XDR", 2, false),
+        ];
+        for (code, exponent, is_in_use) in rows {
+            let currency: Currency = code.parse().expect("three capitals");
+            assert_eq!((currency.exponent(), currency.is_in_use()), (exponent, is_in_use), "{code}");
+        }
     }
 }
