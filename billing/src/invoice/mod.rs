@@ -366,8 +366,14 @@ impl Invoice {
     ///
     /// Errors: a text that is no invoice.
     pub fn from_issued(body: &str) -> Result<Self, LedgerError> {
-        let invoice: Self =
-            serde_json::from_str(body).map_err(|error| LedgerError::corrupt("invoice", &error))?;
+        Self::from_json(body).map_err(|error| LedgerError::corrupt("invoice", &error))
+    }
+
+    /// Reads an invoice that came from anywhere.
+    ///
+    /// Errors: text that is none.
+    pub(crate) fn from_json(body: &str) -> Result<Self, serde_json::Error> {
+        let invoice: Self = serde_json::from_str(body)?;
         Ok(Self { issued_body: Some(body.to_owned()), ..invoice })
     }
 

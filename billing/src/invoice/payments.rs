@@ -2,7 +2,6 @@
 //! Never part of what the invoice comes to: its lines, its subtotal and its total know nothing of payments.
 //! Called when an invoice is previewed, issued or verified.
 
-use bigdecimal::{BigDecimal, Zero as _};
 use domain::{Currency, Nanos};
 use serde::{Deserialize, Serialize};
 
@@ -80,15 +79,14 @@ pub(super) fn with_payments(invoice: Invoice, payments: Vec<Payment>) -> Result<
     if payments.is_empty() {
         return Ok(Invoice { payments, amount_due: None, ..invoice });
     }
-    let amount =
-        |text: &str| text.parse::<BigDecimal>().map_err(|_| RateError::Impossible("a payment is no amount"));
-    let mut paid = BigDecimal::zero();
+    let bad = RateError::Impossible("a payment is no amount of its invoice's currency");
+    let currency: Currency = invoice.currency.parse().map_err(|_| bad.clone())?;
+    let amount = |text: &str| MinorUnits::parse(text, currency).ok_or_else(|| bad.clone());
+    let mut due = amount(&invoice.total)?;
     for payment in &payments {
-        paid += amount(&payment.displayed)?;
+        due = due.checked_sub(amount(&payment.displayed)?)?;
     }
-    let due = amount(&invoice.total)? - paid;
-    let due = due.with_scale(i64::from(invoice.currency_decimals)).to_plain_string();
-    Ok(Invoice { payments, amount_due: Some(due), ..invoice })
+    Ok(Invoice { payments, amount_due: Some(due.to_text(currency)), ..invoice })
 }
 
 fn description(grant: &GrantPayment) -> String {

@@ -73,7 +73,7 @@ pub enum LedgerError {
     #[error("the ledger's database failed: {0}")]
     Database(#[from] sqlx::Error),
     /// Stored text that does not read back.
-    #[error("the ledger holds a {what} that does not read back: {detail}")]
+    #[error("what the ledger holds as {what} does not read back: {detail}")]
     Corrupt {
         /// Which value.
         what: &'static str,

@@ -5,6 +5,7 @@
 mod cap;
 mod charge;
 mod display;
+mod read;
 mod share;
 
 use std::fmt;
@@ -16,6 +17,7 @@ pub(crate) use cap::PlanRates;
 pub use cap::{ChargedTokens, affordable_output_tokens, charge_nanos, hold_embeddings_nanos, hold_nanos};
 pub use charge::{PartKind, PeriodCounts, RatedCharge, RatedPart, rate_charge, to_units};
 pub use display::allocate_by_largest_remainder;
+pub(crate) use read::plain_decimal;
 
 use crate::plan::{Percent, UnitPrice};
 

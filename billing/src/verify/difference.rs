@@ -1,10 +1,32 @@
-//! The first place in which two JSON texts differ, by its path.
+//! The place in which two JSON texts differ that tells most, by its path: what others are computed from comes first.
 //! Never more than one: what follows often differs only because of it.
 //! Called by `verify` and `reconcile`.
 
 use std::fmt;
 
 use serde_json::Value;
+
+/// Fields that others follow from, in the order in which an invoice is made; all others come after them, by name.
+const FIRST: [&str; 18] = [
+    "schema",
+    "tenant",
+    "period",
+    "currency",
+    "plan_at_end",
+    "subscription",
+    "records",
+    "sums",
+    "requests",
+    "quantity",
+    "units",
+    "unit_price",
+    "percent",
+    "exact",
+    "lines",
+    "subtotal_exact",
+    "subtotal",
+    "total",
+];
 
 /// Where an invoice says something else than what was computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +64,9 @@ impl Difference {
 fn first(path: &str, stated: &Value, computed: &Value) -> Option<Difference> {
     match (stated, computed) {
         (Value::Object(left), Value::Object(right)) => {
-            let names = left.keys().chain(right.keys().filter(|name| !left.contains_key(*name)));
+            let all = left.keys().chain(right.keys().filter(|name| !left.contains_key(*name)));
+            let mut names: Vec<_> = all.collect();
+            names.sort_by_key(|name| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
             let below = |name: &String| match path {
                 "" => name.clone(),
                 path => format!("{path}.{name}"),

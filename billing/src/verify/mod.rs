@@ -2,6 +2,7 @@
 //! Never trusts a sum: every record's hash is checked, and everything else is counted and rated again.
 //! Called by `tallygate verify`; records are read one after another, so memory stays flat.
 
+mod amounts;
 mod difference;
 mod earlier;
 mod events;
@@ -320,12 +321,17 @@ fn check_statement(stated: &Statement, proof: &Proof<'_>, computed: &Statement) 
 }
 
 fn read_invoice(text: &str) -> Result<Invoice, VerifyError> {
-    let issued = Invoice::from_issued(text).map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
+    let issued = Invoice::from_json(text).map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
     if issued.schema != SCHEMA {
         let reason = format!("its form is {:?}; this program knows {SCHEMA}", issued.schema);
         return Err(VerifyError::BadInvoice(reason));
     }
+    amounts::check(&issued, currency(&issued)?).map_err(VerifyError::BadInvoice)?;
     Ok(issued)
+}
+
+fn currency(issued: &Invoice) -> Result<Currency, VerifyError> {
+    issued.currency.parse().map_err(|error| VerifyError::BadInvoice(format!("currency: {error}")))
 }
 
 fn by_version(plans: Vec<Plan>) -> Result<BTreeMap<PlanVersionId, Plan>, VerifyError> {
@@ -345,12 +351,11 @@ fn by_version(plans: Vec<Plan>) -> Result<BTreeMap<PlanVersionId, Plan>, VerifyE
 fn tenant(issued: &Invoice) -> Result<Tenant, VerifyError> {
     let bad = |what: &str, error: &dyn std::fmt::Display| VerifyError::BadInvoice(format!("{what}: {error}"));
     let id: TenantId = issued.tenant.id.parse().map_err(|error| bad("tenant.id", &error))?;
-    let currency: Currency = issued.currency.parse().map_err(|error| bad("currency", &error))?;
     Ok(Tenant {
         id,
         name: issued.tenant.name.clone(),
         plan_name: String::new(),
-        currency,
+        currency: currency(issued)?,
         zone: issued.period.zone.clone(),
         limits: Limits::default(),
         terms: TenantTerms::default(),

@@ -59,6 +59,9 @@ pub enum RecordProblem {
     /// One project, two names.
     #[error("request {0} names its project by another path than the records before it")]
     OtherPath(RequestId),
+    /// Such a path would be on no invoice, and no hash covers it.
+    #[error("request {0} names the path of a project, and belongs to none")]
+    PathWithoutProject(RequestId),
     /// Something that no record has.
     #[error("a record has no field {0:?}")]
     UnknownField(String),
@@ -179,6 +182,9 @@ impl<'a> UsageReader<'a> {
             self.records_late += 1;
             return Ok(());
         }
+        if record.project_id.is_none() && project_path.is_some() {
+            return Err(RecordProblem::PathWithoutProject(request_id));
+        }
         let unnamed = || record.project_id.map_or_else(|| NO_PROJECT.to_owned(), |id| id.to_string());
         let path = project_path.unwrap_or_else(unnamed);
         let start = || ProjectTotals { path: path.clone(), ..ProjectTotals::default() };
@@ -252,7 +258,8 @@ fn unknown_field(text: &[u8], journaled: &JournaledRecord) -> Result<Option<Stri
     };
     Ok(unknown(&given, &known, &["hash", "project_path"])
         // What is left out where it is the usual may be written out as well.
-        .or_else(|| unknown(&given["record"], &known["record"], &USUAL_FIELDS)))
+        .or_else(|| unknown(&given["record"], &known["record"], &USUAL_FIELDS))
+        .or_else(|| unknown(&given["record"]["slo"], &known["record"]["slo"], &[])))
 }
 
 fn sums(totals: BTreeMap<SumKey, UsageTotals>) -> Vec<UsageSum> {

@@ -2,20 +2,19 @@
 //! Never changes the exact amount of a line.
 //! Called by `issue`, and by `verify` with the lines that an issued invoice states.
 
-use bigdecimal::BigDecimal;
 use domain::Currency;
 
 use super::{Extra, Invoice, Line, LineKind};
 use crate::{
     invoice::{ProjectShare, build::Built, share::COMMON},
     ledger::LedgerError,
-    rate::{ExactAmount, MinorUnits, allocate_by_largest_remainder},
+    rate::{ExactAmount, MinorUnits, allocate_by_largest_remainder, plain_decimal},
 };
 
 /// Reads an exact amount back.
 pub(in crate::invoice) fn exact_of(text: &str) -> Result<ExactAmount, LedgerError> {
-    let read = text.parse::<BigDecimal>();
-    read.map(ExactAmount::of_decimal).map_err(|error| LedgerError::corrupt("exact amount", &error))
+    let read = plain_decimal(text).map(ExactAmount::of_decimal);
+    read.ok_or_else(|| LedgerError::corrupt("exact amount", &"it is no plain decimal"))
 }
 
 impl Built {

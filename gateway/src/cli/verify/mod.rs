@@ -5,19 +5,26 @@
 mod earlier;
 
 use std::{
-    fs::{self, File},
-    io::{self, BufRead, BufReader},
+    fs::File,
+    io::{self, BufRead, BufReader, Read as _},
     path::{Path, PathBuf},
 };
 
 use billing::{
-    plan::Plan,
+    plan::{PLAN_BYTES_MAX, Plan},
     statement::PublicKey,
     verify::{self, Proof, VerifyError},
 };
 use clap::Args;
 
 use super::{CliError, out};
+
+/// The largest invoice that is read: some hundred thousand lines. Unit: bytes.
+const INVOICE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// A statement has a few kilobytes, and one line for each journal. Unit: bytes.
+const STATEMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A key has some hundred bytes. Unit: bytes.
+const KEY_BYTES_MAX: usize = 64 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -47,8 +54,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
-    let invoice = read(&arguments.invoice)?;
-    let plans = arguments.plans.iter().map(|file| Ok(Plan::from_text(&shown(file), &read(file)?)?));
+    let invoice = read(&arguments.invoice, INVOICE_BYTES_MAX)?;
+    let plan = |file: &PathBuf| Ok(Plan::from_published(&shown(file), &read(file, PLAN_BYTES_MAX)?)?);
+    let plans = arguments.plans.iter().map(plan);
     let plans = plans.collect::<Result<_, CliError>>()?;
     let (statement, keys) = (statement(arguments)?, public_keys(arguments)?);
     let proof = statement.as_deref().map(|statement| Proof { statement, keys: &keys });
@@ -97,12 +105,12 @@ fn statement(arguments: &Arguments) -> Result<Option<String>, CliError> {
         return Ok(None);
     }
     let beside = || arguments.invoice.with_extension("statement.json");
-    read(&arguments.statement.clone().unwrap_or_else(beside)).map(Some)
+    read(&arguments.statement.clone().unwrap_or_else(beside), STATEMENT_BYTES_MAX).map(Some)
 }
 
 fn public_keys(arguments: &Arguments) -> Result<Vec<PublicKey>, CliError> {
     let keys = arguments.public_keys.iter().map(|file| {
-        let key = PublicKey::from_pem(&read(file)?);
+        let key = PublicKey::from_pem(&read(file, KEY_BYTES_MAX)?);
         key.map_err(|error| CliError::Usage(format!("{}: {error}", shown(file))))
     });
     keys.collect()
@@ -116,10 +124,42 @@ fn usage(file: &Path) -> Result<Box<dyn BufRead>, CliError> {
     Ok(Box::new(BufReader::new(opened)))
 }
 
-fn read(file: &Path) -> Result<String, CliError> {
-    fs::read_to_string(file).map_err(|source| CliError::Io { what: shown(file), source })
+/// Reads a file that may be anybody's, up to a bound.
+fn read(file: &Path, bytes_max: usize) -> Result<String, CliError> {
+    let io = |source| CliError::Io { what: shown(file), source };
+    let opened = File::open(file).map_err(io)?;
+    let mut text = Vec::new();
+    let bound = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    opened.take(bound).read_to_end(&mut text).map_err(io)?;
+    if text.len() > bytes_max {
+        return Err(CliError::Usage(format!("{}: more than {bytes_max} bytes", shown(file))));
+    }
+    String::from_utf8(text).map_err(|_| CliError::Usage(format!("{}: not text in UTF-8", shown(file))))
 }
 
 fn shown(file: &Path) -> String {
     file.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_its_bound() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("invoice.json");
+        fs::write(&file, "12345").expect("written");
+        assert_eq!(read(&file, 5).expect("it fits"), "12345");
+        let told = read(&file, 4).expect_err("too long").to_string();
+        assert!(told.ends_with("invoice.json: more than 4 bytes"), "{told}");
+        // Terabytes of nothing are not read either.
+        fs::OpenOptions::new().write(true).open(&file).expect("open").set_len(1 << 40).expect("a hole");
+        assert!(read(&file, KEY_BYTES_MAX).is_err());
+        fs::write(&file, [0xff, 0xfe]).expect("written");
+        let told = read(&file, 5).expect_err("no text").to_string();
+        assert!(told.ends_with("invoice.json: not text in UTF-8"), "{told}");
+    }
 }
