@@ -622,7 +622,8 @@ impl LedgerError {
 
     /// Whether the database refused a row because its name or id exists already.
     pub(crate) fn is_taken(&self) -> bool {
-        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
+        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
+        error.is_unique_violation() || error.message() == TAKEN
     }
 }
 
@@ -637,6 +638,9 @@ impl From<MoneyError> for LedgerError {
         Self::corrupt("currency", &error)
     }
 }
+/// What SQLite's guards against INSERT OR REPLACE say before the index of a name or an id can refuse it.
+const TAKEN: &str = "this id or name is taken";
+
 
 /// How a subscription stands, in words.
 fn standing(state: State) -> String {

@@ -37,6 +37,7 @@ const SQLITE_MIGRATIONS: &[Embedded] = &[
     (16, "stripe", include_str!("../../../migrations/sqlite/0016_stripe.sql")),
     (17, "usage_events", include_str!("../../../migrations/sqlite/0017_usage_events.sql")),
     (18, "embeddings", include_str!("../../../migrations/sqlite/0018_embeddings.sql")),
+    (18, "more_guards", include_str!("../../../migrations/sqlite/0018_more_guards.sql")),
     (19, "refunds", include_str!("../../../migrations/sqlite/0019_refunds.sql")),
 ];
 /// The same steps in the other dialect.
@@ -59,6 +60,7 @@ const POSTGRES_MIGRATIONS: &[Embedded] = &[
     (16, "stripe", include_str!("../../../migrations/postgres/0016_stripe.sql")),
     (17, "usage_events", include_str!("../../../migrations/postgres/0017_usage_events.sql")),
     (18, "embeddings", include_str!("../../../migrations/postgres/0018_embeddings.sql")),
+    (18, "more_guards", include_str!("../../../migrations/postgres/0018_more_guards.sql")),
     (19, "refunds", include_str!("../../../migrations/postgres/0019_refunds.sql")),
 ];
 

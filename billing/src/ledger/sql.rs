@@ -68,8 +68,11 @@ pub(super) const OPERATOR: Statement = Statement::both(
 pub(super) const DISABLE_OPERATOR: Statement =
     Statement::both("UPDATE operators SET disabled_unix_us = COALESCE(disabled_unix_us, $2) WHERE name = $1");
 
-pub(super) const INSERT_PLAN_NAME: Statement =
-    Statement::both("INSERT INTO plans (name, currency) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING");
+/// Nothing where the name is there, also in another currency: whoever asks compares. SQLite's guard would refuse that.
+pub(super) const INSERT_PLAN_NAME: Statement = Statement::each(
+    "INSERT INTO plans (name, currency) SELECT $1, $2 WHERE NOT EXISTS (SELECT 1 FROM plans WHERE name = $1)",
+    "INSERT INTO plans (name, currency) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+);
 pub(super) const PLAN_CURRENCY: Statement = Statement::both("SELECT currency FROM plans WHERE name = $1");
 pub(super) const INSERT_PLAN_VERSION: Statement = Statement::both(
     "INSERT INTO plan_versions (plan_version, plan_name, version, body, published_unix_us)

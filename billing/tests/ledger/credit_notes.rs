@@ -119,6 +119,8 @@ on_each_database! {
             ("DELETE FROM credit_notes", "a credit note"),
             ("INSERT INTO credit_notes SELECT 'TG-CN-000099', issuer, 99, invoice_number, tenant_id, currency, 1213, 1213, 'x', 'z', 0, '{}'
               FROM credit_notes WHERE serial = 2", "credit notes never exceed their invoice"),
+            ("INSERT INTO credit_notes SELECT 'TG-CN-000099', issuer, 99, number, tenant_id, currency, 1, 1, 'x', 'z', 0, '{}'
+              FROM invoices WHERE number NOT IN (SELECT invoice_number FROM credit_notes)", "credit notes are numbered one after another"),
         ];
         for (statement, reason) in raw {
             let error = database.raw(statement).await.expect_err(statement).to_string();

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Everything that never changes, as numbers.
-const FINGERPRINT: [&str; 9] = [
+const FINGERPRINT: [&str; 10] = [
     "SELECT CAST(COUNT(*) * 1000000 + SUM(output_tokens) + SUM(sequence) AS BIGINT) FROM usage_records",
     "SELECT CAST(COUNT(*) * 1000000 + SUM(length(body)) AS BIGINT) FROM plan_versions",
     "SELECT CAST(COUNT(*) * 1000000 + SUM(length(body)) + SUM(total_minor) AS BIGINT) FROM invoices",
@@ -26,6 +26,7 @@ const FINGERPRINT: [&str; 9] = [
     "SELECT CAST(COUNT(*) * 1000000 + COUNT(revoked_unix_us) AS BIGINT) FROM api_keys",
     "SELECT CAST(COUNT(*) * 1000000 + SUM(sequence) AS BIGINT) FROM audit_log",
     "SELECT CAST(COUNT(*) * 1000000 + SUM(length(body)) + COUNT(status) AS BIGINT) FROM idempotency",
+    "SELECT CAST(COUNT(*) * 1000000 + SUM(next_serial) * 1000 + SUM(next_credit_serial) AS BIGINT) FROM invoice_issuers",
 ];
 
 /// Statements, and a part of the reason each is refused for.
@@ -72,6 +73,35 @@ const BOTH: &[(&str, &str)] = &[
                     '0.60', '9.99', 999)",
         "takes no more lines",
     ),
+    // Numbers that leave a gap, that come again, or that fit no document.
+    ("UPDATE invoice_issuers SET next_serial = 50", "the next number follows the last one"),
+    ("UPDATE invoice_issuers SET next_serial = next_serial + 1", "the next number follows the last one"),
+    ("UPDATE invoice_issuers SET next_serial = next_serial - 1", "the next number follows the last one"),
+    ("UPDATE invoice_issuers SET next_credit_serial = next_credit_serial + 1", "the next number follows the last one"),
+    ("UPDATE invoice_issuers SET issuer = 'XX'", "the next number follows the last one"),
+    ("INSERT INTO invoice_issuers (issuer, next_serial) VALUES ('XX', 7)", "begins at one"),
+    ("DELETE FROM invoice_issuers", "a series of numbers is never deleted"),
+    (
+        "INSERT INTO invoices SELECT 'TG-000099', issuer, 99, tenant_id, period_end_unix_us,
+                    period_end_unix_us + 1, zone, currency, subtotal_exact, subtotal_minor, total_minor, records,
+                    lines, period_end_unix_us + 1, body FROM invoices",
+        "invoices are numbered one after another",
+    ),
+    (
+        "INSERT INTO invoices SELECT 'TG-000003', issuer, 2, tenant_id, period_end_unix_us,
+                    period_end_unix_us + 1, zone, currency, subtotal_exact, subtotal_minor, total_minor, records,
+                    lines, period_end_unix_us + 1, body FROM invoices",
+        "invoices are numbered one after another",
+    ),
+    (
+        "INSERT INTO credit_notes SELECT 'TG-CN-000002', issuer, 2, number, tenant_id, currency, 1, 1, 'x', 'z', 0, '{}'
+         FROM invoices",
+        "credit notes",
+    ),
+    ("DELETE FROM tenants", "a tenant is never deleted"),
+    ("DELETE FROM plans", "a plan is never deleted"),
+    ("DELETE FROM ledger_counters WHERE name = 'audit'", "a count is never forgotten"),
+    ("DELETE FROM journal_cursors", "how far a journal was taken is never forgotten"),
     ("UPDATE tallies_hourly SET requests = -1", "check"),
     ("UPDATE tallies_hourly SET late_tokens = late_tokens + 1", "check"),
     ("UPDATE tenants SET concurrency = 0", "check"),
@@ -172,6 +202,19 @@ const ONLY_SQLITE: &[(&str, &str)] = &[
                 "a revoked key stays revoked",
             ),
             ("INSERT OR REPLACE INTO audit_log SELECT * FROM audit_log", "the audit log is only added to"),
+            ("INSERT OR REPLACE INTO plans VALUES ('demo', 'EUR')", "the currency of a plan never changes"),
+            (
+                "INSERT OR REPLACE INTO tenants (tenant_id, name, plan_name, currency, zone, created_unix_us)
+                    SELECT tenant_id, name, plan_name, 'EUR', zone, 0 FROM tenants",
+                "this id or name is taken",
+            ),
+            (
+                "INSERT OR REPLACE INTO api_keys (key_id, tenant_id, name, secret_hash, created_unix_us)
+                    SELECT key_id, tenant_id, name, zeroblob(32), 0 FROM api_keys WHERE key_id = 'OPEN'",
+                "this id or name is taken",
+            ),
+            ("INSERT OR REPLACE INTO ledger_counters VALUES ('audit', 0)", "a count only goes up"),
+            ("INSERT OR REPLACE INTO invoice_issuers (issuer, next_serial) VALUES ('TG', 1)", "begins at one, once"),
         ];
 const ONLY_POSTGRES: &[(&str, &str)] = &[
     ("TRUNCATE usage_records", "usage records are never deleted"),
@@ -182,6 +225,10 @@ const ONLY_POSTGRES: &[(&str, &str)] = &[
     ("TRUNCATE projects CASCADE", "is never deleted"),
     ("TRUNCATE api_keys", "a key is never deleted"),
     ("TRUNCATE audit_log", "the audit log is never shortened"),
+    ("TRUNCATE invoice_issuers CASCADE", "is never deleted"),
+    ("TRUNCATE tenants CASCADE", "is never deleted"),
+    ("TRUNCATE plans CASCADE", "is never deleted"),
+    ("TRUNCATE ledger_counters", "a count is never forgotten"),
 ];
 
 /// One of everything beside usage and invoices.

@@ -54,6 +54,8 @@ mod records;
 #[cfg(test)]
 mod refunds;
 #[cfg(test)]
+mod replace;
+#[cfg(test)]
 mod responses;
 #[cfg(test)]
 mod restored;
