@@ -342,7 +342,7 @@ pub enum LedgerError {
     },
     /// The hourly tallies are not the sums of the usage records.
     #[error(
-        "the tallies of the hour from {hour} ({group}) count {difference:+} {count} against the usage records; \
+        "the tally of the hour from {hour} ({group}) has {tally} {count}, and its usage records come to {records}; \
          nothing is issued until they agree"
     )]
     TallyDiffers {
@@ -352,8 +352,10 @@ pub enum LedgerError {
         group: String,
         /// What differs.
         count: &'static str,
-        /// The tally's count less that of the records.
-        difference: i64,
+        /// What the tally says; `no` where there is no such tally.
+        tally: String,
+        /// What the records come to.
+        records: i64,
     },
     /// The records of an invoice's period are not those that the invoice counts.
     #[error(

@@ -32,6 +32,8 @@ mod refunds;
 mod responses;
 mod roles;
 mod rotate;
+mod serials;
+mod spend_check;
 mod spending;
 mod sql;
 mod statements;
@@ -70,6 +72,8 @@ pub use refunds::{InvoiceRefund, NewRefund, RefundKind};
 pub use responses::{EXPIRED_RESPONSES_MAX, RESPONSE_BYTES_MAX, StoredResponse};
 pub use roles::GrantedRights;
 pub use rotate::Rotation;
+pub use serials::SerialDifference;
+pub use spend_check::SpendDifference;
 pub use spending::{LimitScope, SPENT_QUESTIONS_MAX, SpentQuestion};
 pub use statements::{StatementKeyUse, StoredStatement};
 pub use stripe::{

@@ -9,7 +9,7 @@ use domain::{
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError, Transaction, Value, error::read_back, projects, sql};
+use super::{Ledger, LedgerError, Transaction, Value, error::read_back, projects, rebuild, sql};
 
 pub(super) const HOUR_US: i64 = 3_600_000_000;
 
@@ -162,13 +162,6 @@ impl UsageTotals {
 }
 
 impl DifferenceRow {
-    /// The first count that differs, in words.
-    fn into_error(self) -> LedgerError {
-        let (count, difference) = self.first_count();
-        let (hour, group) = (self.hour(), self.group());
-        LedgerError::TallyDiffers { hour, group, count, difference }
-    }
-
     /// The first count that differs, and by how much.
     pub(super) fn first_count(&self) -> (&'static str, i64) {
         let first = self.totals.counts().into_iter().find(|(_, difference)| *difference != 0);
@@ -297,11 +290,13 @@ pub(crate) async fn check(
     tenant: TenantId,
     period: &Period,
 ) -> Result<(), LedgerError> {
-    let [tenant, first_hour, last_hour, _, whole_from, whole_to, _] =
+    let [id, first_hour, last_hour, _, whole_from, whole_to, _] =
         span_values(tenant, period.start(), period.end());
-    let values = [tenant, first_hour, last_hour, whole_from, whole_to];
-    let found: Option<DifferenceRow> = transaction.find(sql::TALLY_DIFFERENCE, &values).await?;
-    found.map_or(Ok(()), |row| Err(row.into_error()))
+    let values = [id, first_hour, last_hour, whole_from, whole_to];
+    match transaction.find::<DifferenceRow>(sql::TALLY_DIFFERENCE, &values).await? {
+        None => Ok(()),
+        Some(row) => Err(rebuild::described(transaction, tenant, row).await?.into_error()),
+    }
 }
 
 /// Whether sums over a period are sums of tallies alone.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use domain::{Period, PlanVersionId, ProjectId, Timestamp};
+use serde::Serialize;
 
 use super::{Finding, HandOver, ReconcileError, Walk, events};
 use crate::{
@@ -169,7 +170,7 @@ async fn tallies(
     let summed = walk.ledger.usage_sums(issued.tenant_id, &issued.period).await?;
     let (before, after) = (by_group(summed.iter())?, by_group(read.sums())?);
     // More may have come meanwhile; then they are late, and no difference.
-    let records = |groups: &Groups| groups.values().map(|(requests, _)| *requests).sum::<u64>();
+    let records = |groups: &Groups| groups.values().map(|group| group.requests).sum::<u64>();
     if records(&before) <= records(&after) {
         walk.equal(
             (HandOver::TalliesToInvoice, &format!("tallies of invoice {}", issued.number)),
@@ -181,7 +182,13 @@ async fn tallies(
 }
 
 /// Requests and sums by plan version, model, class, reason and energy source.
-type Groups = BTreeMap<String, (u64, SealSums)>;
+type Groups = BTreeMap<String, Group>;
+
+#[derive(PartialEq, Serialize)]
+struct Group {
+    requests: u64,
+    sums: SealSums,
+}
 
 fn by_group<'a>(sums: impl Iterator<Item = &'a UsageSum>) -> Result<Groups, LedgerError> {
     let mut groups: BTreeMap<String, UsageTotals> = BTreeMap::new();
@@ -192,7 +199,8 @@ fn by_group<'a>(sums: impl Iterator<Item = &'a UsageSum>) -> Result<Groups, Ledg
         let totals = groups.entry(group).or_default();
         *totals = totals.checked_add(&sum.totals)?;
     }
-    Ok(groups.into_iter().map(|(group, totals)| (group, (totals.requests, SealSums::of(&totals)))).collect())
+    let group = |totals: &UsageTotals| Group { requests: totals.requests, sums: SealSums::of(totals) };
+    Ok(groups.into_iter().map(|(name, totals)| (name, group(&totals))).collect())
 }
 
 /// The statement that was signed of it.

@@ -7,6 +7,7 @@ mod events;
 mod invoices;
 mod journal;
 mod stripe;
+mod sums;
 
 use std::{fmt, path::PathBuf};
 
@@ -164,6 +165,7 @@ pub async fn reconcile(
     }
     if scope.tenant.is_none() && scope.month.is_none() {
         chain::compare(&mut walk).await?;
+        sums::serials(&mut walk).await?;
     }
     let mut after: Option<TenantId> = None;
     loop {
@@ -193,19 +195,7 @@ async fn of_tenant(
         Some(period) => (period.start(), period.end()),
         None => (Timestamp::from_unix_micros(i64::MIN), Timestamp::from_unix_micros(i64::MAX)),
     };
-    let mut days = 0;
-    let found = walk.ledger.tally_difference(tenant.id, span, |_| days += 1).await?;
-    walk.count(HandOver::LedgerToTallies, days);
-    if let Some(found) = found {
-        let tally = found.tally.map_or_else(|| "not there".to_owned(), |tally| tally.to_string());
-        walk.note(Finding {
-            hand_over: HandOver::LedgerToTallies,
-            subject: format!("tenant {}, hour from {}, {}", tenant.name, found.hour, found.group),
-            field: found.count.to_owned(),
-            before: found.records.to_string(),
-            after: tally,
-        });
-    }
+    sums::compare(walk, tenant, span).await?;
     if period.is_none() {
         events::chain(walk, tenant).await?;
     }

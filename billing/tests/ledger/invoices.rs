@@ -194,17 +194,17 @@ on_each_database! {
         // The hour of the first of them, from 2026-11-03T10:00:00Z: one completed request.
         let hour = 498_250;
         let tampered = [
-            ("output_tokens = output_tokens + 1000, tokens_in_slo = tokens_in_slo + 1000", "output_tokens = output_tokens - 1000, tokens_in_slo = tokens_in_slo - 1000", "+1000 output tokens"),
-            ("output_tokens = output_tokens + 7, late_tokens = late_tokens + 7", "output_tokens = output_tokens - 7, late_tokens = late_tokens - 7", "+7 output tokens"),
-            ("requests = requests + 1", "requests = requests - 1", "+1 requests"),
-            ("prompt_tokens = prompt_tokens + 3", "prompt_tokens = prompt_tokens - 3", "+3 prompt tokens"),
-            ("prompt_tokens = prompt_tokens + 1, cached_prompt_tokens = cached_prompt_tokens + 1", "prompt_tokens = prompt_tokens - 1, cached_prompt_tokens = cached_prompt_tokens - 1", "+1 prompt tokens"),
-            ("energy_mj = energy_mj + 9", "energy_mj = energy_mj - 9", "+9 millijoules"),
+            ("output_tokens = output_tokens + 1000, tokens_in_slo = tokens_in_slo + 1000", "output_tokens = output_tokens - 1000, tokens_in_slo = tokens_in_slo - 1000", "has 1000 output tokens, and its usage records come to 0;"),
+            ("output_tokens = output_tokens + 7, late_tokens = late_tokens + 7", "output_tokens = output_tokens - 7, late_tokens = late_tokens - 7", "output tokens, and its usage records come to"),
+            ("requests = requests + 1", "requests = requests - 1", "requests, and its usage records come to"),
+            ("prompt_tokens = prompt_tokens + 3", "prompt_tokens = prompt_tokens - 3", "prompt tokens, and its usage records come to"),
+            ("prompt_tokens = prompt_tokens + 1, cached_prompt_tokens = cached_prompt_tokens + 1", "prompt_tokens = prompt_tokens - 1, cached_prompt_tokens = cached_prompt_tokens - 1", "prompt tokens, and its usage records come to"),
+            ("energy_mj = energy_mj + 9", "energy_mj = energy_mj - 9", "millijoules, and its usage records come to"),
             // The same totals under another name: what is billed changes, the sum over all does not.
             ("reason = 'deadline'", "reason = 'completed'", "requests"),
             ("price_version = 'demo@2'", "price_version = 'demo@1'", "requests"),
             ("model = 'grand'", "model = 'demo'", "requests"),
-            ("unix_hour = unix_hour - 240", "unix_hour = unix_hour + 240", "-1 requests"),
+            ("unix_hour = unix_hour - 240", "unix_hour = unix_hour + 240", "has no requests, and its usage records come to 1;"),
         ];
         for (change, undo, count) in tampered {
             let moved = if change.starts_with("unix_hour") { hour - 240 } else { hour };
@@ -222,7 +222,7 @@ on_each_database! {
         ship(ledger, some_records(&other, 5)).await;
         database.raw(&format!("DELETE FROM tallies_hourly WHERE unix_hour = {hour}")).await.expect("nothing stops it");
         let error = invoice::issue(ledger, &other, &november("UTC"), november("UTC").end()).await;
-        assert!(matches!(error, Err(LedgerError::TallyDiffers { difference: -1, .. })), "{error:?}");
+        assert!(matches!(error, Err(LedgerError::TallyDiffers { .. })), "{error:?}");
     }
 
     async fn a_month_before_the_tenant_uses_no_number(database: &Database) {

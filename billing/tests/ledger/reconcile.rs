@@ -90,6 +90,8 @@ on_each_database! {
         let (before, after): (i64, i64) =
             (finding.before.parse().expect("a number"), finding.after.parse().expect("a number"));
         assert_eq!(after - before, 41);
+        // The invoice's own difference names the count too.
+        assert!(report.findings[1].field.ends_with(".sums.prompt_tokens"), "{}", report.findings[1]);
         // One that is gone, and one of nothing, are mended as well.
         let last = database.number("SELECT MAX(unix_hour) FROM tallies_hourly").await;
         database.raw(&format!("DELETE FROM tallies_hourly WHERE unix_hour = {last}")).await.expect("gone");
@@ -103,6 +105,65 @@ on_each_database! {
         assert_eq!(run_all(ledger).await.findings, []);
         while let Some(chunk) = ledger.rebuild_next().await.expect("looked at") {
             assert_eq!(chunk.mended, None, "there is nothing left to mend");
+        }
+    }
+
+    async fn what_budgets_count_is_compared_and_made_anew(database: &Database) {
+        let ledger = &database.ledger;
+        let (acme, _) = issued(ledger).await;
+        let spent = "SELECT CAST(SUM(charge_nanos * 7 + requests) AS BIGINT) + COUNT(*) FROM spend_quarters";
+        let before = database.number(spent).await;
+        assert_eq!(ledger.rebuild_spending(acme.id).await.expect("right"), None);
+        let last = "(SELECT MAX(unix_quarter) FROM spend_quarters)";
+        let first = "(SELECT MIN(unix_quarter) FROM spend_quarters WHERE charge_nanos > 0)";
+        let rows = [
+            (format!("UPDATE spend_quarters SET charge_nanos = charge_nanos + 7 WHERE unix_quarter = {last}"), "billionths charged"),
+            (format!("UPDATE spend_quarters SET requests = requests + 1 WHERE unix_quarter = {first}"), "requests"),
+            (format!("DELETE FROM spend_quarters WHERE unix_quarter = {first}"), "requests"),
+            ("UPDATE spend_quarters SET key_id = 'other' WHERE key_id = 'key1'".to_owned(), "requests"),
+            (format!("INSERT INTO spend_quarters (tenant_id, unix_quarter, project_id, key_id, model, charge_nanos, requests)
+                      SELECT tenant_id, unix_quarter + 1, project_id, 'new', model, 5, 1 FROM spend_quarters
+                      WHERE unix_quarter = {last}"), "requests"),
+        ];
+        for (damage, count) in rows {
+            database.raw(&damage).await.expect("spending can be changed");
+            let report = run_all(ledger).await;
+            assert_eq!(report.findings.len(), 1, "{damage}: {:?}", report.findings);
+            let finding = &report.findings[0];
+            assert_eq!((finding.hand_over, finding.field.as_str()), (HandOver::LedgerToTallies, count), "{finding}");
+            assert!(finding.subject.starts_with("tenant acme, what budgets count, quarter"), "{finding}");
+            let mended = ledger.rebuild_spending(acme.id).await.expect("mended").expect("it was wrong");
+            assert_eq!((mended.kept.to_string(), mended.records.to_string()), (finding.after.clone(), finding.before.clone()));
+            assert_eq!((database.number(spent).await, run_all(ledger).await.findings), (before, vec![]), "{damage}");
+        }
+    }
+
+    async fn a_gap_in_the_numbers_is_named(database: &Database) {
+        let ledger = &database.ledger;
+        issued(ledger).await;
+        let guards = ["invoice_issuers_keep_series", "invoices_keep_serial"];
+        for (guard, table) in guards.into_iter().zip(["invoice_issuers", "invoices"]) {
+            let drop = if database.is_sqlite() { format!("DROP TRIGGER {guard}") } else { format!("DROP TRIGGER {guard} ON {table}") };
+            database.raw(&drop).await.expect("a guard less");
+        }
+        let copy = |number: &str, serial: i64, months: i64| format!(
+            "INSERT INTO invoices SELECT '{number}', issuer, {serial}, tenant_id, period_end_unix_us + {months} * 2600000000000,
+                period_end_unix_us + {months} * 2600000000000 + 1, zone, currency, subtotal_exact, subtotal_minor, total_minor,
+                records, lines, period_end_unix_us + 20 * 2600000000000, body FROM invoices WHERE serial = 1");
+        let rows = [
+            ("UPDATE invoice_issuers SET next_serial = 50".to_owned(), "numbers of invoices of TG", "the next serial", "2", "50"),
+            ("UPDATE invoice_issuers SET next_serial = 2, next_credit_serial = 4".to_owned(), "numbers of credit notes of TG", "the next serial", "1", "4"),
+            (format!("UPDATE invoice_issuers SET next_credit_serial = 1, next_serial = 6; {}", copy("TG-000005", 5, 1)),
+                "numbers of invoices of TG", "the serial after the first gap", "the one after the serial before it", "5"),
+            (format!("UPDATE invoice_issuers SET next_serial = 6; {}; {}; {}", copy("TG-000002", 2, 2), copy("TG-00003", 3, 3), copy("TG-000004", 4, 4)),
+                "numbers of invoices of TG", "a number", "that of its serial", "TG-00003"),
+        ];
+        for (damage, subject, field, before, after) in rows {
+            database.raw(&damage).await.expect("nothing refuses it now");
+            let report = run_all(ledger).await;
+            let finding = report.findings.iter().find(|finding| finding.hand_over == HandOver::TalliesToInvoice).expect("named");
+            let told = (finding.subject.as_str(), finding.field.as_str(), finding.before.as_str(), finding.after.as_str());
+            assert_eq!(told, (subject, field, before, after), "{damage}");
         }
     }
 
@@ -136,6 +197,12 @@ on_each_database! {
         }
         assert_eq!((mended.len(), database.number(tallies).await), (1, kept), "{mended:?}");
         assert_eq!(run_all(ledger).await.findings, []);
+        // Nor is what was spent then; it is all there is of it.
+        let spent = "SELECT CAST(SUM(charge_nanos) AS BIGINT) FROM spend_quarters";
+        let kept = database.number(spent).await;
+        database.raw("UPDATE spend_quarters SET charge_nanos = charge_nanos + 1 WHERE unix_quarter >= 1796601600 / 900 - 1").await.expect("changed");
+        assert!(ledger.rebuild_spending(acme.id).await.expect("mended").is_some());
+        assert_eq!((database.number(spent).await, run_all(ledger).await.findings), (kept, vec![]));
     }
 
     async fn a_rebuilding_goes_on_where_it_stopped(database: &Database) {

@@ -2,6 +2,7 @@
 //! Never touches what is right, and goes on where an earlier run stopped.
 //! Called by `Cli::run`, also while a server runs.
 
+use billing::ledger::{Ledger, SpendDifference};
 use clap::Args;
 
 use super::{CliError, open, out};
@@ -33,15 +34,14 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
         days += 1;
         if let Some(difference) = chunk.mended {
             mended += 1;
-            let tally =
-                difference.tally.map_or_else(|| "no such tally".to_owned(), |tally| tally.to_string());
             out::say(&format!(
-                "tenant {}, {} to {}: made anew; the hour from {} ({}) had {tally} {} instead of {}",
+                "tenant {}, {} to {}: made anew; the hour from {} ({}) had {} {} instead of {}",
                 chunk.tenant_id,
                 chunk.from,
                 chunk.to,
                 difference.hour,
                 difference.group,
+                difference.told(),
                 difference.count,
                 difference.records
             ));
@@ -54,5 +54,22 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
         }
     }
     out::say(&format!("{days} days compared, {mended} made anew"));
+    spending(&ledger).await
+}
+
+/// Looks at what budgets count of every tenant.
+async fn spending(ledger: &Ledger) -> Result<(), CliError> {
+    let (tenants, mut mended) = (ledger.tenants().await?, 0_u64);
+    for tenant in &tenants {
+        let Some(difference) = ledger.rebuild_spending(tenant.id).await? else { continue };
+        mended += 1;
+        let SpendDifference { quarter, group, count, kept, records } = difference;
+        out::say(&format!(
+            "tenant {}: what budgets count was made anew; the quarter of an hour from {quarter} ({group}) had {kept} \
+             {count} instead of {records}",
+            tenant.name
+        ));
+    }
+    out::say(&format!("spending of {} tenants compared, {mended} made anew", tenants.len()));
     Ok(())
 }

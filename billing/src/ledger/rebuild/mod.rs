@@ -35,6 +35,19 @@ pub struct TallyDifference {
     pub records: i64,
 }
 
+impl TallyDifference {
+    /// What the tally says, before the name of the count: a number, or `no`.
+    pub fn told(&self) -> String {
+        self.tally.map_or_else(|| "no".to_owned(), |tally| tally.to_string())
+    }
+
+    pub(super) fn into_error(self) -> LedgerError {
+        let tally = self.told();
+        let Self { hour, group, count, records, .. } = self;
+        LedgerError::TallyDiffers { hour, group, count, tally, records }
+    }
+}
+
 /// A chunk that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rebuilt {
@@ -170,9 +183,18 @@ async fn difference(
         Value::Int(first.saturating_mul(HOUR_US)),
         Value::Int(end.saturating_mul(HOUR_US)),
     ];
-    let Some(row): Option<DifferenceRow> = transaction.find(TALLY_DIFFERENCE, &values).await? else {
-        return Ok(None);
-    };
+    match transaction.find(TALLY_DIFFERENCE, &values).await? {
+        None => Ok(None),
+        Some(row) => described(transaction, tenant, row).await.map(Some),
+    }
+}
+
+/// What a tally that differs says itself, and what it should.
+pub(super) async fn described(
+    transaction: &mut Transaction,
+    tenant: TenantId,
+    row: DifferenceRow,
+) -> Result<TallyDifference, LedgerError> {
     let values = [
         Value::Id(tenant.as_uuid()),
         Value::Int(row.unix_hour),
@@ -189,7 +211,7 @@ async fn difference(
     let counted = |totals: &TotalsRow| totals.counts().into_iter().find(|(name, _)| *name == count);
     let tally = tally.as_ref().and_then(counted).map(|(_, number)| number);
     let records = tally.unwrap_or(0).saturating_sub(difference);
-    Ok(Some(TallyDifference { hour: row.hour(), group: row.group(), count, tally, records }))
+    Ok(TallyDifference { hour: row.hour(), group: row.group(), count, tally, records })
 }
 
 /// Makes the tallies of these hours anew.
@@ -205,9 +227,6 @@ async fn replace(
     transaction.execute(sql::INSERT_TALLIES, &span).await?;
     match difference(transaction, tenant, (first, end)).await? {
         None => Ok(()),
-        Some(TallyDifference { hour, group, count, tally, records }) => {
-            let difference = tally.unwrap_or(0).saturating_sub(records);
-            Err(LedgerError::TallyDiffers { hour, group, count, difference })
-        }
+        Some(found) => Err(found.into_error()),
     }
 }
