@@ -14,6 +14,7 @@ use super::{
 use crate::{
     ledger::{EventSum, Ledger, LedgerError, Tenant, Transaction, UsageSum, events_page},
     plan::Plan,
+    rate::plain_decimal,
     usage_event::{EventProblem, counts_of},
 };
 
@@ -31,8 +32,9 @@ impl Simulation {
     ///
     /// Errors: none in practice.
     pub fn difference(&self) -> Result<String, LedgerError> {
-        let amount =
-            |text: &str| text.parse::<BigDecimal>().map_err(|error| LedgerError::corrupt("subtotal", &error));
+        let amount = |text: &str| {
+            plain_decimal(text).ok_or_else(|| LedgerError::corrupt("subtotal", &"it is no plain decimal"))
+        };
         let difference = amount(&self.simulated.subtotal)? - amount(&self.actual.subtotal)?;
         Ok(difference.with_scale(i64::from(self.actual.currency_decimals)).to_plain_string())
     }
@@ -53,6 +55,10 @@ pub async fn simulate(
     plan: &Plan,
     now: Timestamp,
 ) -> Result<Simulation, LedgerError> {
+    if plan.currency() != tenant.currency {
+        let (name, current, wanted) = (tenant.name.clone(), tenant.currency, plan.currency());
+        return Err(LedgerError::CurrencyChange { what: "tenant", name, current, wanted });
+    }
     let mut transaction = ledger.read().await?;
     let usage = usage(&mut transaction, tenant, period, Some(plan)).await?;
     let actual = rate(&mut transaction, tenant, (period, now), (&usage, None)).await?.invoice;

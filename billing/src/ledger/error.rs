@@ -66,6 +66,12 @@ pub enum LedgerError {
         /// The first such table.
         table: String,
     },
+    /// What needs more than a gateway's rights.
+    #[error("only the owner of the ledger's tables may {what}: run this with the owner's database URL")]
+    OwnerOnly {
+        /// What it is.
+        what: &'static str,
+    },
     /// What the other database does.
     #[error("{0}")]
     OtherDatabase(&'static str),
@@ -451,11 +457,13 @@ pub enum LedgerError {
     },
     /// More than one period begins in the month.
     #[error(
-        "several billing periods begin in this month, at {starts}; name one by a day in it, as YYYY-MM-DD"
+        "several billing periods begin in this month, on {days} ({zone}); name one by a day in it, as YYYY-MM-DD"
     )]
     SeveralPeriods {
-        /// Where each begins.
-        starts: String,
+        /// The day on which each begins.
+        days: String,
+        /// The tenant's zone, whose days those are.
+        zone: String,
     },
     /// A change that does not fit how a subscription stands.
     #[error("the subscription cannot be {to_be}: {}", standing(*state))]
@@ -592,6 +600,7 @@ impl LedgerError {
             | Self::MonthRunning(_)
             | Self::RecordsDetached { .. }
             | Self::OtherDatabase(_)
+            | Self::OwnerOnly { .. }
             | Self::Expired { .. }
             | Self::TooMany { .. }
             | Self::PlanChanged(_)
@@ -629,6 +638,9 @@ impl LedgerError {
     }
 }
 
+/// What SQLite's guards against INSERT OR REPLACE say before the index of a name or an id can refuse it.
+const TAKEN: &str = "this id or name is taken";
+
 impl From<IdError> for LedgerError {
     fn from(error: IdError) -> Self {
         Self::corrupt("id", &error)
@@ -640,9 +652,6 @@ impl From<MoneyError> for LedgerError {
         Self::corrupt("currency", &error)
     }
 }
-/// What SQLite's guards against INSERT OR REPLACE say before the index of a name or an id can refuse it.
-const TAKEN: &str = "this id or name is taken";
-
 
 /// How a subscription stands, in words.
 fn standing(state: State) -> String {

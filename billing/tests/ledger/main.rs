@@ -66,6 +66,8 @@ mod shipper;
 #[cfg(test)]
 mod shipping;
 #[cfg(test)]
+mod simulate;
+#[cfg(test)]
 mod spending;
 #[cfg(test)]
 mod statements;

@@ -47,6 +47,10 @@ on_each_database! {
         let mut chain = Chain::new();
         let batch = of_days(&mut chain, &acme, &["2026-11-11", "2026-11-30", "2026-12-01", "2027-01-01"]);
         ledger.ship(chain.journal_id, &batch).await.expect("shipped");
+        // Written a moment ago, and counted all the same.
+        let months = ledger.months().await.expect("months");
+        let november = months.iter().find(|found| found.month == "2026-11").expect("there");
+        assert_eq!(november.records, 2);
         let later = at(LATER);
         let refused = async |month: &str| ledger.detach_month(month, later).await.expect_err(month).to_string();
         assert!(refused("2026-11").await.contains("not all of it is on issued invoices of acme, zeta"));

@@ -140,7 +140,9 @@ async fn a_gateways_role_does_its_work_and_changes_nothing_that_never_changes() 
     let mut connection = PgConnection::connect(&url).await.expect("the role may connect");
     let kept = AssertSqlSafe(format!("DELETE FROM {}", detached.place));
     sqlx::raw_sql(kept).execute(&mut connection).await.expect_err("kept");
-    ledger.drop_month("2026-11", at("2027-01-01T00:00:00Z")).await.expect_err("its owner alone drops it");
+    let error =
+        ledger.drop_month("2026-11", at("2027-01-01T00:00:00Z")).await.expect_err("its owner alone drops it");
+    assert!(matches!(error, LedgerError::OwnerOnly { .. }), "{error}");
     // Usage events, also of a tenant and a month whose records are gone.
     crate::usage_events::take_one(&ledger, "globex").await;
     ledger.close().await;

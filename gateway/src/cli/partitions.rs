@@ -78,7 +78,8 @@ async fn list(ledger: &Ledger) -> Result<(), CliError> {
             MonthState::Detached(at) => format!("detached {at}"),
             MonthState::Dropped(at) => format!("dropped {at}"),
         };
-        [found.month, found.place, found.records.to_string(), state]
+        let about = if found.is_about { "about " } else { "" };
+        [found.month, found.place, format!("{about}{}", found.records), state]
     };
     let rows: Vec<_> = ledger.months().await?.into_iter().map(row).collect();
     out::table(["MONTH", "TABLE", "RECORDS", "STATE"], &rows);

@@ -7,9 +7,11 @@ mod sql;
 use domain::{Period, TenantId, Timestamp};
 use uuid::Uuid;
 
-use super::{Ledger, LedgerError, Transaction, Value, tenants};
+use super::{Ledger, LedgerError, Transaction, Value, roles, tenants};
 use crate::invoice::is_behind;
 
+/// Records of a month that are counted one by one, before PostgreSQL has an estimate: well below a second of work.
+const COUNTED_MAX: i64 = 1_000_000;
 /// Months of records outside that one command puts in order: ten years.
 const OUTSIDE_MONTHS_MAX: u32 = 120;
 
@@ -34,8 +36,10 @@ pub struct Month {
     pub month: String,
     /// The table that has it.
     pub place: String,
-    /// How many; of attached months in PostgreSQL the database's own estimate.
+    /// How many.
     pub records: u64,
+    /// Whether that is about how many: of large attached months in PostgreSQL, the database's own estimate.
+    pub is_about: bool,
     /// Where they are.
     pub state: MonthState,
 }
@@ -53,21 +57,24 @@ pub struct DetachedMonth {
 struct MonthRow {
     month: String,
     place: String,
-    records: i64,
+    /// None: the database has not looked at them yet.
+    records: Option<i64>,
+    is_about: bool,
     detached: Option<i64>,
     dropped: Option<i64>,
 }
 
 impl Month {
     fn from_row(row: MonthRow) -> Result<Self, LedgerError> {
-        let MonthRow { month, place, records, detached, dropped } = row;
-        let records = u64::try_from(records).map_err(|error| LedgerError::corrupt("count", &error))?;
+        let MonthRow { month, place, records, is_about, detached, dropped } = row;
+        let records =
+            u64::try_from(records.unwrap_or(0)).map_err(|error| LedgerError::corrupt("count", &error))?;
         let state = match (detached, dropped) {
             (None, _) => MonthState::Attached,
             (Some(at), None) => MonthState::Detached(Timestamp::from_unix_micros(at)),
             (Some(_), Some(at)) => MonthState::Dropped(Timestamp::from_unix_micros(at)),
         };
-        Ok(Self { month, place, records, state })
+        Ok(Self { month, place, records, is_about, state })
     }
 }
 
@@ -127,8 +134,23 @@ impl Ledger {
     /// Every month there is or was, oldest first.
     pub async fn months(&self) -> Result<Vec<Month>, LedgerError> {
         let mut transaction = self.pool.read().await?;
-        let rows = transaction.rows(sql::MONTHS, &[]).await?;
-        rows.into_iter().map(Month::from_row).collect()
+        let rows: Vec<MonthRow> = transaction.rows(sql::MONTHS, &[]).await?;
+        let mut months = Vec::with_capacity(rows.len());
+        for mut row in rows {
+            if row.records.is_none()
+                && let Ok(period) = Period::month(&row.month, UTC)
+            {
+                let values = [
+                    Value::Int(period.start().unix_micros()),
+                    Value::Int(period.end().unix_micros()),
+                    Value::Int(COUNTED_MAX),
+                ];
+                let (counted,): (i64,) = transaction.row(sql::COUNT_UP_TO, &values).await?;
+                (row.records, row.is_about) = (Some(counted), counted == COUNTED_MAX);
+            }
+            months.push(Month::from_row(row)?);
+        }
+        Ok(months)
     }
 
     /// Takes a month (`YYYY-MM`, of UTC) out of the usage records and keeps it aside. Its sums stay.
@@ -196,13 +218,18 @@ impl Ledger {
     /// Deletes the records of a detached month for good, and says how many there were. That they were there stays known.
     ///
     /// Errors: a month that is not detached, or was dropped before; in PostgreSQL, a role that does not own the tables.
+    /// Nothing is deleted then.
     pub async fn drop_month(&self, month: &str, now: Timestamp) -> Result<u64, LedgerError> {
         let period = Period::month(month, UTC)?;
         let values = [Value::Text(month), Value::Int(now.unix_micros())];
         let mut transaction = self.pool.write().await?;
         let dropped: Option<i64> = if is_postgres(&transaction) {
-            let (dropped,): (Option<i64>,) = transaction.row(sql::DROP_MONTH, &values).await?;
-            dropped
+            let row: Result<(Option<i64>,), _> = transaction.row(sql::DROP_MONTH, &values).await;
+            let owners = |error| match roles::is_refused(&error) {
+                true => LedgerError::OwnerOnly { what: "delete the records of a month" },
+                false => error,
+            };
+            row.map_err(owners)?.0
         } else {
             let (parts, records): (i64, i64) = transaction.row(sql::COUNT_DETACHED, &values[..1]).await?;
             transaction.execute(sql::NOTE_DROPPED, &values).await?;

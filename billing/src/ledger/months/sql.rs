@@ -14,20 +14,27 @@ pub(super) const FIRST_OUTSIDE: Statement = Statement::both(
      WHERE finished_unix_us BETWEEN 946684800000000 AND 4102444799999999 ORDER BY finished_unix_us LIMIT 1",
 );
 
-/// Every month there is or was. Records of attached months are the database's own estimate in PostgreSQL.
+/// Every month there is or was. Records of attached months are the database's own estimate in PostgreSQL, where it has
+/// one: NULL before it has looked.
 pub(super) const MONTHS: Statement = Statement::each(
     "SELECT strftime('%Y-%m', finished_unix_us / 1000000, 'unixepoch') AS month, 'usage_records' AS place,
-            COUNT(*) AS records, NULL AS detached, NULL AS dropped
+            COUNT(*) AS records, FALSE AS is_about, NULL AS detached, NULL AS dropped
      FROM usage_records GROUP BY 1
-     UNION ALL SELECT month, place, records, detached_unix_us, dropped_unix_us FROM detached_months
+     UNION ALL SELECT month, place, records, FALSE, detached_unix_us, dropped_unix_us FROM detached_months
      ORDER BY 1, 2",
     "SELECT replace(substr(CAST(relname AS text), 15), '_', '-') AS month, CAST(relname AS text) AS place,
-            GREATEST(CAST(reltuples AS bigint), 0) AS records, CAST(NULL AS bigint) AS detached,
+            CASE WHEN reltuples > 0 THEN CAST(reltuples AS bigint) END AS records, reltuples > 0 AS is_about,
+            CAST(NULL AS bigint) AS detached,
             CAST(NULL AS bigint) AS dropped
      FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
      WHERE inhparent = 'usage_records'::regclass AND relname <> 'usage_records_outside'
-     UNION ALL SELECT month, place, records, detached_unix_us, dropped_unix_us FROM detached_months
+     UNION ALL SELECT month, place, records, FALSE, detached_unix_us, dropped_unix_us FROM detached_months
      ORDER BY 1, 2",
+);
+/// Records from `$1` to `$2`, counted up to `$3`.
+pub(super) const COUNT_UP_TO: Statement = Statement::both(
+    "SELECT COUNT(*) FROM (SELECT 1 FROM usage_records WHERE finished_unix_us >= $1 AND finished_unix_us < $2 LIMIT $3)
+       AS counted",
 );
 
 /// Tenants of whose time from `$1` to `$2` not every instant is on an issued invoice.

@@ -79,15 +79,19 @@ pub(super) async fn bring_up_to_date(pool: &PgPool) -> Result<(), LedgerError> {
     }
 }
 
-/// A role that may not even read which migrations there are was never granted anything.
-fn not_granted(error: LedgerError) -> LedgerError {
+/// Whether PostgreSQL refused something for want of a right.
+pub(super) fn is_refused(error: &LedgerError) -> bool {
     const INSUFFICIENT_PRIVILEGE: &str = "42501";
-    let is_refused = if let LedgerError::Database(sqlx::Error::Database(refused)) = &error {
+    if let LedgerError::Database(sqlx::Error::Database(refused)) = error {
         refused.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE)
     } else {
         false
-    };
-    match is_refused {
+    }
+}
+
+/// A role that may not even read which migrations there are was never granted anything.
+fn not_granted(error: LedgerError) -> LedgerError {
+    match is_refused(&error) {
         true => LedgerError::NotGranted {
             role: "of this connection".to_owned(),
             table: "_sqlx_migrations".to_owned(),

@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, str::FromStr};
 
 use domain::{Period, PeriodError, PlanVersionId, TenantId, Timestamp};
-use jiff::civil::Date;
+use jiff::{civil::Date, tz::TimeZone};
 
 use super::{super::pool::Transaction, events, sql};
 use crate::{
@@ -117,10 +117,18 @@ fn of_month(timeline: &Timeline, first: Date, zone: &str) -> Result<BillingPerio
         [] => Ok(timeline.at(month.start())?),
         [only] => Ok(only),
         [_, ..] => {
-            let starts: Vec<_> = beginning.iter().map(|period| period.start.to_string()).collect();
-            Err(LedgerError::SeveralPeriods { starts: starts.join(", ") })
+            let days = beginning.iter().map(|period| local_day(period.start, timeline.zone()));
+            let days = days.collect::<Result<Vec<_>, LedgerError>>()?;
+            Err(LedgerError::SeveralPeriods { days: days.join(", "), zone: zone.to_owned() })
         }
     }
+}
+
+/// The day that an instant falls in, as the tenant's calendar has it: what names a period.
+fn local_day(at: Timestamp, zone: &TimeZone) -> Result<String, LedgerError> {
+    let instant = jiff::Timestamp::from_microsecond(at.unix_micros());
+    let instant = instant.map_err(|error| LedgerError::corrupt("start of a period", &error))?;
+    Ok(zone.to_datetime(instant).date().to_string())
 }
 
 /// All that is known of a tenant's periods.
