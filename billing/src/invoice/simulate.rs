@@ -14,7 +14,6 @@ use super::{
 use crate::{
     ledger::{EventSum, Ledger, LedgerError, Tenant, Transaction, UsageSum, events_page},
     plan::Plan,
-    rate::plain_decimal,
     usage_event::{EventProblem, counts_of},
 };
 
@@ -32,9 +31,8 @@ impl Simulation {
     ///
     /// Errors: none in practice.
     pub fn difference(&self) -> Result<String, LedgerError> {
-        let amount = |text: &str| {
-            plain_decimal(text).ok_or_else(|| LedgerError::corrupt("subtotal", &"it is no plain decimal"))
-        };
+        let amount =
+            |text: &str| text.parse::<BigDecimal>().map_err(|error| LedgerError::corrupt("subtotal", &error));
         let difference = amount(&self.simulated.subtotal)? - amount(&self.actual.subtotal)?;
         Ok(difference.with_scale(i64::from(self.actual.currency_decimals)).to_plain_string())
     }

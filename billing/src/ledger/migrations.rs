@@ -37,8 +37,8 @@ const SQLITE_MIGRATIONS: &[Embedded] = &[
     (16, "stripe", include_str!("../../../migrations/sqlite/0016_stripe.sql")),
     (17, "usage_events", include_str!("../../../migrations/sqlite/0017_usage_events.sql")),
     (18, "embeddings", include_str!("../../../migrations/sqlite/0018_embeddings.sql")),
-    (18, "more_guards", include_str!("../../../migrations/sqlite/0018_more_guards.sql")),
     (19, "refunds", include_str!("../../../migrations/sqlite/0019_refunds.sql")),
+    (20, "more_guards", include_str!("../../../migrations/sqlite/0020_more_guards.sql")),
 ];
 /// The same steps in the other dialect.
 const POSTGRES_MIGRATIONS: &[Embedded] = &[
@@ -60,8 +60,8 @@ const POSTGRES_MIGRATIONS: &[Embedded] = &[
     (16, "stripe", include_str!("../../../migrations/postgres/0016_stripe.sql")),
     (17, "usage_events", include_str!("../../../migrations/postgres/0017_usage_events.sql")),
     (18, "embeddings", include_str!("../../../migrations/postgres/0018_embeddings.sql")),
-    (18, "more_guards", include_str!("../../../migrations/postgres/0018_more_guards.sql")),
     (19, "refunds", include_str!("../../../migrations/postgres/0019_refunds.sql")),
+    (20, "more_guards", include_str!("../../../migrations/postgres/0020_more_guards.sql")),
 ];
 
 /// The number of the last migration: the version of the tables that this program works with.
