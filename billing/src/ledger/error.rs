@@ -219,9 +219,6 @@ pub enum LedgerError {
         /// The table that has them. `None`: they were dropped.
         place: Option<String>,
     },
-    /// A month that has not ended.
-    #[error("the month {0} has not ended")]
-    MonthRunning(String),
     /// A key that has expired already has no successor.
     #[error("the key {key_id} expired at {expired_at}; create another")]
     Expired {
@@ -597,7 +594,6 @@ impl LedgerError {
             | Self::Replaced(_)
             | Self::JournalsBehind { .. }
             | Self::MonthOpen { .. }
-            | Self::MonthRunning(_)
             | Self::RecordsDetached { .. }
             | Self::OtherDatabase(_)
             | Self::OwnerOnly { .. }

@@ -59,7 +59,7 @@ on_each_database! {
         issue(ledger, &zeta, &["2026-11"]).await;
         // The month itself is over, but not for somebody whose clock says otherwise; and what is no month is none.
         let early = ledger.detach_month("2026-11", at("2026-11-30T23:59:59Z")).await.expect_err("it runs");
-        assert!(matches!(early, LedgerError::MonthRunning(_)), "{early}");
+        assert!(matches!(early, LedgerError::PeriodRunning { .. }), "{early}");
         assert!(matches!(ledger.detach_month("2026-13", later).await, Err(LedgerError::Period(_))));
         let sums = ledger.usage_sums(acme.id, &Period::month("2026-11", "UTC").expect("a month")).await.expect("sums");
         let detached = ledger.detach_month("2026-11", later).await.expect("detached");

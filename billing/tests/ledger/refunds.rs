@@ -73,7 +73,7 @@ on_each_database! {
     async fn what_grants_had_paid_is_credit_again_with_the_note(database: &Database) {
         let ledger = &database.ledger;
         // What was paid otherwise, what is credited, what is then due, given back, owed, and left to spend.
-        let rows: [(&str, i64, Option<&str>, [i64; 3], &str); 6] = [
+        let rows = [
             ("nothing", 0, Some("5.99"), [1, 0, 0], "0.00"),
             ("enough", 0, Some("6.00"), [0, 0, 0], "0.00"),
             ("more", 0, Some("7.50"), [0, 150, 0], "1.50"),

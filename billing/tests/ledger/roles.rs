@@ -74,18 +74,10 @@ async fn refused(url: &str, statement: &'static str) -> String {
     code.map(|code| code.into_owned()).unwrap_or_default()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateways_role_does_its_work_and_changes_nothing_that_never_changes() {
-    let Some(place) = Place::postgres().await else { return };
-    let database = Database::open(place).await;
-    let role = role(database.url()).await;
-    let url = url_of(database.url(), &role);
-    // Before it was granted anything, it is told what is missing.
-    let error = Ledger::connect(&url).await.expect_err("nothing was granted");
-    assert!(matches!(error, LedgerError::NotGranted { .. }), "{error}");
-    assert!(error.to_string().contains("tallygate database grant"), "{error}");
-    let rights = database.ledger.grant_role(&role).await.expect("granted");
-    assert_eq!(database.ledger.grant_role(&role).await.expect("again"), rights, "twice is once");
+/// Grants a role what a gateway needs, and looks at what it got.
+async fn granted(database: &Database, role: &str) {
+    let rights = database.ledger.grant_role(role).await.expect("granted");
+    assert_eq!(database.ledger.grant_role(role).await.expect("again"), rights, "twice is once");
     let of = |table: &str| rights.iter().find(|row| row.table_name == table).map(|row| row.rights.as_str());
     for kept in [
         "usage_records",
@@ -100,6 +92,19 @@ async fn a_gateways_role_does_its_work_and_changes_nothing_that_never_changes() 
         assert_eq!(of(kept), Some("SELECT, INSERT"), "{kept}");
     }
     assert_eq!(of("journal_marks"), Some("SELECT, INSERT, UPDATE"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateways_role_does_its_work_and_changes_nothing_that_never_changes() {
+    let Some(place) = Place::postgres().await else { return };
+    let database = Database::open(place).await;
+    let role = role(database.url()).await;
+    let url = url_of(database.url(), &role);
+    // Before it was granted anything, it is told what is missing.
+    let error = Ledger::connect(&url).await.expect_err("nothing was granted");
+    assert!(matches!(error, LedgerError::NotGranted { .. }), "{error}");
+    assert!(error.to_string().contains("tallygate database grant"), "{error}");
+    granted(&database, &role).await;
 
     // Everything a gateway does: tenants, months, records twice, sums, an invoice, the audit log, detaching a month.
     let ledger = Ledger::connect(&url).await.expect("granted");

@@ -473,7 +473,7 @@ on_each_database! {
         database.raw(&change).await.expect("tallies can be changed");
         let period = november("UTC");
         let error = invoice::issue(ledger, &acme, &period, period.end()).await.expect_err("nothing is issued");
-        assert!(matches!(error, LedgerError::TallyDiffers { difference: 41, count: "counts", .. }), "{error}");
+        assert!(matches!(error, LedgerError::TallyDiffers { count: "counts", .. }), "{error}");
         assert_eq!(findings(ledger).await, ["ledger -> tallies: tenant acme, hour from 2026-11-12T00:00:00Z, \
             meter gpu_seconds, demo@1, no project: counts is 100000 before and 100041 after"]);
         let gone = at("2026-11-13T00:00:00Z").unix_micros() / HOUR_US;

@@ -57,7 +57,7 @@ fn commands_of_the_documents_are_there() {
             count += 1;
             let (words, into) = words(line.trim());
             let request = "01930000-0000-7000-8000-000000000001";
-            let filled = words.iter().map(|word| if word == "REQUEST" { request } else { word });
+            let filled = words.iter().map(|word| if word == "REQUEST" { request } else { word.as_str() });
             if let Err(error) = Cli::try_parse_from(filled) {
                 panic!("{document}: {line}\n{error}");
             }

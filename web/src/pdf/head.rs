@@ -21,7 +21,7 @@ pub(super) fn head(canvas: &mut Canvas, invoice: &Invoice, end: Option<&str>) {
         (Some(_), None) => "INVOICE".to_owned(),
         (Some(_), Some(end)) => format!("INVOICE ({})", end.to_uppercase()),
     };
-    titled(canvas, (&word, invoice.number.as_deref()), invoice.issuer.as_ref());
+    titled(canvas, (word.as_str(), invoice.number.as_deref()), invoice.issuer.as_ref());
     billed(canvas, (&invoice.tenant, invoice.customer.as_ref()), dates(invoice));
 }
 

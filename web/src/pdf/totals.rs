@@ -131,14 +131,18 @@ fn due_at_first(invoice: &Invoice) -> Vec<Row> {
     }]
 }
 
+/// The day of an instant, UTC.
+fn day(at: &impl ToString) -> String {
+    at.to_string().chars().take(10).collect()
+}
+
 /// What was paid, credited and given back since the invoice was issued, and what is left.
 fn settled(standing: &InvoiceStanding) -> Vec<Row> {
     let currency = standing.currency;
-    let day = |at: domain::Timestamp| at.to_string().get(..10).unwrap_or_default().to_owned();
     let mut rows = Vec::new();
     for event in standing.events.iter().filter(|event| event.kind == InvoiceEventKind::Payment) {
         let label =
-            format!("Payment of {}, {}", day(event.at), event.reference.as_deref().unwrap_or_default());
+            format!("Payment of {}, {}", day(&event.at), event.reference.as_deref().unwrap_or_default());
         let amount = event.amount.map(|amount| taken_off(&amount.to_text(currency)));
         rows.push(Row::plain(label, amount.unwrap_or_default()));
     }
@@ -151,7 +155,7 @@ fn settled(standing: &InvoiceStanding) -> Vec<Row> {
             RefundKind::Grant => "Given back as credit on",
         };
         let source = refund.reference.as_deref().or(refund.credit_note.as_deref()).unwrap_or_default();
-        let label = format!("{how} {}, {source}", day(refund.at));
+        let label = format!("{how} {}, {source}", day(&refund.at));
         rows.push(Row::plain(label, refund.amount.to_text(currency)));
     }
     if standing.state == InvoiceState::Void {

@@ -143,7 +143,7 @@ fn billed_costs_are_the_total_or_nothing_is_exported() {
     let billed = rows.iter().map(|row| number(&row[place.expect("a column")].to_plain().expect("an amount")));
     assert_eq!(plain(&billed.sum::<BigDecimal>()), "3");
     invoice.total = "3.01".to_owned();
-    let refused = rows_of(invoice.clone(), FocusVersion::V1_2, "x");
+    let refused = rows_of(invoice, FocusVersion::V1_2, "x");
     assert!(matches!(refused, Err(ExportError::NotTheTotal { .. })), "{refused:?}");
 }
 
@@ -209,7 +209,7 @@ fn invoice_of(lines: serde_json::Value, total: &str) -> Invoice {
     Invoice::from_issued(&json.to_string()).expect("an invoice")
 }
 
-fn line(fields: serde_json::Value) -> serde_json::Value {
+fn line(fields: &serde_json::Value) -> serde_json::Value {
     let mut line = serde_json::json!({
         "position": 1, "kind": "charge", "item": "grad", "description": "grad", "model": null, "price_version": "demo@1",
         "reason": null, "requests": 2, "quantity": 1530, "unit": "tokens", "unit_price": null, "unit_price_per": null,
@@ -238,7 +238,9 @@ fn expected(rows: &[[&str; 3]]) -> Vec<[String; 3]> {
 /// A graduated charge, packages, energy that is charged, and a credit for late tokens.
 fn much_counted() -> Invoice {
     let tier = |units: &str, name: &str, words: &str| {
-        line(serde_json::json!({"units": units, "units_name": name, "description": format!("grad: {words}")}))
+        line(
+            &serde_json::json!({"units": units, "units_name": name, "description": format!("grad: {words}")}),
+        )
     };
     let lines = serde_json::json!([
         tier("30", "tokens", "free"),
@@ -246,18 +248,18 @@ fn much_counted() -> Invoice {
         tier("500", "tokens", "tier 1, up to 500 tokens"),
         tier("1000", "tokens", "tier 2, above 500 tokens"),
         line(
-            serde_json::json!({"item": "pack", "quantity": 77, "units": "7", "units_name": "tokens", "description": "pack: free"})
+            &serde_json::json!({"item": "pack", "quantity": 77, "units": "7", "units_name": "tokens", "description": "pack: free"})
         ),
-        line(serde_json::json!({"item": "pack", "quantity": 77, "units": "2", "units_name": "packages",
+        line(&serde_json::json!({"item": "pack", "quantity": 77, "units": "2", "units_name": "packages",
             "description": "pack: begun packages of tokens"})),
         line(
-            serde_json::json!({"item": "power", "quantity": 9, "unit": "mJ", "units": "0.009", "units_name": "J"})
+            &serde_json::json!({"item": "power", "quantity": 9, "unit": "mJ", "units": "0.009", "units_name": "J"})
         ),
         line(
-            serde_json::json!({"item": "modelled", "kind": "energy", "quantity": 9, "unit": "millijoules", "price_version": null})
+            &serde_json::json!({"item": "modelled", "kind": "energy", "quantity": 9, "unit": "millijoules", "price_version": null})
         ),
         line(
-            serde_json::json!({"item": "late_output", "kind": "slo_credit", "quantity": 5, "exact": "-0.01", "displayed": "-0.01"})
+            &serde_json::json!({"item": "late_output", "kind": "slo_credit", "quantity": 5, "exact": "-0.01", "displayed": "-0.01"})
         ),
     ]);
     invoice_of(lines, "-0.01")
@@ -296,11 +298,11 @@ fn what_was_counted_stands_on_one_row_of_its_kind() {
 fn base_fees_are_bought_for_their_own_time() {
     let fee = |kind: &str, unit: &str, amount: &str| {
         line(
-            serde_json::json!({"item": "base_fee", "kind": kind, "quantity": 30, "unit": unit, "exact": amount, "displayed": amount}),
+            &serde_json::json!({"item": "base_fee", "kind": kind, "quantity": 30, "unit": unit, "exact": amount, "displayed": amount}),
         )
     };
     // The last is a charge of the plan that has the same name.
-    let own = line(serde_json::json!({"item": "base_fee", "units": "1530", "units_name": "tokens"}));
+    let own = line(&serde_json::json!({"item": "base_fee", "units": "1530", "units_name": "tokens"}));
     let lines = serde_json::json!([
         fee("charge", "days", "30.00"),
         fee("charge", "seconds", "3.00"),
@@ -351,12 +353,12 @@ fn base_fees_are_bought_for_their_own_time() {
 fn what_bills_a_credit_again_is_no_credit() {
     let correction = |kind: &str, amount: &str| {
         line(
-            serde_json::json!({"kind": "correction", "unit": "", "exact": amount, "displayed": amount, "correction": {
+            &serde_json::json!({"kind": "correction", "unit": "", "exact": amount, "displayed": amount, "correction": {
             "start": "a", "end": "b", "start_unix_us": 1_000_000, "end_unix_us": 2_000_000, "invoice": "TG-000000", "kind": kind,
             "now": amount, "invoiced": "0.00", "records": 7}}),
         )
     };
-    let credit = line(serde_json::json!({"kind": "slo_credit", "exact": "-1.00", "displayed": "-1.00"}));
+    let credit = line(&serde_json::json!({"kind": "slo_credit", "exact": "-1.00", "displayed": "-1.00"}));
     let lines = serde_json::json!([
         correction("invoiced", "1.20"),
         correction("invoiced", "-1.20"),

@@ -160,7 +160,7 @@ impl Ledger {
     pub async fn detach_month(&self, month: &str, now: Timestamp) -> Result<DetachedMonth, LedgerError> {
         let period = Period::month(month, UTC)?;
         if period.end() > now {
-            return Err(LedgerError::MonthRunning(month.to_owned()));
+            return Err(LedgerError::PeriodRunning { end: period.end() });
         }
         let mut transaction = self.pool.write().await?;
         let bounds = [Value::Int(period.start().unix_micros()), Value::Int(period.end().unix_micros())];

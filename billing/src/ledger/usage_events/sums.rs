@@ -202,7 +202,8 @@ impl Difference {
     }
 
     pub(in crate::ledger) fn into_error(self) -> LedgerError {
-        let difference = self.tally.unwrap_or(0).saturating_sub(self.events);
-        LedgerError::TallyDiffers { hour: self.hour, group: self.group, count: self.count, difference }
+        let tally = self.tally.map_or_else(|| "no".to_owned(), |tally| tally.to_string());
+        let Self { hour, group, count, events: records, .. } = self;
+        LedgerError::TallyDiffers { hour, group, count, tally, records }
     }
 }

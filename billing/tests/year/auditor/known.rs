@@ -194,7 +194,17 @@ impl Known {
                 let end = if *is_at_once { from } else { calendar::period_at(person, from).end };
                 self.term_mut(*tenant).end = Some(end);
             }
-            other => unreachable!("{other:?} is no act of a subscription"),
+            Act::Publish { .. }
+            | Act::IssuerTaxes(_)
+            | Act::Tenant { .. }
+            | Act::Plan { .. }
+            | Act::Billing { .. }
+            | Act::Arrive { .. }
+            | Act::Grant(_)
+            | Act::CreditTerms { .. }
+            | Act::Pay { .. }
+            | Act::Void { .. }
+            | Act::WriteOff { .. } => unreachable!("{act:?} is no act of a subscription"),
         }
     }
 

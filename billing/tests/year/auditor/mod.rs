@@ -43,6 +43,7 @@ pub(crate) struct Auditor {
 pub(crate) type Finding = String;
 
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, expected: T, found: T) -> Result<(), Finding> {
+    let [expected, found] = &[expected, found];
     match expected == found {
         true => Ok(()),
         false => Err(format!("{what} must be {expected:?}, and is {found:?}")),
@@ -53,15 +54,16 @@ impl Auditor {
     /// Hears of an act that makes no document.
     pub(crate) fn hear(&mut self, act: &Act) {
         self.known.take(act);
-        match act {
-            Act::Pay { number, minor } => {
-                let document = self.known.document_mut(number);
-                document.paid += minor;
-                settle(document);
-            }
-            Act::Void { number } => self.known.document_mut(number).state = "void",
-            Act::WriteOff { number } => self.known.document_mut(number).state = "uncollectible",
-            _ => {}
+        if let Act::Pay { number, minor } = act {
+            let document = self.known.document_mut(number);
+            document.paid += minor;
+            settle(document);
+        }
+        if let Act::Void { number } = act {
+            self.known.document_mut(number).state = "void";
+        }
+        if let Act::WriteOff { number } = act {
+            self.known.document_mut(number).state = "uncollectible";
         }
     }
 

@@ -62,6 +62,7 @@ pub(crate) fn record(dice: &mut Dice, request: &Request<'_>) -> UsageRecord {
         cached_prompt: Tokens::new(cached),
         output: Tokens::new(output),
         reasoning: Tokens::new(reasoning),
+        embeddings: Tokens::ZERO,
     };
     let charge =
         charge_nanos(request.plan, (&model, class), reason, tokens).expect("a model that is for sale");
@@ -77,6 +78,7 @@ pub(crate) fn record(dice: &mut Dice, request: &Request<'_>) -> UsageRecord {
         cached_prompt_tokens: tokens.cached_prompt,
         output_tokens: tokens.output,
         reasoning_tokens: tokens.reasoning,
+        embeddings_tokens: tokens.embeddings,
         ttft: Some(Micros::new(1)),
         tpot: None,
         slo_met: !dice.is_one_of(250),

@@ -10,7 +10,7 @@ use billing::{
 };
 use clap::Args;
 
-use super::{CliError, read, usage};
+use super::{CliError, INVOICE_BYTES_MAX, read, usage};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -62,10 +62,10 @@ pub(super) fn verify(
             Some(file) => Some(super::usage(file)?),
             None => None,
         };
-        earlier.push(known(read(&original.invoice)?, (Some(usage), events), void)?);
+        earlier.push(known(read(&original.invoice, INVOICE_BYTES_MAX)?, (Some(usage), events), void)?);
     }
     for file in others {
-        earlier.push(known(read(file)?, (None, None), void)?);
+        earlier.push(known(read(file, INVOICE_BYTES_MAX)?, (None, None), void)?);
     }
     let found = verify_corrections(invoice, earlier, plans);
     let Corrections { computed, stated } = found.map_err(|error| CliError::Usage(error.to_string()))?;

@@ -126,17 +126,17 @@ impl StandingWire {
             actor_kind: event.actor_kind,
             actor: event.actor,
         };
-        let refund = |refund: InvoiceRefund| RefundWire {
-            sequence: refund.sequence,
-            kind: refund.kind.as_str().to_owned(),
-            amount: refund.amount.to_text(currency),
-            reference: refund.reference,
-            credit_note: refund.credit_note,
-            grant_id: refund.grant_id.map(|id| id.to_string()),
-            note: refund.note,
-            at: refund.at.to_string(),
-            actor_kind: refund.actor_kind,
-            actor: refund.actor,
+        let to_wire = |given: InvoiceRefund| RefundWire {
+            sequence: given.sequence,
+            kind: given.kind.as_str().to_owned(),
+            amount: given.amount.to_text(currency),
+            reference: given.reference,
+            credit_note: given.credit_note,
+            grant_id: given.grant_id.map(|id| id.to_string()),
+            note: given.note,
+            at: given.at.to_string(),
+            actor_kind: given.actor_kind,
+            actor: given.actor,
         };
         Self {
             number: standing.number,
@@ -153,7 +153,7 @@ impl StandingWire {
             due_at: standing.due_at.map(|at| at.to_string()),
             is_overdue: standing.is_overdue,
             events: standing.events.into_iter().map(event).collect(),
-            refunds: standing.refunds.into_iter().map(refund).collect(),
+            refunds: standing.refunds.into_iter().map(to_wire).collect(),
         }
     }
 }

@@ -9,10 +9,8 @@ use billing::{
 };
 use domain::{Currency, TenantId, Timestamp};
 
-use super::{
-    super::{Status, invoice_pdf},
-    has, invoice, read,
-};
+use super::{has, invoice, read};
+use crate::pdf::{Status, invoice_pdf};
 
 /// The invoice of 1469.13 as it was issued: nothing happened since.
 fn standing() -> InvoiceStanding {
