@@ -294,9 +294,9 @@ async fn stripe(walk: &mut Walk, tenant: &str, fake: &FakeStripe) -> Outcome {
     walk.ask(Method::PUT, &format!("{tenant}/stripe"), nobody).await?;
     let began = Instant::now();
     let parked = loop {
-        let parked = walk.admin.get("/stripe/steps?state=parked").await?.body["data"][0].take();
-        if parked.is_object() {
-            break parked;
+        let found = walk.admin.get("/stripe/steps?state=parked").await?.body;
+        if let Some(parked) = found["data"].get(0) {
+            break parked.clone();
         }
         assert!(began.elapsed() < PARKED_MAX, "a customer that is not there is found out");
         tokio::time::sleep(Duration::from_millis(50)).await;
