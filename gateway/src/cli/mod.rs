@@ -192,7 +192,7 @@ enum Command {
     VerifyJournal(verify_journal::Arguments),
     /// Follow usage from what engines counted to what is exported, and name the first difference at each hand-over.
     Reconcile(reconcile::Arguments),
-    /// Make hourly sums anew from usage records, where they are not their sums.
+    /// Make hourly sums, and what budgets count, anew from usage records, where they are not their sums.
     RebuildTallies(rebuild_tallies::Arguments),
     /// Print the table of routes; the tests walk it.
     #[command(hide = true)]

@@ -1,4 +1,4 @@
-//! `tallygate rebuild-tallies`: hourly sums, made anew from usage records where they are not their sums.
+//! `tallygate rebuild-tallies`: hourly sums and what budgets count, made anew where they are not the sums of records.
 //! Never touches what is right, and goes on where an earlier run stopped.
 //! Called by `Cli::run`, also while a server runs.
 
