@@ -121,7 +121,10 @@ fn billed(installation: &Installation) -> Outcome {
     let invoice: Value = serde_json::from_str(&text).map_err(|source| HarnessError::Json { text, source })?;
     let lines = invoice["lines"].as_array().into_iter().flatten().filter(|line| line["kind"] == "charge");
     let lines: Vec<_> = lines.map(|line| json!([line["item"], line["quantity"], line["exact"]])).collect();
-    assert_eq!(json!(lines), json!([["input", 500, "0.50"], ["vectors", 500, "0.01"]]));
+    assert_eq!(
+        json!(lines),
+        json!([["input", 500, "0.50"], ["output", 1, "0.00"], ["vectors", 500, "0.01"]])
+    );
     let usage = installation.run(&["usage", "both", "--records", "--format", "json"])?;
     let write = |name: &str, text: &str| {
         fs::write(installation.folder().join(name), text).map_err(HarnessError::io("a file"))

@@ -46,7 +46,7 @@ fn errors_in_json_name_line_column_and_reason() {
         (
             AS_JSON.replace("\"slo\":", "\"slos\":"),
             "plan.toml:3:11: unknown field `slos` in the plan; it may have: name, version, currency, price_unit, \
-             effective_from, billed_reasons, slo, slo_credit, price, charge, discount, base_fee, commitment, trial",
+             effective_from, billed_reasons, slo, slo_credit, price, meter, charge, discount, base_fee, commitment, trial",
         ),
         (
             AS_JSON.replace("\"currency\": \"USD\"", "\"name\": \"x\""),

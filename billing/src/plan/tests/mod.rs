@@ -148,7 +148,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "vresion = 1",
         "2:1",
         "unknown field `vresion` in the plan; it may have: name, version, currency, price_unit, effective_from, billed_reasons, \
-         slo, slo_credit, price, charge, discount, base_fee, commitment, trial",
+         slo, slo_credit, price, meter, charge, discount, base_fee, commitment, trial",
     ),
     ("output_per_mtok = \"0.60\"\n", "", "8:1", "[[price]] needs the field `output_per_mtok`"),
     ("currency = \"USD\"\n", "", "1:1", "the plan needs the field `currency`"),
