@@ -203,7 +203,7 @@ BEGIN SELECT RAISE(ABORT, 'which customer at Stripe a tenant is never changes');
 CREATE TRIGGER stripe_tenants_keep_delete BEFORE DELETE ON stripe_tenants
 BEGIN SELECT RAISE(ABORT, 'which customer at Stripe a tenant is is never deleted; unlink it'); END;
 CREATE TRIGGER stripe_tenants_keep_replace BEFORE INSERT ON stripe_tenants
-WHEN EXISTS (SELECT 1 FROM stripe_tenants WHERE tenant_id = NEW.tenant_id)
+WHEN EXISTS (SELECT 1 FROM stripe_tenants WHERE tenant_id = NEW.tenant_id OR customer_id = NEW.customer_id)
 BEGIN SELECT RAISE(ABORT, 'which customer at Stripe a tenant is never changes'); END;
 CREATE TRIGGER stripe_steps_keep_identity BEFORE UPDATE ON stripe_steps
 WHEN NEW.subject <> OLD.subject OR NEW.sequence <> OLD.sequence OR NEW.tenant_id <> OLD.tenant_id
@@ -232,7 +232,7 @@ BEGIN SELECT RAISE(ABORT, 'what a page at Stripe is for never changes'); END;
 CREATE TRIGGER stripe_sessions_keep_delete BEFORE DELETE ON stripe_sessions
 BEGIN SELECT RAISE(ABORT, 'a page at Stripe is never deleted'); END;
 CREATE TRIGGER stripe_sessions_keep_replace BEFORE INSERT ON stripe_sessions
-WHEN EXISTS (SELECT 1 FROM stripe_sessions WHERE session_id = NEW.session_id)
+WHEN EXISTS (SELECT 1 FROM stripe_sessions WHERE session_id = NEW.session_id OR payment_id = NEW.payment_id)
 BEGIN SELECT RAISE(ABORT, 'what a page at Stripe is for never changes'); END;
 CREATE TRIGGER stripe_events_keep_update BEFORE UPDATE ON stripe_events
 BEGIN SELECT RAISE(ABORT, 'what Stripe told never changes'); END;

@@ -10,11 +10,12 @@ use crate::databases::{Database, Place};
 
 /// Tables whose rows may be deleted, and so replaced: settings, people, projections, and what is kept for a while.
 /// A table that is in no list of anybody's and not here must refuse DELETE, and then REPLACE too.
-const OPEN: [&str; 17] = [
+const OPEN: [&str; 18] = [
     "_sqlx_migrations",
     "alerts",
     "credit_books",
     "credit_terms",
+    "event_tallies_hourly",
     "idempotency",
     "issuer_details",
     "journal_marks",
