@@ -221,7 +221,7 @@ const ONLY_POSTGRES: &[(&str, &str)] = &[
     ("TRUNCATE plan_versions CASCADE", "a plan version is never deleted"),
     ("TRUNCATE invoices CASCADE", "an issued invoice is never deleted"),
     ("TRUNCATE invoice_lines", "a line of an issued invoice is never deleted"),
-    ("TRUNCATE grants", "a grant is never deleted"),
+    ("TRUNCATE grants CASCADE", "a grant is never deleted"),
     ("TRUNCATE projects CASCADE", "is never deleted"),
     ("TRUNCATE api_keys", "a key is never deleted"),
     ("TRUNCATE audit_log", "the audit log is never shortened"),
