@@ -386,7 +386,7 @@ mod tests {
         // Of one row into a table without triggers: SQLite then undoes the whole transaction, not the statement.
         let wide = Statement::both(
             "INSERT INTO tallies_hourly
-             VALUES (zeroblob(16), 0, $1, 'm', 's', 'r', 'v', 'e', 1, 1, 0, 0, 0, 0, 0, 0, 0, zeroblob(16))",
+             VALUES (zeroblob(16), 0, $1, 'm', 's', 'r', 'v', 'e', 1, 1, 0, 0, 0, 0, 0, 0, 0, zeroblob(16), 0)",
         );
         transaction.execute(wide, &[Value::Text(&text)]).await.expect_err("it is full")
     }

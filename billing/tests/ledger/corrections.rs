@@ -130,7 +130,7 @@ on_each_database! {
         let raised = raised.replace("\"exact\": \"3.00\"", "\"exact\": \"3.50\"");
         let raised = Invoice::from_issued(&raised).expect("reads");
         let error = corrected(&raised, vec![original(ledger, "TG-000001", &whole).await]).expect_err("more than was used");
-        assert!(error.contains("TG-000001") && error.contains("is \"9.50\", and comes to \"9.00\""), "{error}");
+        assert!(error.contains("TG-000001") && error.contains("[0].exact is \"3.50\", and comes to \"3.00\""), "{error}");
         let part = whole.split_inclusive('\n').next().expect("a line");
         let error = corrected(&december, vec![original(ledger, "TG-000001", part).await]).expect_err("a record is missing");
         assert!(error.contains("counts 2 usage records and 0 events, and 1 and 0 were given"), "{error}");
