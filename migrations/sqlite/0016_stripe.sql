@@ -203,8 +203,11 @@ BEGIN SELECT RAISE(ABORT, 'which customer at Stripe a tenant is never changes');
 CREATE TRIGGER stripe_tenants_keep_delete BEFORE DELETE ON stripe_tenants
 BEGIN SELECT RAISE(ABORT, 'which customer at Stripe a tenant is is never deleted; unlink it'); END;
 CREATE TRIGGER stripe_tenants_keep_replace BEFORE INSERT ON stripe_tenants
-WHEN EXISTS (SELECT 1 FROM stripe_tenants WHERE tenant_id = NEW.tenant_id OR customer_id = NEW.customer_id)
+WHEN EXISTS (SELECT 1 FROM stripe_tenants WHERE tenant_id = NEW.tenant_id)
 BEGIN SELECT RAISE(ABORT, 'which customer at Stripe a tenant is never changes'); END;
+CREATE TRIGGER stripe_tenants_keep_customer BEFORE INSERT ON stripe_tenants
+WHEN EXISTS (SELECT 1 FROM stripe_tenants WHERE customer_id = NEW.customer_id AND tenant_id <> NEW.tenant_id)
+BEGIN SELECT RAISE(ABORT, 'this id or name is taken'); END;
 CREATE TRIGGER stripe_steps_keep_identity BEFORE UPDATE ON stripe_steps
 WHEN NEW.subject <> OLD.subject OR NEW.sequence <> OLD.sequence OR NEW.tenant_id <> OLD.tenant_id
     OR NEW.kind <> OLD.kind OR NEW.detail <> OLD.detail OR NEW.idempotency_key <> OLD.idempotency_key

@@ -177,6 +177,17 @@ pub(super) fn due(document: &Document) -> i64 {
     }
 }
 
+/// What was paid and credited beyond the total, and not given back yet.
+pub(super) fn owed_to_tenant(document: &Document) -> i64 {
+    match document.state {
+        "void" => 0,
+        _ => {
+            let beyond = document.granted + document.paid + document.credited - document.total;
+            beyond.max(0) - document.granted_again
+        }
+    }
+}
+
 /// Makes an invoice paid when nothing of it is owed.
 pub(super) fn settle(document: &mut Document) {
     if document.state != "void" && due(document) == 0 {

@@ -75,6 +75,8 @@ pub(crate) struct Document {
     /// What was given back of each line, and in all with taxes.
     pub(crate) given_back: BTreeMap<u32, i64>,
     pub(crate) credited: i64,
+    /// What credit notes gave back as grants.
+    pub(crate) granted_again: i64,
     pub(crate) state: &'static str,
 }
 

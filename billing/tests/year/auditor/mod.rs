@@ -21,7 +21,7 @@ use billing::{
 use domain::TenantId;
 
 pub(crate) use documents::Wanted;
-use documents::{Expected, due, expected, settle, shown, taxes};
+use documents::{Expected, due, expected, owed_to_tenant, settle, shown, taxes};
 use entry::Entry;
 use known::{Document, Known};
 
@@ -116,6 +116,7 @@ impl Auditor {
             paid: 0,
             given_back: BTreeMap::new(),
             credited: 0,
+            granted_again: 0,
             state: "issued",
         };
         settle(&mut document);
@@ -129,6 +130,7 @@ impl Auditor {
         number: &str,
         lines: &[(u32, i64)],
         note: &CreditNote,
+        at: Instant,
     ) -> Result<(), Finding> {
         let exponent = self.known.person(self.known.document(number).tenant).exponent;
         let document = self.known.document_mut(number);
@@ -158,6 +160,15 @@ impl Auditor {
         }
         document.credited += new_total - old_total;
         settle(document);
+        // What grants had paid and nobody owes any more is theirs again.
+        let again = owed_to_tenant(document).min(document.granted - document.granted_again);
+        if again > 0 {
+            document.granted_again += again;
+            let (tenant, kind) = (document.tenant, "refund");
+            let nanos = i128::from(again) * 10_i128.pow(NANO_DECIMALS - exponent);
+            let refund = GrantAct { tenant, nanos, kind, priority: None, expires: None, models: None, at };
+            self.known.people.get_mut(&tenant).expect("a tenant").book.grant(&refund);
+        }
         Ok(())
     }
 
@@ -168,6 +179,8 @@ impl Auditor {
         same("what is due", due(document), standing.due.get())?;
         same("what was paid", document.paid, standing.paid.get())?;
         same("what was credited", document.credited, standing.credited.get())?;
+        same("what was given back", document.granted_again, standing.refunded.get())?;
+        same("what the tenant is owed", owed_to_tenant(document), standing.owed_to_tenant.get())?;
         same("what grants paid", document.granted, standing.granted.get())
     }
 

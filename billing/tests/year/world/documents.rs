@@ -226,7 +226,7 @@ impl World {
             async move { ledger.issue_credit_note(&number, (&request, &key), now).await }
         });
         let note = note.await.map_err(failed("giving back"))?;
-        self.auditor.credited(&number, &lines, &note)
+        self.auditor.credited(&number, &lines, &note, self.now)
     }
 
     /// Looks at a tenant's balance, and at where its invoices stand.
