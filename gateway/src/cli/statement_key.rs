@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(private.public(), PublicKey::from_pem(&text("a.pub.pem")).expect("a public key"));
         let before = text("a.key.pem");
         assert!(make(folder.path(), "a").is_err() && text("a.key.pem") == before);
-        assert!(make(folder.path(), "../b").is_err() && make(&path("none"), "b").is_err());
+        assert!(make(folder.path(), "../b").is_err() && make(&path("none/deeper"), "b").is_err());
         assert!(show(&path("a.key.pem")).is_ok() && show(&path("a.pub.pem")).is_ok());
         assert!(show(&path("none.pem")).is_err());
     }

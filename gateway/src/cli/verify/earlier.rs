@@ -13,7 +13,7 @@ use clap::Args;
 use super::{CliError, INVOICE_BYTES_MAX, read, usage};
 
 #[derive(Debug, Args)]
-pub(super) struct Arguments {
+pub(super) struct EarlierArguments {
     /// An earlier invoice that this one corrects, with the usage of its period as it was on the day of this one, and the
     /// usage events where it counts some; may be given several times. Without it, corrections are taken as stated.
     #[arg(long = "original", value_name = "INVOICE=USAGE[=EVENTS]")]
@@ -50,11 +50,11 @@ impl FromStr for Original {
 
 /// Computes what the invoice says of earlier ones, and says in words what came of it; nothing where it says nothing.
 pub(super) fn verify(
-    arguments: &Arguments,
+    arguments: &EarlierArguments,
     invoice: &str,
     plans: Vec<Plan>,
 ) -> Result<Vec<String>, CliError> {
-    let Arguments { originals, others, void } = arguments;
+    let EarlierArguments { originals, others, void } = arguments;
     let mut earlier = Vec::new();
     for original in originals {
         let usage = usage(&original.usage)?;

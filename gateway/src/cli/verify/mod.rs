@@ -50,7 +50,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", requires = "public_keys")]
     statement: Option<PathBuf>,
     #[command(flatten)]
-    earlier: earlier::Arguments,
+    earlier: earlier::EarlierArguments,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
