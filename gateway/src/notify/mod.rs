@@ -12,9 +12,9 @@ use std::{
 
 use billing::ledger::{AlertRound, Attempt, AttemptOutcome, DueDelivery, Ledger, LedgerError};
 use domain::Timestamp;
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use reqwest::{Client, Url, header::CONTENT_TYPE, redirect::Policy};
 use serde_json::json;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use address::{BadUrl, check_url};
@@ -65,7 +65,8 @@ impl Notifier {
         now: impl Fn() -> Timestamp,
         stopping: &CancellationToken,
     ) -> Result<usize, LedgerError> {
-        let (mut trying, mut tries, mut outcome) = (FuturesUnordered::new(), 0, Ok(()));
+        // Each in a task of its own: while this one waits for the ledger, they go on and give it back.
+        let (mut trying, mut tries, mut outcome) = (JoinSet::new(), 0, Ok(()));
         loop {
             let free = DELIVERIES_MAX.saturating_sub(trying.len());
             if free > 0 && outcome.is_ok() && !stopping.is_cancelled() {
@@ -73,7 +74,10 @@ impl Notifier {
                 match self.ledger.claim_deliveries((now, after(now, LEASE)), free).await {
                     Ok(due) => {
                         tries += due.len();
-                        trying.extend(due.into_iter().map(|due| self.deliver(due, now)));
+                        for due in due {
+                            let notifier = self.clone();
+                            trying.spawn(async move { notifier.deliver(due, now).await });
+                        }
                     }
                     Err(error) => outcome = Err(error),
                 }
@@ -82,7 +86,11 @@ impl Notifier {
                 return outcome.map(|()| tries);
             }
             tokio::select! {
-                Some(noted) = trying.next() => outcome = outcome.and(noted),
+                Some(ended) = trying.join_next() => match ended {
+                    Ok(noted) => outcome = outcome.and(noted),
+                    // Its lease runs out, and it is tried again.
+                    Err(error) => tracing::error!(%error, "a webhook's delivery broke off"),
+                },
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
             }
         }
