@@ -209,7 +209,8 @@ pub(super) fn void(store: &mut Store, id: &str, params: Params) -> Result<Value,
     if invoice["status"] == "paid" {
         return Err(Refusal::state("Invoices with `paid` payments cannot be voided."));
     }
-    if invoice["status"] != "open" {
+    // One that nobody expects the money of may still become void.
+    if !["open", "uncollectible"].contains(&text(&invoice, "status")) {
         return Err(Refusal::state(NOT_OPEN));
     }
     let customer = text(&invoice, "customer");
