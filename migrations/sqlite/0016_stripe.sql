@@ -205,7 +205,7 @@ BEGIN SELECT RAISE(ABORT, 'which customer at Stripe a tenant is is never deleted
 CREATE TRIGGER stripe_tenants_keep_replace BEFORE INSERT ON stripe_tenants
 WHEN EXISTS (SELECT 1 FROM stripe_tenants WHERE tenant_id = NEW.tenant_id)
 BEGIN SELECT RAISE(ABORT, 'which customer at Stripe a tenant is never changes'); END;
-CREATE TRIGGER stripe_tenants_keep_customer BEFORE INSERT ON stripe_tenants
+CREATE TRIGGER stripe_tenants_keep_taken BEFORE INSERT ON stripe_tenants
 WHEN EXISTS (SELECT 1 FROM stripe_tenants WHERE customer_id = NEW.customer_id AND tenant_id <> NEW.tenant_id)
 BEGIN SELECT RAISE(ABORT, 'this id or name is taken'); END;
 CREATE TRIGGER stripe_steps_keep_identity BEFORE UPDATE ON stripe_steps
