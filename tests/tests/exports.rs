@@ -2,7 +2,7 @@
 //! Never the formats' own rules: billing's tests have those.
 //! Run by `cargo xtask test`.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, ops::Range, path::PathBuf, time::Duration};
 
 use billing::{
     invoice::{self, CreditLineRequest, CreditRequest},
@@ -55,19 +55,25 @@ async fn with_usage(installation: Installation, records: u64) -> Outcome<(Instal
 
 /// Records of another gateway's journal, which has stopped for good.
 async fn ship(ledger: &Ledger, tenant: TenantId, records: u64) -> Outcome {
+    ship_from(ledger, tenant, 0..records).await
+}
+
+/// The same of some of January's records, or later ones: one each second.
+async fn ship_from(ledger: &Ledger, tenant: TenantId, numbers: Range<u64>) -> Outcome {
+    let records = numbers.end - numbers.start;
     let journal_id = JournalId::generate(Timestamp::from_unix_micros(JANUARY_US));
     let mut hash = RecordHash::GENESIS;
     let mut batch = Vec::new();
-    for number in 0..records {
+    for (place, number) in (0..records).zip(numbers) {
         let journaled = JournaledRecord {
             journal_id,
-            sequence: number + 1,
+            sequence: place + 1,
             previous_hash: hash,
             record: record(tenant, number)?,
         };
         hash = billing::journal::hash_of(&journaled).map_err(failed)?;
         batch.push((journaled, hash));
-        if batch.len() == 1_000 || number + 1 == records {
+        if batch.len() == 1_000 || place + 1 == records {
             ledger.ship(journal_id, &batch).await.map_err(failed)?;
             batch.clear();
         }
@@ -288,6 +294,8 @@ async fn book_everything(installation: &Installation) -> Outcome {
     ship(&ledger, tenant.id, 500).await?;
     installation.run(&["invoice", "demo", "--period", "2026-01", "--issue"])?;
     ledger.void_invoice("TG-000002", "a mistake", at("2026-03-05T00:00:00Z")?).await.map_err(failed)?;
+    // A month of thirty days later.
+    ship_from(&ledger, tenant.id, 2_592_000..2_592_009).await?;
     installation.run(&["invoice", "demo", "--period", "2026-02", "--issue"])?;
     let lines = vec![CreditLineRequest { position: 1, amount: None }];
     let asked = CreditRequest { reason: "goodwill".to_owned(), lines };

@@ -148,9 +148,14 @@ impl<'a> Charge<'a> {
         }
     }
 
+    /// Whether it is about something that is sold, also where it corrects what was billed of it.
+    fn is_bought(&self) -> bool {
+        matches!(self.category, Category::Usage | Category::Purchase)
+    }
+
     /// What is sold: the plan or its version, the item, and the model where the item is about one.
     fn sku(&self, plan: Option<&str>) -> Cell {
-        if self.pricing.is_none() {
+        if !self.is_bought() {
             return Cell::Empty;
         }
         let parts = [plan, Some(self.line.item.as_str()), self.line.model.as_deref()];
@@ -158,10 +163,7 @@ impl<'a> Charge<'a> {
     }
 
     fn sku_meter(&self) -> Cell {
-        match self.pricing {
-            Some(_) => Cell::Text(self.line.item.clone()),
-            None => Cell::Empty,
-        }
+        Cell::text(self.is_bought().then(|| self.line.item.clone()))
     }
 
     fn what_counts(&self, is_wanted: bool) -> Option<Consumed> {

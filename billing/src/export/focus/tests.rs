@@ -187,6 +187,8 @@ fn corrections_have_their_class_and_the_category_of_what_they_correct() {
         assert_eq!(first["ChargeClass"].as_deref(), Some("Correction"), "{kind}");
         assert_eq!(first["ChargeCategory"].as_deref(), Some(category), "{kind}");
         assert_eq!((&first["PricingQuantity"], &first["ListUnitPrice"]), (&None, &None), "{kind}");
+        // It is about the same price as what it corrects.
+        assert_eq!(first["SkuPriceId"].as_deref(), Some("demo@1:input:demo"), "{kind}");
     }
 }
 
