@@ -1,6 +1,8 @@
 //! Statements, comparisons and exports over the real program, with months of usage that a ledger has already.
 //! Never the formats' own rules: billing's tests have those.
 //! Run by `cargo xtask test`.
+//!
+//! Long because each story runs from a month of usage through invoices to files that others read.
 
 use std::{fs, ops::Range, path::PathBuf, time::Duration};
 
