@@ -190,8 +190,11 @@ fn arithmetic(line: &Line, currency: &str) -> Vec<String> {
     if let Some((units, name)) = line.units.as_ref().zip(line.units_name.as_ref()) {
         let (price, per) = (line.unit_price.as_deref().unwrap_or("0"), line.unit_price_per.unwrap_or(1));
         let per = if per == 1 { String::new() } else { format!(" per {}", with_separators(per)) };
-        let metered =
-            format!("{} in {}", counted(line.quantity, &line.unit), counted(line.requests, "requests"));
+        let mut metered = counted(line.quantity, &line.unit);
+        // Usage events come without a request.
+        if line.requests > 0 {
+            metered = format!("{metered} in {}", counted(line.requests, "requests"));
+        }
         return vec![
             format!("{units} {name} × {price} {currency}{per} = {}", line.exact),
             format!("metered: {metered}"),
@@ -293,10 +296,15 @@ pub fn with_separators(count: u64) -> String {
     text
 }
 
-/// A count and what it counts, named in the plural: "1 token", "2 tokens".
+/// A count and what it counts: a name in the plural ("1 token", "2 tokens"), a short unit as it is ("1 ms"), or a part of
+/// a unit ("1,500 × 0.001 s").
 pub(super) fn counted(count: u64, plural: &str) -> String {
-    let singular = plural.strip_suffix('s').unwrap_or(plural);
-    format!("{} {}", with_separators(count), if count == 1 { singular } else { plural })
+    let number = with_separators(count);
+    if plural.starts_with(|first: char| first.is_ascii_digit()) {
+        return format!("{number} × {plural}");
+    }
+    let singular = plural.strip_suffix('s').filter(|stem| stem.len() > 2).unwrap_or(plural);
+    format!("{number} {}", if count == 1 { singular } else { plural })
 }
 
 /// Millijoules as joules, exactly.

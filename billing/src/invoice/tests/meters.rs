@@ -116,6 +116,7 @@ fn events_are_charged_beside_tokens() {
     assert_eq!(lines(&invoice), expected);
     assert_eq!((invoice.total.as_str(), invoice.events, invoice.records), ("7.91", 257, 0));
     assert!(invoice.to_text().contains("GPU time: tier 2, above 10 min"), "{}", invoice.to_text());
+    assert!(invoice.to_text().contains("metered: 750,000 × 0.001 s\n"), "{}", invoice.to_text());
     assert!(invoice.to_html().expect("html").contains("GPU time: tier 2, above 10 min"));
     let json = invoice.to_json().expect("json");
     assert!(json.contains("\"events\": 257,"), "{json}");
