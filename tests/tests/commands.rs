@@ -216,7 +216,7 @@ async fn projects_limits_and_grants_are_listed_as_they_were_set() -> Outcome {
     let terms = installation.run(&terms)?;
     assert!(terms.contains("allowed up to 2.50 between two invoices"), "{terms}");
     let shown = installation.run(&["balance", "show", "demo"])?;
-    assert!(shown.contains("left        22.50") && shown.contains("told below  30.00"), "{shown}");
+    assert!(shown.contains("left         22.50") && shown.contains("told below   30.00"), "{shown}");
     let transfers = installation.run(&["balance", "transfers", "demo"])?;
     assert_eq!(transfers.lines().count(), 4, "{transfers}");
     assert!(transfers.contains("take_back") && transfers.contains("issued"), "{transfers}");
