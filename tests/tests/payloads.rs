@@ -32,10 +32,11 @@ async fn first_start(installation: &mut Installation) -> Outcome<(Server, String
     Ok((server, key))
 }
 
-/// The paths of the program's table that take a body.
+/// The paths of the program's table that take a body from who has a key. The one for Stripe is not there without its
+/// configuration; its own tests send it odd bodies.
 fn paths_with_body(installation: &Installation) -> Outcome<Vec<String>> {
     let rows = installation.run_json_lines(&["routes", "--format", "json"])?;
-    let posts = rows.iter().filter(|row| row["method"] == "POST");
+    let posts = rows.iter().filter(|row| row["method"] == "POST" && row["access"] != "public");
     Ok(posts.filter_map(|row| row["path"].as_str().map(ToOwned::to_owned)).collect())
 }
 
