@@ -14,24 +14,11 @@ pub(super) fn taxes(invoice: &Invoice) -> impl Iterator<Item = Line> {
     let first = u32::try_from(invoice.lines.len()).unwrap_or(u32::MAX).saturating_add(1);
     (first..).zip(added).map(|(position, tax)| Line {
         position,
-        kind: LineKind::Charge,
-        item: "tax".to_owned(),
         description: format!("{} {} %", tax.name, tax.percent),
-        model: None,
-        price_version: None,
-        reason: None,
-        requests: 0,
-        quantity: 0,
-        unit: String::new(),
-        units: None,
-        units_name: None,
-        unit_price: None,
-        unit_price_per: None,
         percent: Some(tax.percent.clone()),
-        attainment: None,
         formula: Some(tax.formula.clone()),
         exact: tax.amount.clone(),
         displayed: tax.amount.clone(),
-        correction: None,
+        ..Line::blank(LineKind::Charge, "tax")
     })
 }

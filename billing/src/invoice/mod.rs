@@ -298,7 +298,7 @@ fn is_zero(count: &u64) -> bool {
 
 impl Line {
     /// A line about nothing yet.
-    fn blank(kind: LineKind, item: &str) -> Self {
+    pub(crate) fn blank(kind: LineKind, item: &str) -> Self {
         Self {
             position: 0,
             kind,

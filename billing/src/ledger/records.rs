@@ -48,6 +48,15 @@ impl RecordPosition {
     }
 }
 
+/// Where a page begins, as SQL compares it: what finished later, or at once under a greater id. From the start without it.
+pub(super) fn after_values(after: Option<RecordPosition>) -> [Value<'static>; 2] {
+    let (time, id) = match after {
+        Some(position) => (position.finished_at.unix_micros(), position.request_id.as_uuid()),
+        None => (i64::MIN, Uuid::nil()),
+    };
+    [Value::Int(time), Value::Id(id)]
+}
+
 /// Some records of a tenant, by the time they finished.
 #[derive(Clone, Debug)]
 pub struct RecordsPage {
@@ -55,6 +64,16 @@ pub struct RecordsPage {
     pub records: Vec<StoredRecord>,
     /// Where to go on. `None`: that was the last page.
     pub next: Option<RecordPosition>,
+}
+
+impl RecordsPage {
+    /// The page of these rows; a full one has another after it.
+    pub(super) fn of(rows: Vec<RecordRow>, limit: usize) -> Result<Self, LedgerError> {
+        let records: Vec<_> = rows.into_iter().map(StoredRecord::from_row).collect::<Result<_, _>>()?;
+        let is_full = records.len() == limit;
+        let next = records.last().filter(|_| is_full).map(StoredRecord::position);
+        Ok(Self { records, next })
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -160,16 +179,13 @@ impl Ledger {
         records_max: usize,
     ) -> Result<RecordsPage, LedgerError> {
         let limit = records_max.clamp(1, PAGE_RECORDS_MAX);
-        let (after_time, after_id) = match after {
-            Some(position) => (position.finished_at.unix_micros(), position.request_id.as_uuid()),
-            None => (i64::MIN, Uuid::nil()),
-        };
+        let [after_time, after_id] = after_values(after);
         let values = [
             Value::Id(tenant.as_uuid()),
             Value::Int(period.start().unix_micros()),
             Value::Int(period.end().unix_micros()),
-            Value::Int(after_time),
-            Value::Id(after_id),
+            after_time,
+            after_id,
             Value::Int(i64::try_from(limit).unwrap_or(1)),
         ];
         let mut transaction = self.pool.read().await?;
@@ -182,10 +198,7 @@ impl Ledger {
                 transaction.rows(sql::RECORDS_PAGE_WITHIN, &values).await?
             }
         };
-        let records: Vec<_> = rows.into_iter().map(StoredRecord::from_row).collect::<Result<_, _>>()?;
-        let is_full = records.len() == limit;
-        let next = records.last().filter(|_| is_full).map(StoredRecord::position);
-        Ok(RecordsPage { records, next })
+        RecordsPage::of(rows, limit)
     }
 
     /// The latest records of a tenant, newest first; at most 1,000.

@@ -304,6 +304,12 @@ pub(crate) fn is_of_whole_hours(period: &Period) -> bool {
     [period.start(), period.end()].iter().all(|at| at.unix_micros().rem_euclid(HOUR_US) == 0)
 }
 
+/// Hours, and the instants at which they begin: values for statements that compare tallies with what they sum.
+pub(super) fn hour_values(tenant: TenantId, (first, end): (i64, i64)) -> [Value<'static>; 5] {
+    let instant = |hour: i64| Value::Int(hour.saturating_mul(HOUR_US));
+    [Value::Id(tenant.as_uuid()), Value::Int(first), Value::Int(end), instant(first), instant(end)]
+}
+
 /// Where whole hours end and edges begin: values for the usage statements.
 pub(super) fn span_values(tenant: TenantId, start: Timestamp, end: Timestamp) -> [Value<'static>; 7] {
     let (start, end) = (start.unix_micros(), end.unix_micros());

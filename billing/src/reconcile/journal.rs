@@ -162,8 +162,7 @@ async fn detached_as(
     run: &[(&JournaledRecord, RecordHash)],
 ) -> Result<(), ReconcileError> {
     let hand_over = HandOver::JournalToLedger;
-    let [(first, _), ..] = run else { return Ok(()) };
-    let [.., (last, last_hash)] = run else { return Ok(()) };
+    let (Some((first, _)), Some((last, last_hash))) = (run.first(), run.last()) else { return Ok(()) };
     // The last one's hash covers all before it.
     let all = walk.ledger.detached_link(journal_id, (first.sequence - 1, last.sequence)).await?;
     if all.as_ref() == Some(last_hash) {

@@ -2,14 +2,11 @@
 //! Never takes a count on trust, and never holds more than one event.
 //! Called by `verify`, and by `reconcile` for events that come from the ledger.
 
-use std::{
-    collections::BTreeMap,
-    io::{BufRead, Read as _},
-};
+use std::{collections::BTreeMap, io::BufRead};
 
 use domain::{Period, PlanVersionId, QuantityError, RecordHash, TenantId, Timestamp};
 
-use super::VerifyError;
+use super::{VerifyError, lines::each_line};
 use crate::{
     ledger::EventSum,
     plan::{MeterName, Plan},
@@ -193,26 +190,16 @@ fn check_counts(stored: &StoredEvent, plans: &BTreeMap<PlanVersionId, Plan>) -> 
 ///
 /// Errors: the first event that is not good, by its line.
 pub(super) fn read(
-    mut events: impl BufRead,
+    events: impl BufRead,
     mut reader: EventReader<'_>,
     plans: &BTreeMap<PlanVersionId, Plan>,
 ) -> Result<ReadEvents, VerifyError> {
-    let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
-    let mut text = Vec::new();
-    for line in 1.. {
-        text.clear();
-        let length = events.by_ref().take(limit).read_until(b'\n', &mut text)?;
-        if length == 0 {
-            break;
-        }
-        if text.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        let bad = |problem| VerifyError::BadEvent { line, problem: Box::new(problem) };
-        if length == LINE_BYTES_MAX && text.last() != Some(&b'\n') {
-            return Err(bad(EventLineProblem::TooLong));
-        }
-        reader.take_line(&text, plans).map_err(bad)?;
-    }
+    each_line(events, LINE_BYTES_MAX, |line, text| {
+        let taken = match text {
+            Some(text) => reader.take_line(text, plans),
+            None => Err(EventLineProblem::TooLong),
+        };
+        taken.map_err(|problem| VerifyError::BadEvent { line, problem: Box::new(problem) })
+    })?;
     Ok(reader.finish())
 }

@@ -6,6 +6,7 @@ mod amounts;
 mod difference;
 mod earlier;
 mod events;
+mod lines;
 mod usage;
 
 use std::{
@@ -244,22 +245,16 @@ fn rated(
     now: Timestamp,
 ) -> Result<Invoice, VerifyError> {
     let (tenant, period) = (tenant(issued)?, period(issued)?);
-    let mut needed: BTreeSet<_> = read.sums().map(|sum| sum.price_version.clone()).collect();
-    needed.extend(events.sums.iter().map(|sum| sum.price_version.clone()));
-    let at_end = issued.plan_at_end.as_deref().map(str::parse::<PlanVersionId>).transpose();
-    let at_end = at_end.map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
-    let facts = issued.subscription.as_ref().map(BilledSubscription::to_facts).transpose();
-    let facts = facts.map_err(|error| VerifyError::BadInvoice(format!("subscription: {error}")))?;
-    let of_fees: BTreeSet<_> = facts.iter().flat_map(PeriodFacts::plans).cloned().collect();
-    for version in needed.iter().chain(&at_end).chain(&of_fees) {
-        if !plans.contains_key(version) {
-            return Err(VerifyError::MissingPlan(version.clone()));
-        }
+    let needed = Needed::of(issued, (read, events))?;
+    if let Some(version) = needed.versions().find(|version| !plans.contains_key(version)) {
+        return Err(VerifyError::MissingPlan(version.clone()));
     }
-    let used = plans.iter().filter(|(id, _)| needed.contains(*id));
-    let used: BTreeMap<_, _> = used.map(|(id, plan)| (id.clone(), plan.clone())).collect();
-    let subscribed = plans.iter().filter(|(id, _)| of_fees.contains(*id));
-    let subscribed: BTreeMap<_, _> = subscribed.map(|(id, plan)| (id.clone(), plan.clone())).collect();
+    let Needed { used, at_end, facts, of_fees } = needed;
+    let of = |ids: &BTreeSet<PlanVersionId>| -> BTreeMap<_, _> {
+        let plans = plans.iter().filter(|(id, _)| ids.contains(*id));
+        plans.map(|(id, plan)| (id.clone(), plan.clone())).collect()
+    };
+    let (used, subscribed) = (of(&used), of(&of_fees));
     let (sums, projects) = (read.sums().cloned().collect::<Vec<_>>(), read.projects());
     let late: Vec<_> = match used.values().any(|plan| !plan.late_requests_percent().value().is_zero()) {
         true => read.late().cloned().collect(),
@@ -280,21 +275,44 @@ fn rated(
     })?)
 }
 
+/// The plan versions that an invoice needs, and what for.
+struct Needed {
+    /// By its usage.
+    used: BTreeSet<PlanVersionId>,
+    /// At the end of its period.
+    at_end: Option<PlanVersionId>,
+    /// Its subscription.
+    facts: Option<PeriodFacts>,
+    /// By that for its fees.
+    of_fees: BTreeSet<PlanVersionId>,
+}
+
+impl Needed {
+    /// Errors: an invoice that does not name them well.
+    fn of(issued: &Invoice, (read, events): (&ReadUsage, &ReadEvents)) -> Result<Self, VerifyError> {
+        let of_events = events.sums.iter().map(|sum| &sum.price_version);
+        let used = read.sums().map(|sum| &sum.price_version).chain(of_events).cloned().collect();
+        let at_end = issued.plan_at_end.as_deref().map(str::parse::<PlanVersionId>).transpose();
+        let at_end = at_end.map_err(|error| VerifyError::BadInvoice(error.to_string()))?;
+        let facts = issued.subscription.as_ref().map(BilledSubscription::to_facts).transpose();
+        let facts = facts.map_err(|error| VerifyError::BadInvoice(format!("subscription: {error}")))?;
+        let of_fees = facts.iter().flat_map(PeriodFacts::plans).cloned().collect();
+        Ok(Self { used, at_end, facts, of_fees })
+    }
+
+    fn versions(&self) -> impl Iterator<Item = &PlanVersionId> {
+        self.used.iter().chain(&self.at_end).chain(&self.of_fees)
+    }
+}
+
 /// The plan versions that an invoice needs: of its usage, of the end of its period, and of its fees.
 ///
 /// Errors: an invoice that does not name them well.
 pub(crate) fn plans_of(
     issued: &Invoice,
-    (read, events): (&ReadUsage, &ReadEvents),
+    read: (&ReadUsage, &ReadEvents),
 ) -> Result<BTreeSet<PlanVersionId>, VerifyError> {
-    let mut needed: BTreeSet<_> = read.sums().map(|sum| sum.price_version.clone()).collect();
-    needed.extend(events.sums.iter().map(|sum| sum.price_version.clone()));
-    let at_end = issued.plan_at_end.as_deref().map(str::parse::<PlanVersionId>).transpose();
-    needed.extend(at_end.map_err(|error| VerifyError::BadInvoice(error.to_string()))?);
-    let facts = issued.subscription.as_ref().map(BilledSubscription::to_facts).transpose();
-    let facts = facts.map_err(|error| VerifyError::BadInvoice(format!("subscription: {error}")))?;
-    needed.extend(facts.iter().flat_map(PeriodFacts::plans).cloned());
-    Ok(needed)
+    Ok(Needed::of(issued, read)?.versions().cloned().collect())
 }
 
 /// Compares what a statement says with what was computed, then its signature, then its very bytes.

@@ -2,10 +2,7 @@
 //! Never holds more than one record: what is kept are the sums.
 //! Called by `verify`, and by `reconcile` for records that come from the ledger.
 
-use std::{
-    collections::BTreeMap,
-    io::{BufRead, Read as _},
-};
+use std::{collections::BTreeMap, io::BufRead};
 
 use domain::{
     EndReason, EnergySource, JournaledRecord, ModelName, Period, PlanVersionId, ProjectId, QuantityError,
@@ -15,7 +12,7 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::VerifyError;
+use super::{VerifyError, lines::each_line};
 use crate::{
     invoice::{Days, ProjectUse},
     journal::hash_of,
@@ -24,7 +21,7 @@ use crate::{
 };
 
 /// A record has less than a kilobyte; beyond this a line is something else. Unit: bytes.
-const LINE_BYTES_MAX: u64 = 64 * 1_024;
+const LINE_BYTES_MAX: usize = 64 * 1_024;
 /// Fields that a record leaves out where they say the usual.
 const USUAL_FIELDS: [&str; 4] = ["project_id", "usage_source", "charge_nanos", "embeddings_tokens"];
 
@@ -215,25 +212,14 @@ impl<'a> UsageReader<'a> {
 /// Reads all of an export.
 ///
 /// Errors: the first record that is not good, by its line.
-pub(super) fn read(mut usage: impl BufRead, mut reader: UsageReader<'_>) -> Result<ReadUsage, VerifyError> {
-    let mut text = Vec::new();
-    for line in 1.. {
-        text.clear();
-        let length = usage.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut text)?;
-        if length == 0 {
-            break;
-        }
-        if text.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        let bad = |problem| VerifyError::BadRecord { line, problem };
-        let is_cut =
-            text.last() != Some(&b'\n') && u64::try_from(length).unwrap_or(u64::MAX) == LINE_BYTES_MAX;
-        if is_cut {
-            return Err(bad(RecordProblem::TooLong));
-        }
-        take_line(&mut reader, &text).map_err(bad)?;
-    }
+pub(super) fn read(usage: impl BufRead, mut reader: UsageReader<'_>) -> Result<ReadUsage, VerifyError> {
+    each_line(usage, LINE_BYTES_MAX, |line, text| {
+        let taken = match text {
+            Some(text) => take_line(&mut reader, text),
+            None => Err(RecordProblem::TooLong),
+        };
+        taken.map_err(|problem| VerifyError::BadRecord { line, problem })
+    })?;
     Ok(reader.finish())
 }
 

@@ -18,7 +18,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct CreateArguments {
-    /// The folder to write both files into; it must be there.
+    /// The folder to write both files into; it is made when it is missing.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// What the files are called.

@@ -60,7 +60,7 @@ impl PairFiles {
 
     /// Writes both.
     ///
-    /// Errors: no such folder, no room, no right.
+    /// Errors: no room, no right.
     pub(super) fn write(&self, private_pem: &str, public_pem: &str) -> Result<(), CliError> {
         write(&self.private, private_pem, PRIVATE_MODE)?;
         write(&self.public, public_pem, PUBLIC_MODE)

@@ -2,7 +2,7 @@
 //! Never signs twice with one key: the statement that is there is given again, byte for byte.
 //! Called by `Cli::run`, and by `invoice` after it has issued one.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use billing::{
     ledger::{Ledger, StoredStatement},
@@ -39,15 +39,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<(), Cli
             ))
         })?,
     };
-    match arguments.output {
-        None => out::give(&stored.body),
-        Some(path) => {
-            let what = path.display().to_string();
-            fs::write(&path, &stored.body).map_err(|source| CliError::Io { what, source })?;
-            out::say(&format!("wrote {}", path.display()));
-        }
-    }
-    Ok(())
+    out::give_to(arguments.output.as_deref(), stored.body.as_bytes())
 }
 
 /// States an invoice with the configured key. `None`: there is none.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     Ledger, LedgerError, Transaction, Value,
     sql::TALLY_DIFFERENCE,
-    tallies::{DifferenceRow, HOUR_US, TotalsRow},
+    tallies::{DifferenceRow, HOUR_US, TotalsRow, hour_values},
     usage_events::{EventDifference, replace_tallies, tally_difference},
 };
 
@@ -174,16 +174,9 @@ async fn next_place(
 async fn difference(
     transaction: &mut Transaction,
     tenant: TenantId,
-    (first, end): (i64, i64),
+    hours: (i64, i64),
 ) -> Result<Option<TallyDifference>, LedgerError> {
-    let values = [
-        Value::Id(tenant.as_uuid()),
-        Value::Int(first),
-        Value::Int(end),
-        Value::Int(first.saturating_mul(HOUR_US)),
-        Value::Int(end.saturating_mul(HOUR_US)),
-    ];
-    match transaction.find(TALLY_DIFFERENCE, &values).await? {
+    match transaction.find(TALLY_DIFFERENCE, &hour_values(tenant, hours)).await? {
         None => Ok(None),
         Some(row) => described(transaction, tenant, row).await.map(Some),
     }

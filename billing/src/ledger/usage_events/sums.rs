@@ -9,7 +9,7 @@ use super::sql;
 use crate::{
     ledger::{
         Ledger, LedgerError, Transaction, Value, projects,
-        tallies::{HOUR_US, span_values},
+        tallies::{HOUR_US, hour_values, span_values},
     },
     plan::MeterName,
 };
@@ -153,16 +153,9 @@ pub(crate) async fn check(
 pub(in crate::ledger) async fn difference(
     transaction: &mut Transaction,
     tenant: TenantId,
-    (first, end): (i64, i64),
+    hours: (i64, i64),
 ) -> Result<Option<Difference>, LedgerError> {
-    let values = [
-        Value::Id(tenant.as_uuid()),
-        Value::Int(first),
-        Value::Int(end),
-        Value::Int(first.saturating_mul(HOUR_US)),
-        Value::Int(end.saturating_mul(HOUR_US)),
-    ];
-    let found: Option<DifferenceRow> = transaction.find(sql::DIFFERENCE, &values).await?;
+    let found: Option<DifferenceRow> = transaction.find(sql::DIFFERENCE, &hour_values(tenant, hours)).await?;
     Ok(found.as_ref().map(Difference::from_row))
 }
 

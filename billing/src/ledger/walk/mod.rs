@@ -9,7 +9,10 @@ use uuid::Uuid;
 
 use super::{
     Ledger, LedgerError, RecordPosition, RecordsPage, StoredRecord, Value, find_plan,
-    invoices::find_by_number, pool::Transaction, records::RecordRow, statements,
+    invoices::find_by_number,
+    pool::Transaction,
+    records::{RecordRow, after_values},
+    statements,
 };
 use crate::plan::Plan;
 
@@ -53,30 +56,20 @@ impl Ledger {
         filter: &RecordFilter,
         after: Option<RecordPosition>,
     ) -> Result<RecordsPage, LedgerError> {
-        let (after_time, after_id) = match after {
-            Some(position) => (position.finished_at().unix_micros(), position.request_id().as_uuid()),
-            None => (i64::MIN, Uuid::nil()),
-        };
+        let [after_time, after_id] = after_values(after);
         let values = [
             Value::Id(tenant.as_uuid()),
             Value::Int(period.start().unix_micros()),
             Value::Int(period.end().unix_micros()),
-            Value::Int(after_time),
-            Value::Id(after_id),
+            after_time,
+            after_id,
             Value::Int(i64::try_from(PAGE_RECORDS).unwrap_or(1)),
             Value::Text(filter.key.as_ref().map_or("", KeyId::as_str)),
             Value::Text(filter.model.as_ref().map_or("", ModelName::as_str)),
             Value::Id(filter.project.map_or(Uuid::nil(), |project| project.as_uuid())),
         ];
         let mut transaction = self.pool.read().await?;
-        let rows: Vec<RecordRow> = transaction.rows(sql::FILTERED_RECORDS, &values).await?;
-        let records: Vec<_> = rows.into_iter().map(StoredRecord::from_row).collect::<Result<_, _>>()?;
-        let last = records.last().filter(|_| records.len() == PAGE_RECORDS);
-        let next = last.map(|stored| {
-            let record = &stored.journaled.record;
-            RecordPosition::new(record.finished_at, record.request_id)
-        });
-        Ok(RecordsPage { records, next })
+        RecordsPage::of(transaction.rows(sql::FILTERED_RECORDS, &values).await?, PAGE_RECORDS)
     }
 
     /// The next records of a journal after a place in it, in its order; none after the last.
@@ -152,19 +145,16 @@ pub(crate) async fn require_attached(
     period: &Period,
 ) -> Result<(), LedgerError> {
     match detached_within(transaction, period).await? {
-        Some((month, place)) => {
-            Err(LedgerError::RecordsDetached { month, place: (!place.is_empty()).then_some(place) })
-        }
+        Some((month, place)) => Err(LedgerError::RecordsDetached { month, place }),
         None => Ok(()),
     }
 }
 
-/// The first month of a period whose records were detached, and the table that has them, unless
-/// they were dropped.
+/// The first month of a period whose records were detached, and the table that has them, unless they were dropped.
 async fn detached_within(
     transaction: &mut Transaction,
     period: &Period,
-) -> Result<Option<(String, String)>, LedgerError> {
+) -> Result<Option<(String, Option<String>)>, LedgerError> {
     let values = [Value::Int(period.start().unix_micros()), Value::Int(period.end().unix_micros())];
     transaction.find(sql::DETACHED_WITHIN, &values).await
 }

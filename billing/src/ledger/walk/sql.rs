@@ -20,7 +20,7 @@ pub(super) const DETACHED_LINKS: Statement = Statement::each(
                    WHERE start_unix_us <= finished_unix_us AND end_unix_us > finished_unix_us)",
 );
 pub(super) const DETACHED_WITHIN: Statement = Statement::both(
-    "SELECT month, CASE WHEN dropped_unix_us IS NULL THEN place ELSE '' END FROM detached_months
+    "SELECT month, CASE WHEN dropped_unix_us IS NULL THEN place END FROM detached_months
          WHERE start_unix_us < $2 AND end_unix_us > $1 ORDER BY month, part LIMIT 1",
 );
 macro_rules! filtered {

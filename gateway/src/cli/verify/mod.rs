@@ -56,11 +56,9 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let invoice = read(&arguments.invoice, INVOICE_BYTES_MAX)?;
     let plan = |file: &PathBuf| Ok(Plan::from_published(&shown(file), &read(file, PLAN_BYTES_MAX)?)?);
-    let plans = arguments.plans.iter().map(plan);
-    let plans = plans.collect::<Result<_, CliError>>()?;
+    let plans = arguments.plans.iter().map(plan).collect::<Result<Vec<Plan>, CliError>>()?;
     let (statement, keys) = (statement(arguments)?, public_keys(arguments)?);
     let proof = statement.as_deref().map(|statement| Proof { statement, keys: &keys });
-    let plans: Vec<Plan> = plans;
     let mut events = arguments.events.as_deref().map(usage).transpose()?;
     let events: Option<&mut dyn BufRead> = match &mut events {
         Some(events) => Some(&mut **events),
